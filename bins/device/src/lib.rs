@@ -1,0 +1,1 @@
+//! Bedside monitor: the device side of Z Monitor provisioning.

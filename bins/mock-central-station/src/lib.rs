@@ -1,0 +1,1 @@
+//! Central Station for harnesses, trials and tests.

@@ -1,0 +1,1 @@
+//! Benchmarks beside the primitives they are made of.

@@ -1,0 +1,1 @@
+//! Value types, states, roles, errors and limits of Z Monitor provisioning.

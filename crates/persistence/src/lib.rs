@@ -1,0 +1,1 @@
+//! SQLite stores, sealing at rest, key files and the audit log.

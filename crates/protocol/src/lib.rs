@@ -1,0 +1,1 @@
+//! Sans-IO state machines of device and Central Station.

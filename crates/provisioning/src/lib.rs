@@ -1,0 +1,1 @@
+//! IProvisioningService, its ports and the driver that executes the device machine.

@@ -1,0 +1,1 @@
+//! Central Station use-cases: registry, operators, pairing, certificate authority.

@@ -1,0 +1,1 @@
+//! Mock station, simulated devices, virtual time, fault injection and contract suites.

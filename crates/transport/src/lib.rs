@@ -1,0 +1,1 @@
+//! TLS listeners and clients of device and Central Station.

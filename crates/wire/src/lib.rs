@@ -1,0 +1,1 @@
+//! Versioned JSON messages and QR content of Z Monitor provisioning.

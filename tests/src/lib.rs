@@ -1,0 +1,1 @@
+//! Integration and security tests over real sockets.
