@@ -1,0 +1,65 @@
+//! Local operators.
+
+use core::fmt;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+use zmon_domain::error::{ErrorReport, FieldError};
+use zmon_domain::ids::OperatorId;
+use zmon_domain::limits;
+use zmon_domain::role::OperatorProof;
+use zmon_domain::time::Now;
+
+/// Turns an operator's PIN into a proof (D22). The only maker of [`OperatorProof`]s.
+///
+/// **A false proof** is full control of the device's provisioning. **A false refusal** costs a
+/// technician a walk; back-off (30 s after three, doubling to 15 min) is durable, so that pulling
+/// the plug does not refund tries. Implementations spend the same time on unknown operators.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// A proof bound to the operator's role, valid for a short time from `now`.
+    ///
+    /// Errors: `authentication_failed` for an unknown operator and a wrong PIN alike,
+    /// `authentication_locked` during back-off, `not_initialised` before the first administrator.
+    async fn authenticate(
+        &self,
+        id: &OperatorId,
+        pin: Pin,
+        now: &Now,
+    ) -> Result<OperatorProof, ErrorReport>;
+}
+
+/// An operator's PIN: at least six digits (D22). Wiped on drop, never printed.
+pub struct Pin(Zeroizing<String>);
+
+impl Pin {
+    /// Longest PIN accepted, so that hashing it is bounded.
+    pub const MAX_DIGITS: usize = 64;
+
+    /// Reads a PIN of 6 to 64 ASCII digits.
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        let digits = text.len();
+        let rule = if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            "only the digits 0 to 9"
+        } else if digits < usize::from(limits::PIN_MIN_DIGITS.default) {
+            "at least 6 digits"
+        } else if digits > Self::MAX_DIGITS {
+            "at most 64 digits"
+        } else {
+            return Ok(Self(Zeroizing::new(String::from(text))));
+        };
+        Err(FieldError { field: "pin", rule })
+    }
+
+    /// The digits, for the password hash and nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}

@@ -1,0 +1,50 @@
+//! The device's provisioning listener and what it calls.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zmon_domain::error::ErrorReport;
+use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
+
+/// The TLS 1.3 listener, self-signed by the identity key, open only while a window or a session is
+/// (D17).
+///
+/// **A listener that stays open** after [`close`](Self::close) is a port on a ward network that
+/// nobody asked for; a port scan after pairing must find nothing. **A port that is not the one
+/// bound** makes every token point elsewhere, and every scan fails.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    /// Binds, starts serving `endpoint` and returns the port. Closes an earlier one first.
+    async fn open(&self, endpoint: Arc<dyn DeviceEndpoint>) -> Result<u16, ListenError>;
+
+    /// Stops accepting and frees the port before it returns. An answer that is being written may
+    /// still be finished; a closed listener is no error.
+    async fn close(&self);
+}
+
+/// What the listener hands requests to; implemented by the driver.
+///
+/// The listener answers **every** `Err` before a valid claim with one uniform body, one status and
+/// one timing (D24); the precise cause is for the device's log only. An adapter that forwards it is
+/// an oracle for whoever has not seen the screen.
+#[async_trait]
+pub trait DeviceEndpoint: Send + Sync {
+    /// `POST /api/provisioning/session`: hello and claim in, identity document out.
+    async fn session(&self, open: SessionOpen) -> Result<SessionAnswer, ErrorReport>;
+
+    /// `POST /api/provisioning/configuration`: the sealed envelope in, the device's signed status
+    /// out. Resolves when the session ended (applied or refused), at most 30 s later.
+    async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport>;
+}
+
+/// Why the listener could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address or every permitted port is taken, or not ours.
+    #[error("cannot bind: {0}")]
+    Bind(String),
+    /// The TLS configuration could not be made from the identity key.
+    #[error("cannot start TLS: {0}")]
+    Tls(String),
+}

@@ -1,0 +1,36 @@
+//! Ports: what the driver needs from the world, as traits.
+//!
+//! Each trait says what a false answer costs, because an adapter is trusted: the machine of
+//! `zmon-protocol` proves the pairing, but it can only be as durable, as timely and as secret as
+//! the adapters beneath it. Adapters live in `zmon-persistence`, `zmon-transport` and the binaries;
+//! in-memory ones in this crate's tests and in `zmon-testkit`.
+//!
+//! | port | job |
+//! |---|---|
+//! | [`DeviceStore`] | slots and audit log in one transaction (D13, D16) |
+//! | [`Listener`], [`DeviceEndpoint`] | the device's TLS listener and what it calls (D17) |
+//! | [`StationLink`] | mTLS calls to the station: test, commit, outcome, heartbeat |
+//! | [`Authenticator`] | local operators (D22) |
+//! | [`KeyStore`] | identity key, root secret, slot secrets (D19) |
+//! | [`SettingsManager`] | label, bed, unit, language as other parts of the monitor see them |
+//! | [`ClinicalInterlock`] | may this be done to this patient's monitor now (D22) |
+//! | [`Clock`], [`SharedRng`] | time and randomness |
+
+mod authenticator;
+mod interlock;
+mod key_store;
+mod listener;
+mod settings;
+mod station_link;
+mod store;
+
+pub use authenticator::{Authenticator, Pin};
+pub use interlock::{AlwaysClear, ClinicalInterlock};
+pub use key_store::{KeyStore, KeyStoreError};
+pub use listener::{DeviceEndpoint, ListenError, Listener};
+pub use settings::SettingsManager;
+pub use station_link::StationLink;
+pub use store::{AuditPage, AuditReport, AuditRow, DeviceStore, LaneReport, StoreError};
+
+pub use crate::clock::Clock;
+pub use crate::rng::SharedRng;
