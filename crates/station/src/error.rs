@@ -1,0 +1,76 @@
+//! What a use-case answers when it does not do what was asked.
+
+use core::time::Duration;
+
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::ids::OperatorId;
+
+use crate::ports::StoreError;
+
+/// A refusal: the report every screen and the audit log show, and the few facts an answer may add.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", report.code.as_str())]
+pub struct StationError {
+    /// Code, step, side and next action; field and rule when input was malformed.
+    pub report: ErrorReport,
+    /// With `session_reserved`: who works on the device (D11).
+    pub holder: Option<OperatorId>,
+    /// With `authentication_locked` and `too_many_requests`: how long to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl StationError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.report.code
+    }
+
+    /// A refusal that names the operator who works on the device.
+    #[must_use]
+    pub fn reserved_by(holder: OperatorId) -> Self {
+        Self { holder: Some(holder), ..Self::from(ErrorCode::SessionReserved) }
+    }
+
+    /// A refusal that says when to come back.
+    #[must_use]
+    pub fn retry_after(code: ErrorCode, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..Self::from(code) }
+    }
+
+    /// A refusal of malformed input.
+    #[must_use]
+    pub fn field(code: ErrorCode, field: FieldError) -> Self {
+        Self::from(ErrorReport { code, detail: Some(field) })
+    }
+}
+
+impl From<ErrorReport> for StationError {
+    fn from(report: ErrorReport) -> Self {
+        Self { report, holder: None, retry_after: None }
+    }
+}
+
+impl From<ErrorCode> for StationError {
+    fn from(code: ErrorCode) -> Self {
+        Self::from(ErrorReport { code, detail: None })
+    }
+}
+
+impl From<FieldError> for StationError {
+    fn from(field: FieldError) -> Self {
+        Self::field(ErrorCode::RequestMalformed, field)
+    }
+}
+
+impl From<StoreError> for StationError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "store");
+        Self::from(match error {
+            StoreError::Unavailable(_) => ErrorCode::StorageUnavailable,
+            StoreError::AuditUnavailable(_) => ErrorCode::AuditUnavailable,
+            StoreError::Corrupt(_) => ErrorCode::StorageCorrupt,
+            StoreError::Conflict(_) => ErrorCode::StateConflict,
+        })
+    }
+}

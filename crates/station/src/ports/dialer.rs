@@ -1,0 +1,66 @@
+//! Reaching a device's provisioning listener (D17, D18).
+
+use async_trait::async_trait;
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::error::ErrorReport;
+use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
+
+/// Where a device listens and which key it must prove there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The address in the QR code; already checked against the policy (D18).
+    pub address: DeviceAddress,
+    /// The port in the pairing token; already checked against the policy (D18).
+    pub port: u16,
+    /// Left half of SHA-256 of the identity key's `SubjectPublicKeyInfo`, from the token (D3). The
+    /// TLS peer must hold exactly this key.
+    pub thumbprint16: [u8; 16],
+}
+
+/// Opens the one connection of a pairing.
+#[async_trait]
+pub trait DeviceDialer: Send + Sync {
+    /// Connects over TLS 1.3, checks the pin *and* the handshake signature, sends
+    /// `POST /api/provisioning/session` and returns the answer with the connection kept open.
+    ///
+    /// No redirects, no second connection, bounded time and bytes.
+    ///
+    /// # Errors
+    /// [`DialError::Unreachable`] for closed, filtered and wrong-pin alike, [`DialError::Refused`]
+    /// when the device answered with a problem document.
+    async fn open(
+        &self,
+        target: &Target,
+        open: SessionOpen,
+    ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError>;
+}
+
+/// The connection of one pairing after the device answered the hello. Dropping it closes it.
+#[async_trait]
+pub trait DeviceConnection: Send + Sync {
+    /// Sends the sealed configuration over the same connection and waits for the device's status
+    /// statement, which comes when the device has applied or refused it.
+    ///
+    /// # Errors
+    /// As [`DeviceDialer::open`].
+    async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError>;
+}
+
+/// Why a device gave no answer. Operators see one text for every cause (D18); `cause` goes to the
+/// log and the audit detail only.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// No connection, a wrong key, a broken or late answer.
+    #[error("the device could not be reached: {cause}")]
+    Unreachable {
+        /// What happened, for the log.
+        cause: String,
+    },
+    /// The device answered with a refusal.
+    #[error("the device refused: {}", report.code.as_str())]
+    Refused {
+        /// The device's report.
+        report: ErrorReport,
+    },
+}

@@ -1,0 +1,378 @@
+//! What the station remembers, as plain rows of domain values.
+
+use zmon_domain::audit::EventType;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{
+    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+};
+use zmon_domain::role::Role;
+use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
+use zmon_domain::time::UnixTime;
+
+/// One page of a listing, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many rows to skip.
+    pub offset: u64,
+    /// How many rows at most.
+    pub limit: u32,
+}
+
+/// Whether a registered device may be paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeviceStatus {
+    /// May be paired.
+    Active,
+    /// Taken out of service: no pairing, no certificate.
+    Decommissioned,
+}
+
+impl DeviceStatus {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Decommissioned => "decommissioned",
+        }
+    }
+
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Decommissioned].into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// A device the station knows (D9). `id`, `serial` and `identity` are each unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The device.
+    pub id: DeviceId,
+    /// Its serial number.
+    pub serial: DeviceSerial,
+    /// SHA-256 of its identity key's `SubjectPublicKeyInfo`.
+    pub identity: Thumbprint,
+    /// Whether it may be paired.
+    pub status: DeviceStatus,
+    /// Where it stands, once known.
+    pub bed: Option<BedId>,
+    /// What it is called, once known.
+    pub label: Option<DeviceLabel>,
+    /// Units to show; `None` = the station's default.
+    pub unit: Option<MeasurementUnit>,
+    /// Language to show; `None` = the station's default.
+    pub language: Option<Language>,
+    /// Heartbeat interval; `None` = the station's default.
+    pub sync_interval: Option<SyncInterval>,
+    /// When it was registered.
+    pub registered_at: UnixTime,
+}
+
+/// An operator's account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OperatorRow {
+    /// The account.
+    pub id: OperatorId,
+    /// What it may do.
+    pub role: Role,
+    /// Argon2id hash in PHC string form. Not secret, but not shown either.
+    pub password_hash: String,
+    /// A disabled account cannot log in.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: UnixTime,
+}
+
+impl core::fmt::Debug for OperatorRow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("OperatorRow")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A login. The bearer token itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginRow {
+    /// SHA-256 of the bearer token.
+    pub token_hash: [u8; 32],
+    /// Who logged in.
+    pub operator: OperatorId,
+    /// The role at login time; the account's role is read again at each use.
+    pub role: Role,
+    /// Last second of validity.
+    pub expires_at: UnixTime,
+}
+
+/// How far a pairing has come at the station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// An operator works on the device; the device has not answered yet.
+    Reserved,
+    /// The device has answered the hello: its code is consumed (D11).
+    Claimed,
+    /// A certificate is issued and the configuration is on its way.
+    Delivering,
+    /// The certificate is current.
+    Completed,
+    /// Ended without effect.
+    Failed,
+    /// Given up: no `pair` came in time, or the operator cancelled.
+    Released,
+}
+
+impl SessionState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Reserved,
+        Self::Claimed,
+        Self::Delivering,
+        Self::Completed,
+        Self::Failed,
+        Self::Released,
+    ];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Claimed => "claimed",
+            Self::Delivering => "delivering",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Released => "released",
+        }
+    }
+
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+
+    /// Whether it keeps the device reserved for its operator.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Reserved | Self::Claimed | Self::Delivering)
+    }
+}
+
+/// One pairing. At most one *active* row per device, at most one *claimed* row per token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The session.
+    pub id: SessionId,
+    /// The device it is about.
+    pub device_id: DeviceId,
+    /// Who started it; only they may finish it and read its result.
+    pub operator: OperatorId,
+    /// How far it has come.
+    pub state: SessionState,
+    /// The token it was opened with; public ([`TokenId`] is a hash).
+    pub token_id: TokenId,
+    /// When it was opened.
+    pub opened_at: UnixTime,
+    /// After this the row no longer keeps the device reserved.
+    pub expires_at: UnixTime,
+    /// Why it failed, once it has.
+    pub error: Option<ErrorCode>,
+    /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates and signatures
+    /// only. Kept so that a repeated request gets the same answer, also after a restart.
+    pub answer: Option<Vec<u8>>,
+}
+
+/// Where a certificate stands (D13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CertificateState {
+    /// Issued, not committed: opens only the connection test and `commit`.
+    Pending,
+    /// The device's one certificate.
+    Current,
+    /// Replaced, still accepted until its successor is used for an ordinary request.
+    Superseded,
+    /// Never accepted again; also an aborted pending one.
+    Revoked,
+}
+
+impl CertificateState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Current, Self::Superseded, Self::Revoked];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Current => "current",
+            Self::Superseded => "superseded",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// Why a certificate was revoked; maps to RFC 5280 §5.3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RevocationReason {
+    /// Never committed (D13).
+    Aborted,
+    /// Its successor is in use.
+    Superseded,
+    /// An administrator revoked it.
+    Administrator,
+    /// The key is or may be known to others.
+    KeyCompromise,
+    /// The device was taken out of service.
+    Decommissioned,
+}
+
+impl RevocationReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Aborted,
+        Self::Superseded,
+        Self::Administrator,
+        Self::KeyCompromise,
+        Self::Decommissioned,
+    ];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::Superseded => "superseded",
+            Self::Administrator => "administrator",
+            Self::KeyCompromise => "key_compromise",
+            Self::Decommissioned => "decommissioned",
+        }
+    }
+
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// One issued device certificate. `serial` and `session` are each unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// Its serial number.
+    pub serial: Serial,
+    /// The pairing it was issued in.
+    pub session: SessionId,
+    /// Whose it is.
+    pub device_id: DeviceId,
+    /// Where it stands.
+    pub state: CertificateState,
+    /// SHA-256 of the certified key's `SubjectPublicKeyInfo`.
+    pub key: Thumbprint,
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// First second of validity.
+    pub not_before: UnixTime,
+    /// Last second of validity.
+    pub not_after: UnixTime,
+    /// When it was issued.
+    pub issued_at: UnixTime,
+    /// When it became current; kept for ever, so that a later question about the outcome of its
+    /// session is answered "committed" whatever has happened to it since.
+    pub committed_at: Option<UnixTime>,
+    /// When and why it was revoked.
+    pub revoked: Option<(UnixTime, RevocationReason)>,
+}
+
+/// One line of a revocation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationRow {
+    /// The revoked certificate.
+    pub serial: Serial,
+    /// When.
+    pub revoked_at: UnixTime,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// A signed revocation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrlRow {
+    /// Strictly increasing by one, starting at 1.
+    pub number: u64,
+    /// When it was made.
+    pub this_update: UnixTime,
+    /// When the next one is due at the latest.
+    pub next_update: UnixTime,
+    /// The list, DER.
+    pub der: Vec<u8>,
+}
+
+/// A part of the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditPage {
+    /// Rows with a greater sequence number than this; 0 = from the beginning.
+    pub after: u64,
+    /// How many rows at most.
+    pub limit: u32,
+}
+
+/// One stored audit row (D16).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The writer, `station:<stationId>`.
+    pub lane: String,
+    /// Position in the lane, from 1.
+    pub sequence: u64,
+    /// Unix milliseconds, UTC.
+    pub timestamp_ms: i64,
+    /// What happened.
+    pub event: EventType,
+    /// Which device, if any.
+    pub device_id: Option<DeviceId>,
+    /// Which pairing, if any.
+    pub session: Option<SessionId>,
+    /// Who: `operator:<id>`, `system` or `peer`.
+    pub actor: String,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// Why not.
+    pub error: Option<ErrorCode>,
+    /// SHA-256 of the configuration concerned.
+    pub configuration_hash: Option<[u8; 32]>,
+    /// Further facts, without secrets.
+    pub detail: Vec<(String, String)>,
+    /// The chain hash.
+    pub hash: [u8; 32],
+}
+
+/// The result of recomputing the whole chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditReport {
+    /// How many rows were checked.
+    pub rows: u64,
+    /// The last row's sequence number and hash, per lane.
+    pub heads: Vec<(String, u64, [u8; 32])>,
+    /// The first row that is not what was written, if any.
+    pub damage: Option<AuditDamage>,
+}
+
+/// Where an audit chain breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditDamage {
+    /// In which lane.
+    pub lane: String,
+    /// At which row.
+    pub sequence: u64,
+    /// What is wrong with it.
+    pub rule: &'static str,
+}
+
