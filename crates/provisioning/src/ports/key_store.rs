@@ -15,8 +15,8 @@ pub trait KeyStore: Send + Sync {
     /// The key that says who this device is; it only signs (D5).
     fn identity(&self) -> &dyn IdentityKey;
 
-    /// `Expand(root, label, 32)`; the root itself never leaves.
-    fn derive(&self, label: &'static str) -> Result<Secret32, KeyStoreError>;
+    /// `Expand(root, label, 32)` with a label of [`zmon_crypto::labels`]; the root itself never leaves.
+    fn derive(&self, label: &[u8]) -> Result<Secret32, KeyStoreError>;
 
     /// `file` or `hardware`, told to the station in the identity document.
     fn protection(&self) -> KeyProtection;
