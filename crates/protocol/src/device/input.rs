@@ -1,0 +1,118 @@
+//! What goes into the device machine.
+
+use alloc::vec::Vec;
+
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::audit::Actor;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::role::OperatorProof;
+
+/// One thing that happened: a command, a message, the result of an action, or time.
+///
+/// Every (state, input) pair is defined; `STATES.md` of this crate holds the table.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DeviceInput {
+    /// An operator opens provisioning mode on an unprovisioned device ([W §2.1] step 1).
+    Enter {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// The address that goes into the QR code.
+        address: DeviceAddress,
+    },
+    /// An authenticator, the interlock or the driver refused to open provisioning mode; only a row.
+    EnterRefused {
+        /// Who tried, as far as it is known.
+        actor: Actor,
+        /// Why it was refused.
+        code: ErrorCode,
+    },
+    /// The provisioning listener is open (result of `OpenListener`).
+    ListenerOpened {
+        /// The port the listener got; it goes into the token (D3).
+        port: u16,
+    },
+    /// The provisioning listener could not be opened (result of `OpenListener`).
+    ListenerFailed,
+    /// The QR code shall name this address (`generate_provisioning_qr_code(id, ip)`, [I §2.1]).
+    Announce {
+        /// The address that goes into the QR code.
+        address: DeviceAddress,
+    },
+    /// New code, token, window id and kemKey; the old ones are void from here on (D10).
+    Regenerate,
+    /// Leave provisioning mode, or dismiss an error.
+    Exit {
+        /// Who asked for it.
+        actor: Actor,
+    },
+    /// Open a new window after a failure ([W §7.2] manual retry).
+    Retry {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+    },
+    /// Clear the provisioning state and start over ([W §7.2]); slot A is untouched.
+    Reset {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+    },
+    /// Wipe the configuration ([I §2.1] `deprovisionDevice`).
+    Deprovision {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+    },
+    /// An operator opens provisioning mode on a provisioned device ([W §8]).
+    Reprovision {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// The address that goes into the QR code.
+        address: DeviceAddress,
+    },
+    /// A station claims the window: `POST /api/provisioning/session`.
+    SessionOpen {
+        /// The hello JWS, exact bytes.
+        hello: Vec<u8>,
+        /// HMAC over the hello, keyed from the token.
+        claim_mac: [u8; 32],
+    },
+    /// A sealed configuration arrived: `POST /api/provisioning/configuration`.
+    Configuration {
+        /// The envelope, exact bytes.
+        envelope: Vec<u8>,
+    },
+    /// Something that is no message at all came from a peer that proved nothing.
+    Junk {
+        /// What was wrong with it, for the counted row.
+        code: ErrorCode,
+    },
+    /// Result of `TestConnection`.
+    Tested(Result<(), LinkError>),
+    /// Result of `SendCommit`: the station's signed outcome.
+    CommitAnswered(Result<Vec<u8>, LinkError>),
+    /// Result of `AskOutcome`: the station's signed outcome.
+    OutcomeAnswered(Result<Vec<u8>, LinkError>),
+    /// The instant of `poll_timeout` has come, or may have.
+    Timeout,
+}
+
+/// Why a request to the station over the new slot did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// May pass: no route, refused connection, time-out. Tried 3 times in all ([W §7.2]).
+    Network(ErrorCode),
+    /// The station answered and said no. Not retried.
+    Refused(ErrorCode),
+    /// A certificate or pin did not hold. Not retried.
+    Certificate(ErrorCode),
+}
+
+impl LinkError {
+    /// The cause.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Network(code) | Self::Refused(code) | Self::Certificate(code) => code,
+        }
+    }
+}

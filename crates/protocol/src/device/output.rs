@@ -1,0 +1,179 @@
+//! What comes out of the device machine: a transition with record, actions and reply.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use zmon_domain::address::ServerUrl;
+use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::ErrorReport;
+use zmon_domain::ids::{DeviceLabel, SessionId, SiteId, WindowId};
+use zmon_domain::state::ProvisioningStatus;
+use zmon_domain::time::UnixTime;
+use zmon_wire::outcome::CommitRequest;
+
+use super::machine::DeviceMachine;
+use super::slot::{LinkCredentials, Slot};
+
+/// A step the machine proposes. Commit `record`, install `next`, run `actions` in order, give `reply`.
+#[must_use = "nothing happens until the record is committed and the next machine installed"]
+pub struct DeviceTransition {
+    /// The machine after the step.
+    pub next: DeviceMachine,
+    /// What must be durable, in one transaction, before the step counts.
+    pub record: DeviceRecord,
+    /// What must happen in the world afterwards, in this order.
+    pub actions: Vec<DeviceAction>,
+    /// The answer to whoever sent the input.
+    pub reply: Result<DeviceReply, ErrorReport>,
+}
+
+impl DeviceTransition {
+    /// The signals of this step, in order.
+    pub fn events(&self) -> impl Iterator<Item = &DeviceEvent> {
+        self.actions.iter().filter_map(|action| match action {
+            DeviceAction::Emit(event) => Some(event),
+            DeviceAction::OpenListener
+            | DeviceAction::CloseListener
+            | DeviceAction::AnswerDelivery { .. }
+            | DeviceAction::TestConnection { .. }
+            | DeviceAction::SendCommit { .. }
+            | DeviceAction::AskOutcome { .. }
+            | DeviceAction::StartLink(_)
+            | DeviceAction::StopLink => None,
+        })
+    }
+}
+
+/// Audit rows and writes of one transition. All of it, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceRecord {
+    /// Rows for `security_audit_log`, in order.
+    pub audit: Vec<AuditEvent>,
+    /// Changes of durable state, in order.
+    pub writes: Vec<DeviceWrite>,
+}
+
+impl DeviceRecord {
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.audit.is_empty() && self.writes.is_empty()
+    }
+}
+
+/// One change of the device's durable state.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DeviceWrite {
+    /// A window is open; any earlier one is void. A window found open at start is voided with a row.
+    OpenWindow(WindowId),
+    /// `open → claimed(session)`, conditional on this very window being open (D11).
+    ClaimWindow(WindowId, SessionId),
+    /// No window is open any more, whatever was before. Idempotent.
+    CloseWindow,
+    /// The configuration waits in slot B.
+    StageB(Slot),
+    /// Slot B and its secret are destroyed.
+    DropB,
+    /// From here on only a signed answer may drop a slot (D13).
+    MarkCommitSent(SessionId),
+    /// Slot B becomes slot A, the old A is destroyed, the settings of the new one apply, and the device
+    /// is no longer marked as deprovisioned.
+    Flip,
+    /// Both slots are destroyed and the device is marked as deprovisioned.
+    Deprovision,
+    /// The latest `notBefore` of a signing certificate of this site (D14).
+    RememberSite(SiteId, UnixTime),
+    /// Trusted time has reached this instant; it never falls (D14).
+    RaiseFloor(UnixTime),
+}
+
+/// An effect the driver runs after the commit. Results come back as inputs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DeviceAction {
+    /// Open the provisioning listener; answer with `ListenerOpened` or `ListenerFailed`.
+    OpenListener,
+    /// Stop accepting; requests already in flight get their answers.
+    CloseListener,
+    /// Complete the configuration delivery that waits for this session.
+    AnswerDelivery {
+        /// The session whose delivery waits.
+        session_id: SessionId,
+        /// The `zp-status` JWS to answer with.
+        status: String,
+    },
+    /// `GET /api/device/test` over slot B; answer with `Tested`.
+    TestConnection {
+        /// 1, 2 or 3.
+        attempt: u8,
+        /// How to reach the station with slot B.
+        credentials: LinkCredentials,
+    },
+    /// `POST /api/device/commit` over slot B; answer with `CommitAnswered`.
+    SendCommit {
+        /// How to reach the station with slot B.
+        credentials: LinkCredentials,
+        /// The request, the same at every attempt.
+        request: CommitRequest,
+    },
+    /// `POST /api/provisioning/outcome`; answer with `OutcomeAnswered`.
+    AskOutcome {
+        /// How to reach the station; the client certificate is not needed for this request.
+        credentials: LinkCredentials,
+        /// The `zp-ask` JWS.
+        ask: String,
+    },
+    /// Run the monitoring link with these credentials, instead of any other.
+    StartLink(LinkCredentials),
+    /// Stop the monitoring link.
+    StopLink,
+    /// Tell the subscribers.
+    Emit(DeviceEvent),
+}
+
+/// The answer to the sender of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceReply {
+    /// Done; nothing to say.
+    None,
+    /// The identity document (JWS) for a claimed session.
+    Identity(String),
+    /// The `zp-status` JWS of a session that has ended.
+    Status(String),
+    /// The delivery is accepted; `AnswerDelivery` follows when the session ends.
+    Pending,
+}
+
+/// The six signals of [I §2.1]. They carry no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceEvent {
+    /// `qrCodeGenerated`: read code and QR content from the snapshot.
+    QrCodeGenerated,
+    /// `qrCodeExpired`
+    QrCodeExpired,
+    /// `configurationReceived`
+    ConfigurationReceived {
+        /// SHA-256 of the exact signed bytes.
+        configuration_hash: [u8; 32],
+        /// The station the device is about to work with.
+        server_url: ServerUrl,
+        /// The label the device is about to carry.
+        device_label: DeviceLabel,
+    },
+    /// `provisioningCompleted`
+    ProvisioningCompleted {
+        /// SHA-256 of the exact signed bytes.
+        configuration_hash: [u8; 32],
+        /// The station the device works with.
+        server_url: ServerUrl,
+        /// The label the device carries.
+        device_label: DeviceLabel,
+    },
+    /// `provisioningFailed`
+    ProvisioningFailed(ErrorReport),
+    /// `statusChanged`
+    StatusChanged(ProvisioningStatus),
+}

@@ -1,0 +1,130 @@
+//! What the device is: fixed facts, the keys it may use, and what storage held at start.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use zmon_crypto::{Algorithms, AnchorSet, CodeHashKey, IdentityKey, TokenKey};
+use zmon_domain::code::CodeFormat;
+use zmon_domain::error::FieldError;
+use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, SiteId};
+use zmon_domain::limits;
+use zmon_domain::time::UnixTime;
+use zmon_wire::identity::KeyProtection;
+
+use super::slot::Slot;
+
+/// Whose signature a device takes as a station's authority (D8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum StationTrust {
+    /// Hello and configuration chain to an anchor of the device. The default.
+    #[default]
+    Anchored,
+    /// An operator confirms an unanchored station at the device. Not served yet: such a station is
+    /// refused like any without an anchor.
+    Proximity,
+    /// Development: the anchors in the context are those of a simulated station (D20).
+    Simulated,
+}
+
+/// Facts and settings of this device that do not change while it runs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeviceProfile {
+    /// Identifier, as the registry knows it.
+    pub device_id: DeviceId,
+    /// Serial number.
+    pub serial: DeviceSerial,
+    /// Firmware version.
+    pub firmware: FirmwareVersion,
+    /// Form of the pairing code (D1).
+    pub code_format: CodeFormat,
+    /// Whose signature counts.
+    pub trust: StationTrust,
+    /// Where the device's keys live (D19).
+    pub key_protection: KeyProtection,
+    /// Whether a client key made by the station is taken (D6). Default: no.
+    pub accept_station_keys: bool,
+    window: Duration,
+    rotation: Duration,
+}
+
+impl DeviceProfile {
+    /// A profile with every default of [`limits`].
+    #[must_use]
+    pub fn new(device_id: DeviceId, serial: DeviceSerial, firmware: FirmwareVersion) -> Self {
+        Self {
+            device_id,
+            serial,
+            firmware,
+            code_format: CodeFormat::Grouped9,
+            trust: StationTrust::Anchored,
+            key_protection: KeyProtection::File,
+            accept_station_keys: false,
+            window: limits::WINDOW.default,
+            rotation: limits::ROTATION.default,
+        }
+    }
+
+    /// Sets how long a pairing code lives: 1 to 60 minutes ([W §2.2] "configurable").
+    ///
+    /// # Errors
+    /// The value is out of range.
+    pub fn with_window(mut self, window: Duration) -> Result<Self, FieldError> {
+        if window < limits::WINDOW.min || window > limits::WINDOW.max {
+            return Err(FieldError::new("window", "60 to 3600 seconds"));
+        }
+        self.window = window;
+        Ok(self)
+    }
+
+    /// How long a pairing code lives.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// How often the token in the QR code is replaced ([W §3]).
+    #[must_use]
+    pub const fn rotation(&self) -> Duration {
+        self.rotation
+    }
+}
+
+/// What every step of the machine may use; borrowed for the call.
+#[derive(Clone, Copy)]
+pub struct DeviceContext<'a> {
+    /// Facts and settings.
+    pub profile: &'a DeviceProfile,
+    /// Signs identity documents, statuses and asks.
+    pub identity: &'a dyn IdentityKey,
+    /// Keys the token's MAC.
+    pub token_key: &'a TokenKey,
+    /// Keys the hash of a pairing code in the audit log (D16).
+    pub code_hash_key: &'a CodeHashKey,
+    /// Whose stations are believed (D8).
+    pub anchors: &'a AnchorSet,
+    /// Signature verification.
+    pub algorithms: &'a Algorithms,
+    /// The latest checkpoint of the device's audit log, a JWS (D16).
+    pub checkpoint: Option<&'a str>,
+}
+
+/// What storage held when the device started.
+#[derive(Clone, Debug, Default)]
+pub struct BootState {
+    /// The active slot.
+    pub slot_a: Option<Slot>,
+    /// The staged slot, and whether its commit is marked sent.
+    pub slot_b: Option<(Slot, bool)>,
+    /// A window was open or claimed.
+    pub window_open: bool,
+    /// The device was deprovisioned and not provisioned since.
+    pub deprovisioned: bool,
+    /// Trusted time the device has seen (D14).
+    pub floor: Option<UnixTime>,
+    /// Per site the latest `notBefore` of a signing certificate (D14).
+    pub site_not_before: Vec<(SiteId, UnixTime)>,
+    /// Highest slot generation ever used.
+    pub generation: u64,
+}

@@ -1,0 +1,59 @@
+//! What screens and `get_status` may see of the device machine.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use zeroize::Zeroizing;
+use zmon_domain::error::ErrorReport;
+use zmon_domain::ids::{SessionId, StationName};
+use zmon_domain::state::{Indicator, ProvisioningState, ProvisioningStatus};
+use zmon_wire::qr::QrContent;
+
+use super::slot::SlotSummary;
+
+/// A moment of the machine. It holds the pairing code while one is shown: keep it off logs.
+#[derive(Clone)]
+pub struct DeviceSnapshot {
+    /// The state ([W §6]).
+    pub state: ProvisioningState,
+    /// The status ([I §3.3]).
+    pub status: ProvisioningStatus,
+    /// The indicator ([W §9.1]); none before the first window and after deprovisioning.
+    pub indicator: Option<Indicator>,
+    /// Whether slot A lives.
+    pub is_provisioned: bool,
+    /// The pairing code as shown, while a window is open and unclaimed.
+    pub code: Option<Zeroizing<String>>,
+    /// Content of the QR code, once the listener's port is known.
+    pub qr: Option<QrContent>,
+    /// Time left until the code expires, or until the claimed session ends. Never negative.
+    pub expires_in: Option<Duration>,
+    /// The session that claimed the window.
+    pub session_id: Option<SessionId>,
+    /// Name of the claiming station, as its verified hello has it.
+    pub station_name: Option<StationName>,
+    /// Which attempt at the connection test or the commit is running, from 1.
+    pub attempt: Option<u8>,
+    /// Commit was marked sent and no signed answer has come (D13).
+    pub in_doubt: bool,
+    /// Why the last pairing failed.
+    pub last_error: Option<ErrorReport>,
+    /// The active slot.
+    pub active: Option<SlotSummary>,
+}
+
+impl fmt::Debug for DeviceSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceSnapshot")
+            .field("state", &self.state)
+            .field("status", &self.status)
+            .field("expires_in", &self.expires_in)
+            .field("session_id", &self.session_id)
+            .field("attempt", &self.attempt)
+            .field("in_doubt", &self.in_doubt)
+            .field("last_error", &self.last_error)
+            .field("active", &self.active)
+            .finish_non_exhaustive()
+    }
+}

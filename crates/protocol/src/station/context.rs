@@ -1,0 +1,161 @@
+//! What the station is, what it allows, and what its records say about a device.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use zmon_crypto::token::PairingToken;
+use zmon_crypto::{Algorithms, IdentityKey, Suite};
+use zmon_domain::address::{DeviceAddress, NetworkPolicy, ServerUrl};
+use zmon_domain::code::PairingCode;
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, OperatorId, SessionId, SiteId, StationId, StationName, Thumbprint,
+};
+use zmon_domain::limits;
+use zmon_domain::settings::DeviceSettings;
+
+/// What every step of a session may use; borrowed for the call.
+#[derive(Clone, Copy)]
+pub struct SessionContext<'a> {
+    /// The station.
+    pub station_id: &'a StationId,
+    /// The name the device shows.
+    pub name: &'a StationName,
+    /// The hospital's site, equal to the anchor's.
+    pub site_id: &'a SiteId,
+    /// The configuration-signing key.
+    pub signer: &'a dyn IdentityKey,
+    /// Chain of the configuration-signing certificate, leaf first, DER; it goes into `x5c`.
+    pub signing_chain: &'a [Vec<u8>],
+    /// Signature verification.
+    pub algorithms: &'a Algorithms,
+    /// Where devices connect once they are provisioned.
+    pub server: &'a ServerParameters,
+    /// What the station allows.
+    pub policy: &'a StationPolicy,
+    /// The latest checkpoint of the station's audit log, a JWS (D16).
+    pub checkpoint: Option<&'a str>,
+}
+
+/// The station as a configured device reaches it.
+#[derive(Clone, Debug)]
+pub struct ServerParameters {
+    /// Base URL of the mTLS listener.
+    pub url: ServerUrl,
+    /// PEM of the certificates the server's chain ends in; becomes `caCertificate`.
+    pub ca_certificate: String,
+    /// PEM of the server's leaf, pinned by SPKI; becomes `serverCertificate`.
+    pub server_certificate: Option<String>,
+}
+
+/// On what ground a device is believed (D9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DeviceTrust {
+    /// The registry knows its id, serial number and key.
+    #[default]
+    Registry,
+    /// What a logged-in operator scanned is enough for a device the registry does not know.
+    Scanned,
+}
+
+/// What the station allows, and for how long.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StationPolicy {
+    /// Where devices may be dialled (D18).
+    pub networks: NetworkPolicy,
+    /// Identity key types that are taken.
+    pub suites: Vec<Suite>,
+    /// Only devices whose keys live in hardware (D19). Default: no.
+    pub require_hardware_keys: bool,
+    /// On what ground a device is believed (D9).
+    pub device_trust: DeviceTrust,
+    /// How long a claim at the scan waits for `pair` (D11).
+    pub claim_without_pair: Duration,
+    /// How long a session lasts (D11).
+    pub session_lifetime: Duration,
+    /// How long a certificate may stay pending (D13).
+    pub pending_lifetime: Duration,
+    /// How long a configuration is valid ([I §3.2]).
+    pub payload_lifetime: Duration,
+}
+
+impl StationPolicy {
+    /// A policy with every default of [`limits`].
+    #[must_use]
+    pub fn new(networks: NetworkPolicy) -> Self {
+        Self {
+            networks,
+            suites: alloc::vec![Suite::P256, Suite::Rsa2048],
+            require_hardware_keys: false,
+            device_trust: DeviceTrust::Registry,
+            claim_without_pair: limits::CLAIM_WITHOUT_PAIR.default,
+            session_lifetime: limits::SESSION_LIFETIME.default,
+            pending_lifetime: limits::PENDING_CERTIFICATE.default,
+            payload_lifetime: limits::PAYLOAD_LIFETIME.default,
+        }
+    }
+}
+
+/// What the registry knows about one device (D9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryEntry {
+    /// Identifier.
+    pub device_id: DeviceId,
+    /// Serial number.
+    pub serial: DeviceSerial,
+    /// SHA-256 of the identity key's SPKI.
+    pub identity_key: Thumbprint,
+    /// Taken out of service: refused.
+    pub decommissioned: bool,
+}
+
+/// The registry's answer for the scanned device id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceRecord {
+    /// The registry has this device.
+    Known(RegistryEntry),
+    /// The registry does not have it.
+    Unknown(DeviceId),
+}
+
+/// Which operator works on which device (D11). It consumes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The session that holds it.
+    pub session_id: SessionId,
+    /// The operator who holds it.
+    pub operator: OperatorId,
+}
+
+/// What the operator says about the device at `pair`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairDetails {
+    /// Label, bed, unit, language, interval.
+    pub settings: DeviceSettings,
+    /// Number of this configuration for this device, counting up.
+    pub config_version: u64,
+}
+
+/// A scan: everything a session starts from.
+pub struct OpenRequest {
+    /// New, random.
+    pub session_id: SessionId,
+    /// What the registry says.
+    pub device: DeviceRecord,
+    /// A live reservation of this device, if there is one.
+    pub reservation: Option<Reservation>,
+    /// The token from the QR code.
+    pub token: PairingToken,
+    /// The code from the QR code.
+    pub code: PairingCode,
+    /// The serial number from the QR code, if the tablet sent it.
+    pub scanned_serial: Option<DeviceSerial>,
+    /// Where the device is.
+    pub address: DeviceAddress,
+    /// Who scanned.
+    pub operator: OperatorId,
+    /// Present when `pair` alone does scan and pair in one call (D7).
+    pub pair: Option<PairDetails>,
+}

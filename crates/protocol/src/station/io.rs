@@ -1,0 +1,320 @@
+//! Inputs, actions, records and events of a session.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, Thumbprint, TokenId};
+use zmon_domain::settings::DeviceSettings;
+
+use super::context::{PairDetails, RegistryEntry};
+use super::machine::SessionMachine;
+
+/// One thing that happened to a session.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionInput {
+    /// The device answered the claim with its identity document (result of `SendSession`).
+    Identity(Vec<u8>),
+    /// The device could not be reached, or refused the claim (result of `SendSession`).
+    DialFailed(ErrorCode),
+    /// The registry holds id, serial number or key of this device in another row (D9).
+    RegistryConflict,
+    /// The operator confirmed device and bed.
+    Pair {
+        /// Who.
+        operator: OperatorId,
+        /// What the device is to become.
+        details: PairDetails,
+    },
+    /// The CA signed (result of `Issue`).
+    Issued {
+        /// Leaf first, then the client CA, DER.
+        chain: Vec<Vec<u8>>,
+        /// Serial number of the leaf.
+        serial: Serial,
+    },
+    /// The CA did not sign (result of `Issue`).
+    IssueFailed(ErrorCode),
+    /// The device answered the delivery with its signed status (result of `Deliver`).
+    Delivered(Vec<u8>),
+    /// The delivery got no signed status (result of `Deliver`).
+    DeliveryFailed(ErrorCode),
+    /// The device tested the connection over its pending certificate.
+    Tested {
+        /// The certificate it came with.
+        serial: Serial,
+    },
+    /// The store made this session's certificate current; see [`super::outcome::commit`].
+    Committed {
+        /// The certificate it came with.
+        serial: Serial,
+    },
+    /// The store aborted this session's certificate; see [`super::outcome::answer`].
+    Aborted {
+        /// The certificate that was asked about.
+        serial: Serial,
+    },
+    /// An operator gave the session up.
+    Cancel {
+        /// Who.
+        operator: OperatorId,
+    },
+    /// The instant of `poll_timeout` has come, or may have.
+    Timeout,
+}
+
+/// A step the machine proposes. Commit `record`, install `next`, run `actions` in order, give `reply`.
+#[must_use = "nothing happens until the record is committed and the next machine installed"]
+pub struct SessionTransition {
+    /// The machine after the step.
+    pub next: SessionMachine,
+    /// What must be durable, in one transaction, before the step counts.
+    pub record: StationRecord,
+    /// What must happen in the world afterwards, in this order.
+    pub actions: Vec<StationAction>,
+    /// The answer to whoever sent the input.
+    pub reply: Result<(), Refusal>,
+}
+
+/// Audit rows and writes of one step. All of it, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct StationRecord {
+    /// Rows for `security_audit_log`, in order.
+    pub audit: Vec<AuditEvent>,
+    /// Changes of durable state, in order.
+    pub writes: Vec<StationWrite>,
+}
+
+impl StationRecord {
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.audit.is_empty() && self.writes.is_empty()
+    }
+}
+
+/// One change of the station's durable state. A conditional one that finds its condition false fails
+/// the whole commit; the driver then feeds the input named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StationWrite {
+    /// Reserve the device for the operator, unless another live reservation exists (D11).
+    Reserve {
+        /// The session that holds it.
+        session_id: SessionId,
+        /// The device.
+        device_id: DeviceId,
+        /// The operator who holds it.
+        operator: OperatorId,
+        /// Which token it was scanned with; unique among claimed sessions.
+        token_id: TokenId,
+    },
+    /// The device has answered: the token is used up, `reserved → claimed`.
+    Claim {
+        /// Which session.
+        session_id: SessionId,
+        /// Which token.
+        token_id: TokenId,
+    },
+    /// The registry learns a device that policy admits by its scan; `RegistryConflict` when id,
+    /// serial number or key belong to another row.
+    AddDevice(RegistryEntry),
+    /// A new certificate, pending; unique per session, so that a retry cannot mint a second one.
+    InsertPending {
+        /// Serial number.
+        serial: Serial,
+        /// Whose it is.
+        device_id: DeviceId,
+        /// The session it was issued in.
+        session_id: SessionId,
+        /// Leaf first, DER.
+        chain: Vec<Vec<u8>>,
+    },
+    /// `pending → revoked`: never committed, and never will be; nothing when it is not pending.
+    AbortPending {
+        /// Which.
+        serial: Serial,
+    },
+    /// The device carries these settings from now on.
+    Assign {
+        /// Which.
+        device_id: DeviceId,
+        /// Label, bed, unit, language, interval.
+        settings: DeviceSettings,
+    },
+    /// The session moved on.
+    Session {
+        /// Which.
+        session_id: SessionId,
+        /// Where it is.
+        phase: SessionPhase,
+        /// Why it failed.
+        error: Option<ErrorCode>,
+    },
+    /// The reservation is gone. Idempotent.
+    Release {
+        /// The session that held it.
+        session_id: SessionId,
+        /// The device.
+        device_id: DeviceId,
+    },
+}
+
+/// An effect the driver runs after the commit. Results come back as inputs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StationAction {
+    /// `POST /api/provisioning/session` at the device; answer with `Identity` or `DialFailed`.
+    SendSession {
+        /// 1, 2 or 3.
+        attempt: u8,
+        /// Where.
+        target: Target,
+        /// The hello JWS.
+        hello: String,
+        /// HMAC over the hello.
+        claim_mac: [u8; 32],
+    },
+    /// Sign a client certificate; answer with `Issued` or `IssueFailed`.
+    Issue {
+        /// The session it is for.
+        session_id: SessionId,
+        /// Who it speaks for; the request's own names are ignored (D9).
+        device_id: DeviceId,
+        /// The public key out of the verified request, SPKI DER.
+        csr_spki: Vec<u8>,
+    },
+    /// `POST /api/provisioning/configuration` at the device; answer with `Delivered` or
+    /// `DeliveryFailed`.
+    Deliver {
+        /// 1, 2 or 3.
+        attempt: u8,
+        /// Where; the connection of `SendSession` is used while it lives.
+        target: Target,
+        /// The envelope, the same bytes at every attempt.
+        envelope: Vec<u8>,
+    },
+    /// Close the connection to the device.
+    Hangup,
+    /// Tell the subscribers.
+    Emit(StationEvent),
+}
+
+/// Where a device listens, and which key it must prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Address, inside the allowed networks (D18).
+    pub address: DeviceAddress,
+    /// Port out of the token.
+    pub port: u16,
+    /// Left half of SHA-256 of the SPKI the TLS certificate must carry.
+    pub thumbprint16: [u8; 16],
+}
+
+/// Where a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionPhase {
+    /// The hello is on its way to the device.
+    Dialling,
+    /// The device proved who it is; `pair` is awaited.
+    Identified,
+    /// The CA is signing.
+    Issuing,
+    /// The envelope is on its way to the device.
+    Delivering,
+    /// The delivery got no signed answer; commit or the pending certificate's end is awaited.
+    AwaitingCommit,
+    /// Paired.
+    Paired,
+    /// Failed, with a cause.
+    Failed,
+    /// Given up: cancelled, or not followed by `pair` in time.
+    Released,
+}
+
+/// What subscribers hear. No secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StationEvent {
+    /// The session moved to this phase.
+    Phase(SessionPhase),
+    /// The device proved who it is.
+    Identified {
+        /// Full SHA-256 of its identity SPKI.
+        identity_key: Thumbprint,
+    },
+    /// The device tested its connection.
+    Tested,
+    /// Paired: the answer of `pair` can be given.
+    Paired,
+    /// Failed.
+    Failed(ErrorReport),
+    /// An id or serial number came with a key that is not its own (D9): a person should look.
+    Alarm(ErrorReport),
+}
+
+/// Why an input was refused; names the holder where another operator is at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Code, step, side and next action.
+    pub report: ErrorReport,
+    /// Who holds the device, with `SessionReserved` only.
+    pub holder: Option<OperatorId>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { report: ErrorReport::from(code), holder: None }
+    }
+}
+
+impl From<ErrorReport> for Refusal {
+    fn from(report: ErrorReport) -> Self {
+        Self { report, holder: None }
+    }
+}
+
+impl SessionPhase {
+    /// Every phase.
+    pub const ALL: [Self; 8] = [
+        Self::Dialling,
+        Self::Identified,
+        Self::Issuing,
+        Self::Delivering,
+        Self::AwaitingCommit,
+        Self::Paired,
+        Self::Failed,
+        Self::Released,
+    ];
+
+    /// The name in the database and in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dialling => "dialling",
+            Self::Identified => "identified",
+            Self::Issuing => "issuing",
+            Self::Delivering => "delivering",
+            Self::AwaitingCommit => "awaiting_commit",
+            Self::Paired => "paired",
+            Self::Failed => "failed",
+            Self::Released => "released",
+        }
+    }
+
+    /// Reads the name back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+
+    /// Whether the session has ended.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Paired | Self::Failed | Self::Released)
+    }
+}
