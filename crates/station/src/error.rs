@@ -70,7 +70,6 @@ impl From<StoreError> for StationError {
             StoreError::Unavailable(_) => ErrorCode::StorageUnavailable,
             StoreError::AuditUnavailable(_) => ErrorCode::AuditUnavailable,
             StoreError::Corrupt(_) => ErrorCode::StorageCorrupt,
-            StoreError::Conflict(_) => ErrorCode::StateConflict,
         })
     }
 }

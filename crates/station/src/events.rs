@@ -5,7 +5,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 
-use crate::ports::{CertificateState, SessionState};
+use crate::ports::{CertificateState, SessionPhase};
 
 /// Something changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum StationEvent {
         /// Who works on it.
         operator: OperatorId,
         /// Where it stands.
-        state: SessionState,
+        phase: SessionPhase,
         /// Why it failed.
         error: Option<ErrorCode>,
     },

@@ -10,13 +10,12 @@ mod store;
 pub use dialer::{DeviceConnection, DeviceDialer, DialError, Target};
 pub use issuer::{CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, IssuedCertificate};
 pub use rows::{
-    AuditDamage, AuditPage, AuditReport, AuditRow, CertificateRow, CertificateState, CrlRow,
-    DeviceRow, DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow,
-    SessionRow, SessionState,
+    AuditDamage, AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus,
+    LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
 };
 pub use runtime::{Clock, Entropy};
 pub use store::{
-    AbortVerdict, AddOperatorVerdict, ClaimVerdict, CommitVerdict, CrlVerdict, ImportConflict,
-    ImportConflictKind, ImportVerdict, IssueVerdict, ReserveVerdict, RevokeVerdict, SettleVerdict,
-    StationRecord, StationStore, StationWrite, StoreError,
+    ImportConflict, ImportConflictKind, Refusal, StationRecord, StationStore, StationWrite,
+    StoreError,
 };
+pub use zmon_protocol::station::{CertificateState, SessionPhase};

@@ -8,6 +8,7 @@ use zmon_domain::ids::{
 use zmon_domain::role::Role;
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
+use zmon_protocol::station::{CertificateState, SessionPhase};
 
 /// One page of a listing, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,61 +108,7 @@ pub struct LoginRow {
     pub expires_at: UnixTime,
 }
 
-/// How far a pairing has come at the station.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SessionState {
-    /// An operator works on the device; the device has not answered yet.
-    Reserved,
-    /// The device has answered the hello: its code is consumed (D11).
-    Claimed,
-    /// A certificate is issued and the configuration is on its way.
-    Delivering,
-    /// The certificate is current.
-    Completed,
-    /// Ended without effect.
-    Failed,
-    /// Given up: no `pair` came in time, or the operator cancelled.
-    Released,
-}
-
-impl SessionState {
-    /// Every state.
-    pub const ALL: [Self; 6] = [
-        Self::Reserved,
-        Self::Claimed,
-        Self::Delivering,
-        Self::Completed,
-        Self::Failed,
-        Self::Released,
-    ];
-
-    /// The stored word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserved => "reserved",
-            Self::Claimed => "claimed",
-            Self::Delivering => "delivering",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Released => "released",
-        }
-    }
-
-    /// Reads the stored word.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
-    /// Whether it keeps the device reserved for its operator.
-    #[must_use]
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Reserved | Self::Claimed | Self::Delivering)
-    }
-}
-
-/// One pairing. At most one *active* row per device, at most one *claimed* row per token.
+/// One pairing. At most one *reserved* row per device (D11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// The session.
@@ -171,53 +118,20 @@ pub struct SessionRow {
     /// Who started it; only they may finish it and read its result.
     pub operator: OperatorId,
     /// How far it has come.
-    pub state: SessionState,
+    pub phase: SessionPhase,
+    /// Whether it keeps the device for its operator, until `expires_at`.
+    pub reserved: bool,
     /// The token it was opened with; public ([`TokenId`] is a hash).
     pub token_id: TokenId,
     /// When it was opened.
     pub opened_at: UnixTime,
-    /// After this the row no longer keeps the device reserved.
+    /// After this it no longer keeps the device reserved.
     pub expires_at: UnixTime,
     /// Why it failed, once it has.
     pub error: Option<ErrorCode>,
     /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates and signatures
     /// only. Kept so that a repeated request gets the same answer, also after a restart.
     pub answer: Option<Vec<u8>>,
-}
-
-/// Where a certificate stands (D13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CertificateState {
-    /// Issued, not committed: opens only the connection test and `commit`.
-    Pending,
-    /// The device's one certificate.
-    Current,
-    /// Replaced, still accepted until its successor is used for an ordinary request.
-    Superseded,
-    /// Never accepted again; also an aborted pending one.
-    Revoked,
-}
-
-impl CertificateState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Current, Self::Superseded, Self::Revoked];
-
-    /// The stored word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Current => "current",
-            Self::Superseded => "superseded",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    /// Reads the stored word.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
 }
 
 /// Why a certificate was revoked; maps to RFC 5280 §5.3.1.
@@ -264,7 +178,8 @@ impl RevocationReason {
     }
 }
 
-/// One issued device certificate. `serial` and `session` are each unique.
+/// One issued device certificate. `serial` and `session` are each unique; at most one row per
+/// device is [`CertificateState::Current`] (D13).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRow {
     /// Its serial number.
@@ -273,22 +188,23 @@ pub struct CertificateRow {
     pub session: SessionId,
     /// Whose it is.
     pub device_id: DeviceId,
+    /// SHA-256 of the device's identity key at issue; questions about the outcome of the session
+    /// are verified with it.
+    pub identity: Thumbprint,
     /// Where it stands.
     pub state: CertificateState,
-    /// SHA-256 of the certified key's `SubjectPublicKeyInfo`.
-    pub key: Thumbprint,
     /// The certificate, DER.
     pub der: Vec<u8>,
     /// First second of validity.
     pub not_before: UnixTime,
     /// Last second of validity.
     pub not_after: UnixTime,
-    /// When it was issued.
+    /// When it was issued: since then it is pending.
     pub issued_at: UnixTime,
     /// When it became current; kept for ever, so that a later question about the outcome of its
     /// session is answered "committed" whatever has happened to it since.
     pub committed_at: Option<UnixTime>,
-    /// When and why it was revoked.
+    /// When and why it was refused for ever.
     pub revoked: Option<(UnixTime, RevocationReason)>,
 }
 

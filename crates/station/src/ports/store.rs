@@ -1,30 +1,31 @@
 //! The station's memory (D11, D13, D16).
 //!
-//! Every method that changes something takes the audit rows of that change and writes both in one
-//! transaction: no audit row, no operation. Conditional methods decide *inside* the transaction and
-//! return a typed verdict; with any verdict but the first they have changed nothing and written no
-//! row, and the caller records the refusal itself with [`StationStore::commit`].
+//! Everything that changes something is a [`StationRecord`]: audit rows and writes, committed in
+//! one transaction. No audit row, no operation. Many writes are *conditional*: they decide inside
+//! the transaction, and when one of them cannot be done the whole record is rolled back and the
+//! caller gets a typed [`Refusal`]; the caller then records that refusal with a record of its own.
 
 use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
 };
+use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
+use zmon_protocol::station::{CertificateState, SessionPhase};
 
 use super::rows::{
-    AuditPage, AuditReport, AuditRow, CertificateRow, CertificateState, CrlRow, DeviceRow,
-    DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
-    SessionState,
+    AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus, LoginRow,
+    OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
 };
 
-/// Unconditional writes and the audit rows that explain them, one transaction.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use]
+/// Audit rows and writes of one step. All of it, or nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StationRecord {
     /// Audit rows, in order.
     pub audit: Vec<AuditEvent>,
-    /// Writes, in order.
+    /// Writes, in order; later ones see earlier ones.
     pub writes: Vec<StationWrite>,
 }
 
@@ -36,44 +37,26 @@ impl StationRecord {
     }
 }
 
-/// One unconditional write.
+/// One write. The refusal a write may cause is named with it; a write without one is unconditional.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StationWrite {
-    /// Moves a session; the row exists. `error` and `answer` replace what is stored only when given.
-    Session {
+    // Registry.
+    /// Adds devices, all or none. A row equal to a registered one in id, serial number and identity
+    /// is no conflict: its place and settings are taken over where the new row has them.
+    /// [`Refusal::DeviceConflicts`].
+    ImportDevices(Vec<DeviceRow>),
+    /// Records what the device carries from now on.
+    Assign {
         /// Which.
-        id: SessionId,
-        /// Its new state.
-        state: SessionState,
-        /// Why it failed.
-        error: Option<zmon_domain::error::ErrorCode>,
-        /// The finished answer of `pair`.
-        answer: Option<Vec<u8>>,
-    },
-    /// Extends or shortens a session's reservation.
-    SessionDeadline {
-        /// Which.
-        id: SessionId,
-        /// After this it no longer keeps the device reserved.
-        expires_at: UnixTime,
-    },
-    /// Adds a device that policy admits without a manifest. Unique columns still hold; a clash is
-    /// [`StoreError::Conflict`].
-    AddDevice(DeviceRow),
-    /// Records where a device stands and what it is called.
-    DevicePlace {
-        /// Which.
-        id: DeviceId,
-        /// Where; `None` leaves it.
-        bed: Option<BedId>,
-        /// What it is called; `None` leaves it.
-        label: Option<DeviceLabel>,
+        device_id: DeviceId,
+        /// Label, bed, unit, language, interval.
+        settings: DeviceSettings,
     },
     /// Changes whether a device may be paired.
     DeviceStatus {
         /// Which.
-        id: DeviceId,
+        device_id: DeviceId,
         /// Its new status.
         status: DeviceStatus,
     },
@@ -84,6 +67,10 @@ pub enum StationWrite {
         /// The statement, a JWS in compact form.
         checkpoint: String,
     },
+
+    // Operators.
+    /// Adds an account. [`Refusal::OperatorExists`].
+    AddOperator(OperatorRow),
     /// Keeps a login.
     AddLogin(LoginRow),
     /// Forgets a login.
@@ -93,6 +80,104 @@ pub enum StationWrite {
     },
     /// Forgets every login that expired before this.
     DropLoginsBefore(UnixTime),
+
+    // Sessions.
+    /// Inserts the row (`reserved`). A reserved row of the same device whose `expires_at` lies
+    /// before `row.opened_at` first loses its reservation, and its phase becomes
+    /// [`SessionPhase::Released`] unless that is final already. [`Refusal::DeviceReserved`] when a
+    /// live one remains, [`Refusal::TokenUsed`] when the token was claimed before.
+    Reserve(SessionRow),
+    /// The token is claimed by this session for ever. A false success would open a used code again,
+    /// a false refusal costs the operator one new code. [`Refusal::TokenUsed`] when *another*
+    /// session has claimed it.
+    ClaimToken {
+        /// By which session.
+        session_id: SessionId,
+        /// Which token.
+        token_id: TokenId,
+    },
+    /// Moves a session that is not yet in a final phase. [`Refusal::SessionEnded`].
+    Session {
+        /// Which.
+        session_id: SessionId,
+        /// Where it is.
+        phase: SessionPhase,
+        /// Why it failed; `None` leaves what is stored.
+        error: Option<ErrorCode>,
+    },
+    /// Keeps the finished answer of `pair`.
+    SessionAnswer {
+        /// Which.
+        session_id: SessionId,
+        /// JSON bytes.
+        answer: Vec<u8>,
+    },
+    /// Moves the end of a session's reservation.
+    SessionDeadline {
+        /// Which.
+        session_id: SessionId,
+        /// After this it no longer keeps the device reserved.
+        expires_at: UnixTime,
+    },
+    /// The reservation is gone. Idempotent.
+    Release {
+        /// The session that held it.
+        session_id: SessionId,
+    },
+
+    // Certificates.
+    /// Inserts the row. [`Refusal::CertificateExists`] when its session has one already: a retry
+    /// uses that one and never mints a second.
+    InsertCertificate(CertificateRow),
+    /// Moves a certificate from exactly this state. [`Refusal::CertificateState`] when it is in
+    /// another one or unknown, [`Refusal::OtherCurrent`] when the device would have two current
+    /// ones.
+    Certificate {
+        /// Which.
+        serial: Serial,
+        /// The state it must be in.
+        from: CertificateState,
+        /// The state it takes. `Current` sets `committed_at`, `Revoked` and `Aborted` set `revoked`.
+        to: CertificateState,
+        /// When.
+        at: UnixTime,
+        /// With `Revoked`: why. `Aborted` is always [`RevocationReason::Aborted`].
+        reason: Option<RevocationReason>,
+    },
+    /// Stores a list whose number is exactly the latest + 1 (or 1). [`Refusal::CrlBehind`].
+    PublishCrl(CrlRow),
+}
+
+/// Why a record was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Another operator's session keeps the device: this one.
+    DeviceReserved(Box<SessionRow>),
+    /// The token was claimed by this session before.
+    TokenUsed(SessionId),
+    /// The session has ended in this phase; `None`: there is no such session.
+    SessionEnded(Option<SessionPhase>),
+    /// The session has this certificate already.
+    CertificateExists(Box<CertificateRow>),
+    /// The certificate is in this state; `None`: there is no such certificate.
+    CertificateState {
+        /// Which.
+        serial: Serial,
+        /// Where it stands.
+        state: Option<CertificateState>,
+    },
+    /// The device has this other current certificate.
+    OtherCurrent(Serial),
+    /// No device row of the import was taken.
+    DeviceConflicts(Vec<ImportConflict>),
+    /// The account exists.
+    OperatorExists,
+    /// Another writer published first: build again after this number.
+    CrlBehind {
+        /// The latest stored number.
+        latest: u64,
+    },
 }
 
 /// Why the store could not do it. Nothing has changed.
@@ -108,23 +193,6 @@ pub enum StoreError {
     /// What is stored is not what was written.
     #[error("the station's database is damaged: {0}")]
     Corrupt(String),
-    /// A unique column already holds the value.
-    #[error("the value is already in use: {0}")]
-    Conflict(&'static str),
-}
-
-/// Outcome of [`StationStore::import_devices`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportVerdict {
-    /// Every row is in (rows that were already there, exactly, count as in).
-    Imported {
-        /// How many were new.
-        added: usize,
-        /// How many were already there, exactly the same id, serial and identity.
-        unchanged: usize,
-    },
-    /// No row is in.
-    Refused(Vec<ImportConflict>),
 }
 
 /// Why one row of an import cannot be taken.
@@ -151,119 +219,19 @@ pub enum ImportConflictKind {
     IdSerialMismatch,
 }
 
-/// Outcome of [`StationStore::add_operator`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddOperatorVerdict {
-    /// Added.
-    Added,
-    /// The account exists.
-    Exists,
-}
-
-/// Outcome of [`StationStore::reserve_session`]. The first wins; a loser learns who holds it (D11).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReserveVerdict {
-    /// Reserved.
-    Reserved {
-        /// A session whose reservation had run out and was released by this call.
-        released: Option<SessionId>,
-    },
-    /// Another session is active for the device.
-    Held(SessionRow),
-    /// The token has been claimed by this session before.
-    TokenUsed(SessionId),
-}
-
-/// Outcome of [`StationStore::claim_session`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimVerdict {
-    /// Claimed.
-    Claimed,
-    /// The session is not [`SessionState::Reserved`].
-    NotReserved(SessionState),
-    /// The token has been claimed by this session before.
-    TokenUsed(SessionId),
-    /// No such session.
-    Unknown,
-}
-
-/// Outcome of [`StationStore::issue_pending`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IssueVerdict {
-    /// Recorded.
-    Issued,
-    /// The session has a certificate: use this one, never mint twice.
-    AlreadyIssued(Box<CertificateRow>),
-    /// The session is no longer active.
-    SessionEnded(SessionState),
-}
-
-/// Outcome of [`StationStore::commit_certificate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitVerdict {
-    /// It is current now.
-    Committed,
-    /// It was current before (a repeated commit).
-    AlreadyCommitted,
-    /// It is neither pending nor current.
-    NotPending(CertificateState),
-    /// The device's current certificate is not the expected one: read it again and retry.
-    CurrentChanged(Option<Serial>),
-    /// No such certificate.
-    Unknown,
-}
-
-/// Outcome of [`StationStore::settle_superseded`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SettleVerdict {
-    /// Revoked.
-    Settled,
-    /// It was no longer superseded.
-    NotSuperseded,
-}
-
-/// Outcome of [`StationStore::abort_pending`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AbortVerdict {
-    /// Revoked without ever having been current.
-    Aborted,
-    /// It is not pending.
-    NotPending(CertificateState),
-    /// No such certificate.
-    Unknown,
-}
-
-/// Outcome of [`StationStore::revoke`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevokeVerdict {
-    /// Revoked.
-    Revoked {
-        /// What it was before.
-        was: CertificateState,
-    },
-    /// It was revoked before.
-    AlreadyRevoked,
-    /// No such certificate.
-    Unknown,
-}
-
-/// Outcome of [`StationStore::publish_crl`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CrlVerdict {
-    /// Stored as the latest.
-    Published,
-    /// Another writer was first: build again after this number.
-    Behind {
-        /// The latest stored number.
-        latest: u64,
-    },
-}
-
 /// The station's durable memory.
 #[async_trait]
 pub trait StationStore: Send + Sync {
-    /// Commits audit rows and writes in one transaction.
-    async fn commit(&self, now: &Now, record: &StationRecord) -> Result<(), StoreError>;
+    /// Commits audit rows and writes in one transaction; durable when it answers `Ok(Ok(()))`.
+    ///
+    /// # Errors
+    /// `Ok(Err(refusal))`: a conditional write cannot be done. `Err(error)`: the store cannot. In
+    /// both cases nothing has changed and no row was written.
+    async fn commit(
+        &self,
+        now: &Now,
+        record: &StationRecord,
+    ) -> Result<Result<(), Refusal>, StoreError>;
 
     // Registry.
 
@@ -281,14 +249,8 @@ pub trait StationStore: Send + Sync {
     ) -> Result<Option<DeviceRow>, StoreError>;
     /// Devices by id, ascending.
     async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError>;
-    /// Adds all rows or none. A row equal in id, serial and identity to a registered one is no
-    /// conflict; its place and settings are taken over.
-    async fn import_devices(
-        &self,
-        now: &Now,
-        rows: &[DeviceRow],
-        audit: &[AuditEvent],
-    ) -> Result<ImportVerdict, StoreError>;
+    /// The latest audit checkpoint a device has sent.
+    async fn peer_checkpoint(&self, id: &DeviceId) -> Result<Option<String>, StoreError>;
 
     // Operators.
 
@@ -296,13 +258,6 @@ pub trait StationStore: Send + Sync {
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError>;
     /// Every account, by id.
     async fn operators(&self) -> Result<Vec<OperatorRow>, StoreError>;
-    /// Adds an account unless it exists.
-    async fn add_operator(
-        &self,
-        now: &Now,
-        row: &OperatorRow,
-        audit: &[AuditEvent],
-    ) -> Result<AddOperatorVerdict, StoreError>;
     /// A login by the hash of its bearer token.
     async fn login(&self, token_hash: &[u8; 32]) -> Result<Option<LoginRow>, StoreError>;
 
@@ -310,28 +265,10 @@ pub trait StationStore: Send + Sync {
 
     /// A session by id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError>;
-    /// Every session that is in an active state, whatever its deadline.
-    async fn active_sessions(&self) -> Result<Vec<SessionRow>, StoreError>;
-    /// Inserts `row` (state [`SessionState::Reserved`]) unless the device has an active session
-    /// whose `expires_at` has not passed at `at`, or the token was claimed before. An active row
-    /// whose deadline has passed becomes [`SessionState::Released`] in the same transaction.
-    async fn reserve_session(
-        &self,
-        now: &Now,
-        at: UnixTime,
-        row: &SessionRow,
-        audit: &[AuditEvent],
-    ) -> Result<ReserveVerdict, StoreError>;
-    /// `Reserved` → `Claimed`, and the token is claimed for ever. A false "claimed" would open a
-    /// used code again; a false refusal costs the operator one new code.
-    async fn claim_session(
-        &self,
-        now: &Now,
-        id: &SessionId,
-        token_id: &TokenId,
-        expires_at: UnixTime,
-        audit: &[AuditEvent],
-    ) -> Result<ClaimVerdict, StoreError>;
+    /// The session that keeps a device reserved, whatever its deadline.
+    async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError>;
+    /// Every session that keeps a device reserved or is in no final phase.
+    async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError>;
 
     // Certificates.
 
@@ -342,68 +279,20 @@ pub trait StationStore: Send + Sync {
         &self,
         session: &SessionId,
     ) -> Result<Option<CertificateRow>, StoreError>;
-    /// A device's certificates in one state.
+    /// A device's certificates in one state, oldest first.
     async fn certificates_of_device(
         &self,
         device: &DeviceId,
         state: CertificateState,
     ) -> Result<Vec<CertificateRow>, StoreError>;
-    /// Pending certificates issued at or before `issued_at`.
+    /// How many certificates a device was ever issued; numbers its configurations.
+    async fn count_certificates(&self, device: &DeviceId) -> Result<u64, StoreError>;
+    /// Pending certificates issued at or before `issued_at`, oldest first.
     async fn pending_since(&self, issued_at: UnixTime) -> Result<Vec<CertificateRow>, StoreError>;
-    /// Records a certificate as pending (`row.state`) and its session as
-    /// [`SessionState::Delivering`]. UNIQUE per session and per serial.
-    async fn issue_pending(
-        &self,
-        now: &Now,
-        row: &CertificateRow,
-        audit: &[AuditEvent],
-    ) -> Result<IssueVerdict, StoreError>;
-    /// Pending → current, `expected_current` → superseded, `committed_at` = `at`, its session →
-    /// [`SessionState::Completed`]; exactly one certificate of the device is current afterwards.
-    async fn commit_certificate(
-        &self,
-        now: &Now,
-        at: UnixTime,
-        serial: &Serial,
-        expected_current: Option<&Serial>,
-        audit: &[AuditEvent],
-    ) -> Result<CommitVerdict, StoreError>;
-    /// Superseded → revoked (reason superseded), once its successor is in ordinary use.
-    async fn settle_superseded(
-        &self,
-        now: &Now,
-        at: UnixTime,
-        serial: &Serial,
-        audit: &[AuditEvent],
-    ) -> Result<SettleVerdict, StoreError>;
-    /// Pending → revoked (reason aborted).
-    async fn abort_pending(
-        &self,
-        now: &Now,
-        at: UnixTime,
-        serial: &Serial,
-        audit: &[AuditEvent],
-    ) -> Result<AbortVerdict, StoreError>;
-    /// Anything but revoked → revoked.
-    async fn revoke(
-        &self,
-        now: &Now,
-        at: UnixTime,
-        serial: &Serial,
-        reason: RevocationReason,
-        audit: &[AuditEvent],
-    ) -> Result<RevokeVerdict, StoreError>;
-    /// Revoked certificates whose validity ends at or after `at`, by serial number.
+    /// Revoked and aborted certificates whose validity ends at or after `at`, by serial number.
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError>;
     /// The latest revocation list.
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError>;
-    /// Stores a list whose number is exactly the latest + 1 (or 1).
-    async fn publish_crl(
-        &self,
-        now: &Now,
-        row: &CrlRow,
-        audit: &[AuditEvent],
-    ) -> Result<CrlVerdict, StoreError>;
 
     // Audit.
 
@@ -411,4 +300,6 @@ pub trait StationStore: Send + Sync {
     async fn audit(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError>;
     /// Recomputes the whole chain.
     async fn verify_audit(&self) -> Result<AuditReport, StoreError>;
+    /// The newest signed checkpoint of this station's log (`zp-checkpoint` JWS), if any.
+    async fn checkpoint(&self) -> Result<Option<String>, StoreError>;
 }

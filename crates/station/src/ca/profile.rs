@@ -1,0 +1,145 @@
+//! The certificate profiles of D8 as `rcgen` parameters.
+//!
+//! `rcgen`'s defaults are set aside one by one: a common name of its own, no authority key
+//! identifier, no `basicConstraints` in leaves, and the years 1975–4096 as validity.
+
+use core::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use time::OffsetDateTime;
+use zmon_domain::ids::{DeviceId, Serial, SiteId, StationId};
+use zmon_domain::time::UnixTime;
+
+use super::{CaError, ServerName};
+
+/// First and last second of validity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: UnixTime,
+    pub(super) not_after: UnixTime,
+}
+
+impl Validity {
+    /// Starts `skew` before `now`, so that a peer whose clock is a little slow accepts it at once,
+    /// and lasts `lifetime` in all.
+    pub(super) fn starting(now: UnixTime, skew: Duration, lifetime: Duration) -> Self {
+        let not_before = now - skew;
+        Self { not_before, not_after: not_before + lifetime }
+    }
+}
+
+/// The anchor root: signs certificates only, at most leaves below it.
+pub(super) fn anchor(
+    name: &str,
+    site: &SiteId,
+    serial: &Serial,
+    validity: Validity,
+) -> Result<CertificateParams, CaError> {
+    let mut params = base(&format!("{name} anchor"), serial, validity)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.subject_alt_names = vec![uri("site", site.as_str())?];
+    Ok(params)
+}
+
+/// The client CA: signs device certificates and their revocation list; EKU clientAuth limits
+/// everything below it.
+pub(super) fn client_ca(
+    name: &str,
+    serial: &Serial,
+    validity: Validity,
+) -> Result<CertificateParams, CaError> {
+    let mut params = base(&format!("{name} devices"), serial, validity)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}
+
+/// The configuration-signing leaf: key usage exactly digitalSignature, EKU exactly one private OID.
+pub(super) fn signing(
+    name: &str,
+    station: &StationId,
+    site: &SiteId,
+    eku: Vec<u64>,
+    serial: &Serial,
+    validity: Validity,
+) -> Result<CertificateParams, CaError> {
+    let mut params = leaf(&format!("{name} configuration"), serial, validity)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(eku)];
+    params.subject_alt_names =
+        vec![uri("station", station.as_str())?, uri("site", site.as_str())?];
+    Ok(params)
+}
+
+/// The TLS server leaf.
+pub(super) fn server(
+    name: &str,
+    names: &[ServerName],
+    serial: &Serial,
+    validity: Validity,
+) -> Result<CertificateParams, CaError> {
+    if names.is_empty() {
+        return Err(CaError::Name("a TLS server needs at least one name".to_owned()));
+    }
+    let mut params = leaf(&format!("{name} server"), serial, validity)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name {
+            ServerName::Ip(ip) => Ok(SanType::IpAddress(*ip)),
+            ServerName::Dns(dns) => dns
+                .as_str()
+                .try_into()
+                .map(SanType::DnsName)
+                .map_err(|_| CaError::Name(dns.clone())),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(params)
+}
+
+/// A device's TLS client certificate.
+pub(super) fn device(
+    device: &DeviceId,
+    serial: &Serial,
+    validity: Validity,
+) -> Result<CertificateParams, CaError> {
+    let mut params = leaf(device.as_str(), serial, validity)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.subject_alt_names = vec![uri("device", device.as_str())?];
+    Ok(params)
+}
+
+/// `UnixTime` as the library's own date type.
+pub(super) fn date(at: UnixTime) -> Result<OffsetDateTime, CaError> {
+    OffsetDateTime::from_unix_timestamp(at.unix()).map_err(|_| CaError::NoDate)
+}
+
+fn leaf(name: &str, serial: &Serial, validity: Validity) -> Result<CertificateParams, CaError> {
+    let mut params = base(name, serial, validity)?;
+    // `NoCa` would leave out basicConstraints and the subject key identifier altogether.
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn base(name: &str, serial: &Serial, validity: Validity) -> Result<CertificateParams, CaError> {
+    let mut params = CertificateParams::default();
+    let mut subject = DistinguishedName::new();
+    // RFC 5280 appendix A.1: a common name has at most 64 characters.
+    subject.push(DnType::CommonName, name.chars().take(64).collect::<String>());
+    params.distinguished_name = subject;
+    params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
+    params.not_before = date(validity.not_before)?;
+    params.not_after = date(validity.not_after)?;
+    Ok(params)
+}
+
+fn uri(kind: &str, id: &str) -> Result<SanType, CaError> {
+    let text = format!("urn:zp:{kind}:{id}");
+    text.as_str().try_into().map(SanType::URI).map_err(|_| CaError::Name(text))
+}

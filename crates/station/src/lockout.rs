@@ -1,0 +1,155 @@
+//! Slowing down password guessing without locking anybody else out (THREATS T3).
+//!
+//! Failures count per *source and account*. A source that guesses an account locks itself out of
+//! that account; the account's owner, coming from elsewhere, notices nothing.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use zmon_domain::ids::OperatorId;
+use zmon_domain::time::Tick;
+
+/// Failures that are free.
+const FREE: u32 = 5;
+/// The first wait; doubles with each further failure.
+const FIRST: Duration = Duration::from_secs(30);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// A pair that has been quiet for so long starts afresh.
+const FORGET: Duration = Duration::from_secs(60 * 60);
+/// Pairs that are remembered. A flood of made-up pairs pushes out the oldest ones; each of those
+/// had to be paid for with a password hash.
+const CAPACITY: usize = 10_000;
+
+/// Who tried to log in as whom.
+type Key = (IpAddr, OperatorId);
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    failures: u32,
+    last: Tick,
+    until: Tick,
+}
+
+/// Failed logins, in memory. A restart forgets them.
+#[derive(Debug, Default)]
+pub(crate) struct Lockout {
+    entries: HashMap<Key, Entry>,
+}
+
+impl Lockout {
+    /// How long this source must still wait before it may try this account again.
+    pub(crate) fn wait(&self, source: IpAddr, account: &OperatorId, now: Tick) -> Option<Duration> {
+        let entry = self.entries.get(&key(source, account))?;
+        let wait = entry.until.since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Counts a failure; returns the wait it causes, if any.
+    pub(crate) fn failed(
+        &mut self,
+        source: IpAddr,
+        account: &OperatorId,
+        now: Tick,
+    ) -> Option<Duration> {
+        self.make_room(now);
+        let entry = self
+            .entries
+            .entry(key(source, account))
+            .or_insert(Entry { failures: 0, last: now, until: now });
+        entry.failures = entry.failures.saturating_add(1);
+        entry.last = now;
+        let over = entry.failures.checked_sub(FREE)?;
+        let wait = FIRST.saturating_mul(1 << over.min(10)).min(LONGEST);
+        entry.until = now + wait;
+        Some(wait)
+    }
+
+    /// Forgets the failures of a source that has logged in.
+    pub(crate) fn succeeded(&mut self, source: IpAddr, account: &OperatorId) {
+        self.entries.remove(&key(source, account));
+    }
+
+    fn make_room(&mut self, now: Tick) {
+        if self.entries.len() < CAPACITY {
+            return;
+        }
+        self.entries.retain(|_, entry| now.since(entry.last) < FORGET || now < entry.until);
+        if self.entries.len() < CAPACITY {
+            return;
+        }
+        let mut ages: Vec<Tick> = self.entries.values().map(|entry| entry.last).collect();
+        let middle = ages.len() / 2;
+        let (_, &mut median, _) = ages.select_nth_unstable(middle);
+        self.entries.retain(|_, entry| entry.last > median);
+    }
+}
+
+/// One IPv6 subscriber has a whole /64; it counts as one source.
+fn key(source: IpAddr, account: &OperatorId) -> Key {
+    let source = match source {
+        IpAddr::V4(_) => source,
+        IpAddr::V6(v6) => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)))
+        }
+    };
+    (source, account.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Tick {
+        Tick::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn five_failures_lock_only_this_source_and_account() {
+        let (here, there): (IpAddr, IpAddr) =
+            ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let (ann, bob) = (OperatorId::parse("ann").unwrap(), OperatorId::parse("bob").unwrap());
+        let mut lockout = Lockout::default();
+        for n in 0..4 {
+            assert_eq!(lockout.failed(here, &ann, at(n)), None);
+        }
+        assert_eq!(lockout.failed(here, &ann, at(4)), Some(FIRST));
+        assert_eq!(lockout.wait(here, &ann, at(4)), Some(FIRST));
+        assert_eq!(lockout.wait(there, &ann, at(4)), None);
+        assert_eq!(lockout.wait(here, &bob, at(4)), None);
+        assert_eq!(lockout.wait(here, &ann, at(34)), None);
+        assert_eq!(lockout.failed(here, &ann, at(34)), Some(FIRST * 2));
+    }
+
+    #[test]
+    fn the_wait_grows_to_a_limit() {
+        let here = "10.0.0.1".parse().unwrap();
+        let ann = OperatorId::parse("ann").unwrap();
+        let mut lockout = Lockout::default();
+        let waits: Vec<_> = (0..40).map(|n| lockout.failed(here, &ann, at(n))).collect();
+        assert_eq!(waits.last(), Some(&Some(LONGEST)));
+    }
+
+    #[test]
+    fn a_login_forgets_the_failures() {
+        let here = "::1".parse().unwrap();
+        let ann = OperatorId::parse("ann").unwrap();
+        let mut lockout = Lockout::default();
+        for n in 0..10 {
+            lockout.failed(here, &ann, at(n));
+        }
+        lockout.succeeded("::2".parse().unwrap(), &ann);
+        assert_eq!(lockout.wait(here, &ann, at(10)), None);
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let ann = OperatorId::parse("ann").unwrap();
+        let mut lockout = Lockout::default();
+        for n in 0..3 * u32::try_from(CAPACITY).unwrap() {
+            lockout.failed(IpAddr::V4(n.into()), &ann, at(u64::from(n) / 100));
+        }
+        assert!(lockout.entries.len() <= CAPACITY);
+    }
+}
