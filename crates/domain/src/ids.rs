@@ -1,0 +1,10 @@
+//! Identifiers, names and thumbprints: text and bytes that are valid once they exist.
+
+mod binary;
+mod text;
+
+pub use binary::{MessageId, Serial, SessionId, Thumbprint, TokenId, WindowId};
+pub use text::{
+    BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, SiteId, StationId,
+    StationName,
+};

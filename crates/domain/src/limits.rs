@@ -1,0 +1,265 @@
+//! The only home of defaults and ranges ([W §2.2], [W §7.2], [I §3], [I §8], D2, D10–D15, D22).
+//!
+//! Each constant is a [`Limit`]: a default, the range a configuration may choose from, the unit and
+//! the clause it comes from. No other file of the workspace writes these numbers down.
+
+use alloc::{format, string::String, vec::Vec};
+use core::time::Duration;
+
+use crate::error::FieldError;
+
+/// A number that may be configured: its default, its inclusive range, its unit and its origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit<T> {
+    /// The name used in configuration files and error messages.
+    pub name: &'static str,
+    /// What holds when nothing is configured.
+    pub default: T,
+    /// The smallest permitted value.
+    pub min: T,
+    /// The largest permitted value.
+    pub max: T,
+    /// The unit of the numbers in text: `s`, `ms`, `days`, `bytes`, `px` or `count`.
+    pub unit: &'static str,
+    /// Where the number comes from.
+    pub clause: &'static str,
+    /// The range as a sentence, for errors.
+    rule: &'static str,
+}
+
+impl<T: PartialOrd + Copy> Limit<T> {
+    /// Returns `value` if it lies in the range.
+    ///
+    /// # Errors
+    /// A [`FieldError`] naming this limit and its range.
+    pub fn check(&self, value: T) -> Result<T, FieldError> {
+        if value < self.min || value > self.max {
+            return Err(FieldError::new(self.name, self.rule));
+        }
+        Ok(value)
+    }
+}
+
+/// One row of the table of limits, as numbers in [`LimitRow::unit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitRow {
+    /// Name in configuration and errors.
+    pub name: &'static str,
+    /// Default.
+    pub default: u64,
+    /// Smallest permitted value.
+    pub min: u64,
+    /// Largest permitted value.
+    pub max: u64,
+    /// Unit of the three numbers.
+    pub unit: &'static str,
+    /// Origin.
+    pub clause: &'static str,
+    /// What it limits.
+    pub meaning: &'static str,
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+const fn milliseconds(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+const fn days(n: u64) -> Duration {
+    Duration::from_secs(n * 86_400)
+}
+const fn plain<T: Copy>(n: T) -> T {
+    n
+}
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $make:ident, $text:literal, $default:literal, $min:literal..=$max:literal, $unit:literal, $clause:literal;)+) => {
+        $(
+            $(#[doc = $doc])+
+            pub const $name: Limit<$ty> = Limit {
+                name: $text,
+                default: $make($default),
+                min: $make($min),
+                max: $make($max),
+                unit: $unit,
+                clause: $clause,
+                rule: concat!("must be between ", $min, " and ", $max, " (", $unit, ")"),
+            };
+        )+
+
+        /// Every limit, in the order of this file, for documents and tests.
+        #[must_use]
+        pub fn all() -> Vec<LimitRow> {
+            alloc::vec![$(LimitRow {
+                name: $text, default: $default, min: $min, max: $max, unit: $unit, clause: $clause,
+                meaning: concat!($($doc),+),
+            }),+]
+        }
+    };
+}
+
+limits! {
+    /// How long a provisioning window, its code and its QR code live.
+    WINDOW: Duration = seconds, "window", 600, 60..=3600, "s", "[W §2.2], [W §4], [I §1], D10";
+    /// How often the QR code is redrawn with a new token.
+    ROTATION: Duration = seconds, "rotation", 30, 5..=300, "s", "[W §3], D10";
+    /// Attempts in all at what may pass (the network).
+    ATTEMPTS: u8 = plain, "attempts", 3, 1..=10, "count", "[W §7.2]";
+    /// Pause between two of these attempts.
+    ATTEMPT_PAUSE: Duration = milliseconds, "attemptPause", 500, 0..=60000, "ms", "[W §7.2]";
+    /// From a configuration's timestamp to its expiresAt.
+    PAYLOAD_LIFETIME: Duration = seconds, "payloadLifetime", 3600, 60..=86400, "s", "[I §3.2], D14";
+    /// Interval of the heartbeat of a provisioned device.
+    SYNC_INTERVAL: Duration = seconds, "syncInterval", 10, 1..=3600, "s", "[I §3.2]";
+    /// Delay of the mock provisioning service.
+    MOCK_DELAY: Duration = milliseconds, "mockDelay", 1000, 0..=600000, "ms", "[I §4.2]";
+    /// Width and height of the QR image.
+    QR_PIXELS: u32 = plain, "qrPixels", 300, 300..=1200, "px", "[I §3.1], [I §8], D15";
+    /// Pixels of one module of the QR image.
+    QR_MODULE_PIXELS: u32 = plain, "qrModulePixels", 3, 3..=12, "px", "D15";
+    /// Length of the QR content to aim at (version 17 at level H).
+    QR_CONTENT_AIM: usize = plain, "qrContentAim", 280, 1..=310, "bytes", "D15";
+    /// Longest QR content that keeps 300 pixels.
+    QR_CONTENT_MAX: usize = plain, "qrContentMax", 310, 1..=1273, "bytes", "D15";
+    /// Longest body, message or file that is read.
+    BODY_MAX: usize = plain, "bodyMax", 65536, 1024..=1048576, "bytes", "D24";
+    /// Deepest nesting of JSON.
+    JSON_DEPTH: usize = plain, "jsonDepth", 32, 1..=64, "count", "D24";
+    /// A claim at the scan is released when no `pair` follows for so long.
+    CLAIM_WITHOUT_PAIR: Duration = seconds, "claimWithoutPair", 120, 10..=600, "s", "D11";
+    /// A claimed session ends so long after the claim.
+    SESSION_LIFETIME: Duration = seconds, "sessionLifetime", 900, 60..=3600, "s", "D11";
+    /// A pending certificate is aborted so long after its issue.
+    PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "D13";
+    /// Envelopes that a session opens before it ends.
+    OPENS_PER_SESSION: u8 = plain, "opensPerSession", 3, 1..=10, "count", "D5";
+    /// Runs of the typed code before the window is void.
+    TYPED_TRIES: u8 = plain, "typedTries", 5, 1..=10, "count", "D2";
+    /// Tolerated difference of two synchronised clocks.
+    CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "D14";
+    /// Lifetime of a device's client certificate.
+    CERT_LIFETIME: Duration = days, "certLifetime", 90, 1..=825, "days", "D13";
+    /// Longest lifetime of a configuration-signing certificate.
+    SIGNING_CERT_MAX: Duration = days, "signingCertMax", 90, 1..=90, "days", "D8";
+    /// Fewest digits of a local operator's PIN.
+    PIN_MIN_DIGITS: usize = plain, "pinMinDigits", 6, 6..=16, "count", "D22";
+    /// Most digits of a local operator's PIN.
+    PIN_MAX_DIGITS: usize = plain, "pinMaxDigits", 16, 6..=64, "count", "D22";
+    /// Wrong PINs before the back-off begins.
+    PIN_BACKOFF_AFTER: u32 = plain, "pinBackoffAfter", 3, 1..=10, "count", "D22";
+    /// First back-off after wrong PINs; it doubles.
+    PIN_BACKOFF_FIRST: Duration = seconds, "pinBackoffFirst", 30, 1..=900, "s", "D22";
+    /// Longest back-off after wrong PINs.
+    PIN_BACKOFF_MAX: Duration = seconds, "pinBackoffMax", 900, 30..=86400, "s", "D22";
+    /// Lifetime of an operator's proof on the device.
+    PROOF_LIFETIME: Duration = seconds, "proofLifetime", 300, 10..=3600, "s", "D22";
+    /// Lifetime of an operator's session on the station.
+    LOGIN_LIFETIME: Duration = seconds, "loginLifetime", 28800, 300..=86400, "s", "[W §10.1]";
+    /// Shortest password of a station operator.
+    PASSWORD_MIN: usize = plain, "passwordMin", 12, 8..=128, "count", "[W §10.1]";
+    /// Longest password of a station operator.
+    PASSWORD_MAX: usize = plain, "passwordMax", 256, 64..=1024, "bytes", "[W §10.1]";
+    /// Opening one connection.
+    CONNECT_TIMEOUT: Duration = milliseconds, "connectTimeout", 2000, 100..=60000, "ms", "D18";
+    /// One request and its answer.
+    REQUEST_TIMEOUT: Duration = milliseconds, "requestTimeout", 10000, 100..=120000, "ms", "D18";
+    /// How long a delivery waits for the device to apply the configuration.
+    DELIVERY_TIMEOUT: Duration = seconds, "deliveryTimeout", 30, 1..=300, "s", "D7";
+    /// How long `pair` waits before it answers 202.
+    PAIR_TIMEOUT: Duration = seconds, "pairTimeout", 40, 1..=300, "s", "D7";
+    /// Reading the head of a request.
+    HEADER_TIMEOUT: Duration = milliseconds, "headerTimeout", 5000, 100..=60000, "ms", "D18";
+    /// Connections that one listener serves at a time.
+    CONNECTIONS_MAX: usize = plain, "connectionsMax", 64, 1..=4096, "count", "D18";
+    /// First pause before the link is tried again; it doubles.
+    LINK_BACKOFF_FIRST: Duration = milliseconds, "linkBackoffFirst", 1000, 100..=60000, "ms", "[W §9.2]";
+    /// Longest pause before the link is tried again.
+    LINK_BACKOFF_MAX: Duration = seconds, "linkBackoffMax", 60, 1..=3600, "s", "[W §9.2]";
+    /// Pause between two questions of a device in doubt.
+    OUTCOME_PAUSE: Duration = seconds, "outcomePause", 5, 1..=3600, "s", "D13";
+    /// Length of an identifier.
+    ID_MAX: usize = plain, "idMax", 64, 1..=64, "count", "[W §3]";
+    /// Length of a label or name shown to people.
+    LABEL_MAX: usize = plain, "labelMax", 64, 1..=64, "count", "[I §3.2]";
+    /// Rows of the audit log between two checkpoints.
+    CHECKPOINT_ROWS: u64 = plain, "checkpointRows", 1000, 1..=100000, "count", "D16";
+    /// Longest time from a new audit row to its checkpoint.
+    CHECKPOINT_PAUSE: Duration = seconds, "checkpointPause", 60, 1..=3600, "s", "D16";
+    /// Junk from one source is counted in one audit row for so long.
+    JUNK_WINDOW: Duration = seconds, "junkWindow", 60, 1..=3600, "s", "D16";
+    /// Rows that one import of the registry takes.
+    MANIFEST_ROWS: usize = plain, "manifestRows", 1000, 1..=10000, "count", "D9";
+    /// Rows of one page of a list.
+    PAGE_ROWS: usize = plain, "pageRows", 100, 1..=1000, "count", "D16";
+    /// Lowest port of a device's provisioning listener.
+    DEVICE_PORT_FIRST: u16 = plain, "devicePortFirst", 1024, 1..=65535, "count", "D18";
+    /// Highest port of a device's provisioning listener.
+    DEVICE_PORT_LAST: u16 = plain, "devicePortLast", 65535, 1..=65535, "count", "D18";
+}
+
+/// Error correction of the QR code: level H, some 30 % ([I §8], D15).
+pub const QR_LEVEL: char = 'H';
+
+/// The table as Markdown, for `docs/`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "| name | default | range | unit | meaning | clause |\n|---|---|---|---|---|---|\n",
+    );
+    for row in all() {
+        let LimitRow { name, default, min, max, unit, clause, meaning } = row;
+        let meaning = meaning.trim();
+        text.push_str(&format!(
+            "| `{name}` | {default} | {min}–{max} | {unit} | {meaning} | {clause} |\n"
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_in_its_range_and_no_cell_is_empty() {
+        for row in all() {
+            assert!(row.min <= row.default && row.default <= row.max, "{}", row.name);
+            for cell in [row.name, row.unit, row.clause, row.meaning.trim()] {
+                assert!(!cell.is_empty(), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: alloc::collections::BTreeSet<_> = all().iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn the_documents_numbers_are_the_defaults() {
+        assert_eq!(WINDOW.default, Duration::from_secs(10 * 60));
+        assert_eq!((WINDOW.min, WINDOW.max), (Duration::from_secs(60), Duration::from_secs(3600)));
+        assert_eq!(ROTATION.default, Duration::from_secs(30));
+        assert_eq!(ATTEMPTS.default, 3);
+        assert_eq!(PAYLOAD_LIFETIME.default, Duration::from_secs(3600));
+        assert_eq!(SYNC_INTERVAL.default, Duration::from_secs(10));
+        assert_eq!(MOCK_DELAY.default, Duration::from_millis(1000));
+        assert_eq!((QR_PIXELS.default, QR_LEVEL), (300, 'H'));
+        assert_eq!(SIGNING_CERT_MAX.default, Duration::from_secs(90 * 86_400));
+    }
+
+    #[test]
+    fn check_accepts_both_ends_and_names_the_rule_outside() {
+        assert_eq!(WINDOW.check(WINDOW.min), Ok(WINDOW.min));
+        assert_eq!(WINDOW.check(WINDOW.max), Ok(WINDOW.max));
+        let error = WINDOW.check(Duration::from_secs(59)).unwrap_err();
+        assert_eq!((error.field(), error.rule()), ("window", "must be between 60 and 3600 (s)"));
+        assert!(WINDOW.check(Duration::from_secs(3601)).is_err());
+    }
+
+    #[test]
+    fn markdown_has_one_line_per_limit() {
+        assert_eq!(markdown().lines().count(), all().len() + 2);
+    }
+}
