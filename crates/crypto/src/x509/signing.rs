@@ -1,0 +1,180 @@
+//! The configuration-signing certificate of a station (D8).
+
+use alloc::string::String;
+
+use rustls_pki_types::CertificateDer;
+use zmon_domain::ids::{SiteId, StationId, Thumbprint};
+use zmon_domain::limits;
+use zmon_domain::time::UnixTime;
+
+use super::leaf::Fields;
+use super::path::{self, ValidityWindow};
+use super::{
+    AnchorSet, CONFIG_SIGNING, CertificateChain, CertificateError, CertificateRole, Fault,
+    URN_SITE, URN_STATION,
+};
+use crate::algorithms::Algorithms;
+use crate::evidence::ChainVerified;
+use crate::hash::sha256;
+use crate::identity::{IdentityPublic, Suite};
+
+/// A configuration-signing certificate whose path leads to an anchor and whose profile is right.
+#[derive(Debug, Clone)]
+pub struct SigningCertificate {
+    station_id: StationId,
+    site_id: SiteId,
+    public: IdentityPublic,
+    leaf: ValidityWindow,
+    path: ValidityWindow,
+    fingerprint: Thumbprint,
+}
+
+impl SigningCertificate {
+    /// The station that the certificate names.
+    #[must_use]
+    pub fn station_id(&self) -> &StationId {
+        &self.station_id
+    }
+
+    /// The site that the certificate names, which is the anchor's.
+    #[must_use]
+    pub fn site_id(&self) -> &SiteId {
+        &self.site_id
+    }
+
+    /// The key that verifies the station's messages. Keep it with the session: later messages are
+    /// verified with this record, not with what they bring along.
+    #[must_use]
+    pub fn public_key(&self) -> &IdentityPublic {
+        &self.public
+    }
+
+    /// `notBefore` of the leaf. The device refuses one older than the latest it saw (D14).
+    #[must_use]
+    pub fn not_before(&self) -> UnixTime {
+        self.leaf.not_before()
+    }
+
+    /// `notAfter` of the leaf.
+    #[must_use]
+    pub fn not_after(&self) -> UnixTime {
+        self.leaf.not_after()
+    }
+
+    /// The times at which every certificate of the path is valid, the anchor included.
+    #[must_use]
+    pub fn path_validity(&self) -> ValidityWindow {
+        self.path
+    }
+
+    /// SHA-256 of the leaf certificate, for logs.
+    #[must_use]
+    pub fn fingerprint(&self) -> Thumbprint {
+        self.fingerprint
+    }
+
+    /// Checks that the whole path is valid at `time`, and proves it.
+    ///
+    /// `time` is the clock's, or, for a device without one, the hello's `iat` once its signature
+    /// was verified and it is not below the device's floor (D14).
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::NotYetValid`] or [`Fault::Expired`].
+    pub fn verified_at(&self, time: UnixTime) -> Result<ChainVerified, CertificateError> {
+        self.path.check(time).map_err(refuse)?;
+        Ok(ChainVerified(()))
+    }
+}
+
+/// Validates the chain of a hello (or configuration, or outcome) against the anchors.
+///
+/// `now` is the device's clock if it may be compared with dates, else `None`. Then the path must be
+/// valid at *some* time, and [`SigningCertificate::verified_at`] decides later.
+///
+/// # Errors
+///
+/// [`CertificateError`] of role [`CertificateRole::ConfigSigning`].
+pub fn verify_signing_chain(
+    chain: &CertificateChain,
+    anchors: &AnchorSet,
+    now: Option<UnixTime>,
+    algorithms: &Algorithms,
+) -> Result<SigningCertificate, CertificateError> {
+    check(chain, anchors, now, algorithms).map_err(refuse)
+}
+
+fn check(
+    chain: &CertificateChain,
+    anchors: &AnchorSet,
+    now: Option<UnixTime>,
+    algorithms: &Algorithms,
+) -> Result<SigningCertificate, Fault> {
+    let time = path::time_of_check(chain, now)?;
+    let end_entity = path::end_entity(chain.leaf())?;
+    let verified = path::validate(
+        &end_entity,
+        chain.issuers(),
+        anchors.roots(),
+        time,
+        CONFIG_SIGNING.as_bytes(),
+        algorithms,
+    )?;
+    let anchor = anchors.by_root(verified.anchor()).ok_or(Fault::NotAnchored)?;
+    let leaf = read(chain.leaf())?;
+    if &leaf.site_id != anchor.site_id() {
+        return Err(Fault::Site);
+    }
+    let (window, _) = path::window_of(&verified, leaf.leaf)?;
+    let window = window.intersect(anchor.validity());
+    // `rustls-webpki` does not look at an anchor's dates. An expired CA vouches for nobody here.
+    window.check(time)?;
+    Ok(SigningCertificate { path: window, ..leaf })
+}
+
+/// Reads the leaf and checks its profile.
+fn read(der: &CertificateDer<'_>) -> Result<SigningCertificate, Fault> {
+    let fields = Fields::parse(der)?;
+    if fields.is_authority {
+        return Err(Fault::IsAuthority);
+    }
+    if !fields.signs_only() {
+        return Err(Fault::KeyUsage);
+    }
+    if !fields.is_exactly_for(CONFIG_SIGNING) {
+        return Err(Fault::ExtendedKeyUsage);
+    }
+    if fields.validity.duration() > limits::SIGNING_CERT_MAX.default {
+        return Err(Fault::LifetimeTooLong);
+    }
+    let public = IdentityPublic::parse(&fields.spki).map_err(|_| Fault::KeyType)?;
+    if public.suite() != Suite::P256 {
+        return Err(Fault::KeyType);
+    }
+    let (station_id, site_id) = names(&fields.names)?;
+    Ok(SigningCertificate {
+        station_id,
+        site_id,
+        public,
+        leaf: fields.validity,
+        path: fields.validity,
+        fingerprint: Thumbprint::from_bytes(sha256(der)),
+    })
+}
+
+/// Exactly one station URN and one site URN, in any order, and nothing else.
+fn names(names: &[Option<String>]) -> Result<(StationId, SiteId), Fault> {
+    let [Some(first), Some(second)] = names else {
+        return Err(Fault::Names);
+    };
+    let pair = |station: &str, site: &str| {
+        let station = StationId::parse(station.strip_prefix(URN_STATION)?).ok()?;
+        let site = SiteId::parse(site.strip_prefix(URN_SITE)?).ok()?;
+        Some((station, site))
+    };
+    pair(first, second).or_else(|| pair(second, first)).ok_or(Fault::Names)
+}
+
+fn refuse(fault: Fault) -> CertificateError {
+    CertificateError::new(CertificateRole::ConfigSigning, fault)
+}
