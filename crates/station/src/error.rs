@@ -5,11 +5,13 @@ use core::time::Duration;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::OperatorId;
 
+use zmon_protocol::station::Refusal;
+
 use crate::ports::StoreError;
 
 /// A refusal: the report every screen and the audit log show, and the few facts an answer may add.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", report.code.as_str())]
+#[error("{report}")]
 pub struct StationError {
     /// Code, step, side and next action; field and rule when input was malformed.
     pub report: ErrorReport,
@@ -41,7 +43,13 @@ impl StationError {
     /// A refusal of malformed input.
     #[must_use]
     pub fn field(code: ErrorCode, field: FieldError) -> Self {
-        Self::from(ErrorReport { code, detail: Some(field) })
+        Self::from(ErrorReport::field(code, field))
+    }
+}
+
+impl From<Refusal> for StationError {
+    fn from(refusal: Refusal) -> Self {
+        Self { holder: refusal.holder, ..Self::from(refusal.report) }
     }
 }
 
@@ -53,7 +61,7 @@ impl From<ErrorReport> for StationError {
 
 impl From<ErrorCode> for StationError {
     fn from(code: ErrorCode) -> Self {
-        Self::from(ErrorReport { code, detail: None })
+        Self::from(ErrorReport::new(code))
     }
 }
 

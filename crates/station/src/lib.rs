@@ -6,12 +6,20 @@
 pub mod ca;
 mod error;
 mod events;
+mod junk;
+mod lockout;
+mod password;
 mod policy;
 pub mod ports;
+mod session;
 mod station;
 
 pub use error::StationError;
 pub use events::StationEvent;
-pub use policy::{
-    DefaultSettings, DeviceTrust, KeyProtectionDemand, OwnAddress, StationPolicy, StationProfile,
+pub use password::Password;
+pub use policy::{DefaultSettings, OwnAddress, StationPolicy, StationProfile};
+pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};
+pub use station::{
+    BearerToken, ConfigurationSigner, DeviceDetails, ImportReport, ImportRow, LoginAnswer,
+    NewOperator, OperatorSummary, PairOutcome, Peer, Station, StationParts, bootstrap_administrator,
 };

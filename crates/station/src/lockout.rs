@@ -4,18 +4,20 @@
 //! that account; the account's owner, coming from elsewhere, notices nothing.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zmon_domain::ids::OperatorId;
+use zmon_domain::limits;
 use zmon_domain::time::Tick;
 
-/// Failures that are free.
-const FREE: u32 = 5;
+/// The failure that causes the first wait.
+const FREE: u32 = limits::PIN_BACKOFF_AFTER.default;
 /// The first wait; doubles with each further failure.
-const FIRST: Duration = Duration::from_secs(30);
+const FIRST: Duration = limits::PIN_BACKOFF_FIRST.default;
 /// The longest wait.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = limits::PIN_BACKOFF_MAX.default;
 /// A pair that has been quiet for so long starts afresh.
 const FORGET: Duration = Duration::from_secs(60 * 60);
 /// Pairs that are remembered. A flood of made-up pairs pushes out the oldest ones; each of those
@@ -86,15 +88,42 @@ impl Lockout {
     }
 }
 
-/// One IPv6 subscriber has a whole /64; it counts as one source.
+/// Sources whose attempt is being answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turns(Arc<Mutex<BTreeSet<IpAddr>>>);
+
+/// One source's turn; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Turns,
+    source: IpAddr,
+}
+
+impl Turns {
+    /// Gives the source its turn, unless it has one already.
+    pub(crate) fn take(&self, source: IpAddr) -> Option<Turn> {
+        let source = network(source);
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(source).then(|| Turn { turns: self.clone(), source })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.source);
+    }
+}
+
 fn key(source: IpAddr, account: &OperatorId) -> Key {
-    let source = match source {
+    (network(source), account.clone())
+}
+
+/// One IPv6 subscriber has a whole /64; it counts as one source.
+fn network(source: IpAddr) -> IpAddr {
+    match source {
         IpAddr::V4(_) => source,
-        IpAddr::V6(v6) => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)))
-        }
-    };
-    (source, account.clone())
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
 }
 
 #[cfg(test)]
@@ -106,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn five_failures_lock_only_this_source_and_account() {
+    fn three_failures_lock_only_this_source_and_account() {
         let (here, there): (IpAddr, IpAddr) =
             ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let (ann, bob) = (OperatorId::parse("ann").unwrap(), OperatorId::parse("bob").unwrap());
         let mut lockout = Lockout::default();
-        for n in 0..4 {
+        for n in 0..2 {
             assert_eq!(lockout.failed(here, &ann, at(n)), None);
         }
         assert_eq!(lockout.failed(here, &ann, at(4)), Some(FIRST));
@@ -141,6 +170,17 @@ mod tests {
         }
         lockout.succeeded("::2".parse().unwrap(), &ann);
         assert_eq!(lockout.wait(here, &ann, at(10)), None);
+    }
+
+    #[test]
+    fn a_source_has_one_turn_at_a_time() {
+        let turns = Turns::default();
+        let (here, there) = ("fe80::1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let turn = turns.take(here).unwrap();
+        assert!(turns.take("fe80::2".parse().unwrap()).is_none());
+        assert!(turns.take(there).is_some());
+        drop(turn);
+        assert!(turns.take(here).is_some());
     }
 
     #[test]

@@ -7,11 +7,7 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 use zmon_domain::error::FieldError;
-
-/// Shortest password of a new account, in characters (NIST SP 800-63B).
-const MIN_CHARS: usize = 12;
-/// Longest password, in bytes: hashing must cost the same for all.
-const MAX_BYTES: usize = 256;
+use zmon_domain::limits;
 
 /// A password in transit; wiped when dropped.
 #[derive(Clone)]
@@ -23,8 +19,8 @@ impl Password {
     /// # Errors
     /// [`FieldError`] for an empty one and for one above 256 bytes.
     pub fn parse(text: &str) -> Result<Self, FieldError> {
-        if text.is_empty() || text.len() > MAX_BYTES {
-            return Err(FieldError { field: "password", rule: "1 to 256 bytes" });
+        if text.is_empty() || text.len() > limits::PASSWORD_MAX.default {
+            return Err(FieldError::new("password", "must be 1 to 256 bytes"));
         }
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
@@ -34,10 +30,27 @@ impl Password {
     /// # Errors
     /// [`FieldError`] for one below 12 characters, and as [`Password::parse`].
     pub fn parse_new(text: &str) -> Result<Self, FieldError> {
-        if text.chars().count() < MIN_CHARS {
-            return Err(FieldError { field: "password", rule: "at least 12 characters" });
+        if text.chars().count() < limits::PASSWORD_MIN.default {
+            return Err(FieldError::new("password", "must have at least 12 characters"));
         }
         Self::parse(text)
+    }
+
+    /// A new random password of 20 characters (100 bits), to be shown once.
+    #[must_use]
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        // Crockford's alphabet: nothing that is mistaken for something else when read aloud.
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut bytes = Zeroizing::new([0u8; 20]);
+        rng.fill_bytes(bytes.as_mut_slice());
+        let symbol = |byte: &u8| ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'0');
+        Self(Zeroizing::new(bytes.iter().map(|byte| char::from(symbol(byte))).collect()))
+    }
+
+    /// The password itself, to be shown once. Name of the method on purpose: every use is greppable.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// The argon2id hash in PHC string form, with a salt from `rng`. Takes about 20 ms and 19 MiB.

@@ -19,6 +19,7 @@ mod authority;
 mod embedded;
 mod material;
 mod params;
+mod pem;
 mod profile;
 mod serial;
 

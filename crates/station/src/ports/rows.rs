@@ -5,7 +5,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
     BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
 };
-use zmon_domain::role::Role;
+use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{CertificateState, SessionPhase};
@@ -188,9 +188,11 @@ pub struct CertificateRow {
     pub session: SessionId,
     /// Whose it is.
     pub device_id: DeviceId,
-    /// SHA-256 of the device's identity key at issue; questions about the outcome of the session
-    /// are verified with it.
-    pub identity: Thumbprint,
+    /// The device's identity key at issue, `SubjectPublicKeyInfo` DER; questions about the outcome
+    /// of the session are verified with it.
+    pub identity_key: Vec<u8>,
+    /// Number of the configuration it came in, counting up per device from 1.
+    pub config_version: u64,
     /// Where it stands.
     pub state: CertificateState,
     /// The certificate, DER.
@@ -256,8 +258,8 @@ pub struct AuditRow {
     pub device_id: Option<DeviceId>,
     /// Which pairing, if any.
     pub session: Option<SessionId>,
-    /// Who: `operator:<id>`, `system` or `peer`.
-    pub actor: String,
+    /// Who.
+    pub actor: Actor,
     /// Whether it succeeded.
     pub success: bool,
     /// Why not.

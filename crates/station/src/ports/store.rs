@@ -137,12 +137,19 @@ pub enum StationWrite {
         serial: Serial,
         /// The state it must be in.
         from: CertificateState,
-        /// The state it takes. `Current` sets `committed_at`, `Revoked` and `Aborted` set `revoked`.
+        /// The state it takes. `Current` sets `committed_at`, `Revoked` sets `revoked`.
         to: CertificateState,
         /// When.
         at: UnixTime,
-        /// With `Revoked`: why. `Aborted` is always [`RevocationReason::Aborted`].
+        /// With `Revoked`: why; present then and only then.
         reason: Option<RevocationReason>,
+    },
+    /// Pending → revoked with [`RevocationReason::Aborted`]; nothing when it is not pending.
+    AbortPending {
+        /// Which.
+        serial: Serial,
+        /// When.
+        at: UnixTime,
     },
     /// Stores a list whose number is exactly the latest + 1 (or 1). [`Refusal::CrlBehind`].
     PublishCrl(CrlRow),
@@ -285,11 +292,11 @@ pub trait StationStore: Send + Sync {
         device: &DeviceId,
         state: CertificateState,
     ) -> Result<Vec<CertificateRow>, StoreError>;
-    /// How many certificates a device was ever issued; numbers its configurations.
-    async fn count_certificates(&self, device: &DeviceId) -> Result<u64, StoreError>;
+    /// The greatest `config_version` a device was ever issued; 0 without any.
+    async fn config_version(&self, device: &DeviceId) -> Result<u64, StoreError>;
     /// Pending certificates issued at or before `issued_at`, oldest first.
     async fn pending_since(&self, issued_at: UnixTime) -> Result<Vec<CertificateRow>, StoreError>;
-    /// Revoked and aborted certificates whose validity ends at or after `at`, by serial number.
+    /// Revoked certificates whose validity ends at or after `at`, by serial number.
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError>;
     /// The latest revocation list.
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError>;

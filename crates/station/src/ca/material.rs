@@ -1,0 +1,278 @@
+//! All keys and certificates of a station, as values: made, read, written back, renewed.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use zmon_crypto::{IdentityKey, SecretBytes};
+use zmon_domain::limits;
+use zmon_domain::time::UnixTime;
+
+use super::authority::{Authority, AuthorityKey};
+use super::profile::{self, Validity};
+use super::{CaError, CaParams, EmbeddedCa, pem, random_serial};
+
+/// The keys and certificates of a station as text and PKCS#8 bytes, for whoever keeps files.
+#[derive(Debug, Clone)]
+pub struct CaParts {
+    /// The anchor root, PEM: what devices are given at imaging. Public.
+    pub anchor_certificate: String,
+    /// Its key. Kept apart; needed only to renew the two leaves.
+    pub anchor_key: Option<SecretBytes>,
+    /// The client CA, PEM. Public.
+    pub client_ca_certificate: String,
+    /// Its key.
+    pub client_ca_key: SecretBytes,
+    /// The configuration-signing leaf, PEM. Public.
+    pub signing_certificate: String,
+    /// Its key.
+    pub signing_key: SecretBytes,
+    /// The TLS server leaf, PEM. Public.
+    pub server_certificate: String,
+    /// Its key.
+    pub server_key: SecretBytes,
+    /// The key that signs audit checkpoints.
+    pub audit_key: SecretBytes,
+}
+
+/// The keys and certificates of a station, checked against each other.
+pub struct CaMaterial {
+    anchor_certificate: Vec<u8>,
+    anchor_key: Option<AuthorityKey>,
+    client_ca: Authority,
+    signing: Authority,
+    server: Authority,
+    audit_key: AuthorityKey,
+}
+
+impl CaMaterial {
+    /// Makes everything new. Validity begins a clock skew before `now`.
+    ///
+    /// # Errors
+    /// [`CaError`]
+    pub fn generate(
+        params: &CaParams,
+        rng: &mut dyn CryptoRng,
+        now: UnixTime,
+    ) -> Result<Self, CaError> {
+        let name = params.station_name.as_str();
+        let decade = starting(now, params.authority_lifetime);
+        let anchor = Authority::self_signed(
+            AuthorityKey::generate("anchor", rng)?,
+            &profile::anchor(name, &params.site_id, &random_serial(rng), decade)?,
+        )?;
+        let client_ca = Authority::self_signed(
+            AuthorityKey::generate("client CA", rng)?,
+            &profile::client_ca(name, &random_serial(rng), decade)?,
+        )?;
+        let signing = new_signing(&anchor, params, rng, now)?;
+        let server = new_server(&anchor, params, rng, now)?;
+        Ok(Self {
+            anchor_certificate: anchor.certificate,
+            anchor_key: Some(anchor.key),
+            client_ca,
+            signing,
+            server,
+            audit_key: AuthorityKey::generate("audit", rng)?,
+        })
+    }
+
+    /// Reads what [`CaMaterial::to_parts`] wrote, and checks that keys and certificates belong
+    /// together.
+    ///
+    /// # Errors
+    /// [`CaError`], naming the part at fault.
+    pub fn from_parts(parts: &CaParts) -> Result<Self, CaError> {
+        let authority = |what, certificate: &str, key: &SecretBytes| {
+            Authority::load(
+                what,
+                AuthorityKey::from_pkcs8(what, key)?,
+                pem::decode(what, certificate)?,
+            )
+        };
+        let anchor_certificate = pem::decode("anchor", &parts.anchor_certificate)?;
+        let anchor_key = parts
+            .anchor_key
+            .as_ref()
+            .map(|key| authority("anchor", &parts.anchor_certificate, key).map(|a| a.key))
+            .transpose()?;
+        Ok(Self {
+            anchor_certificate,
+            anchor_key,
+            client_ca: authority("client CA", &parts.client_ca_certificate, &parts.client_ca_key)?,
+            signing: authority("signing", &parts.signing_certificate, &parts.signing_key)?,
+            server: authority("server", &parts.server_certificate, &parts.server_key)?,
+            audit_key: AuthorityKey::from_pkcs8("audit", &parts.audit_key)?,
+        })
+    }
+
+    /// Everything as text and PKCS#8 bytes.
+    #[must_use]
+    pub fn to_parts(&self) -> CaParts {
+        CaParts {
+            anchor_certificate: self.anchor_pem(),
+            anchor_key: self.anchor_key.as_ref().map(AuthorityKey::to_pkcs8),
+            client_ca_certificate: pem::encode(&self.client_ca.certificate),
+            client_ca_key: self.client_ca.key.to_pkcs8(),
+            signing_certificate: pem::encode(&self.signing.certificate),
+            signing_key: self.signing.key.to_pkcs8(),
+            server_certificate: self.server_certificate_pem(),
+            server_key: self.server.key.to_pkcs8(),
+            audit_key: self.audit_key.to_pkcs8(),
+        }
+    }
+
+    /// Forgets the anchor's key, so that a running station does not hold it.
+    #[must_use]
+    pub fn without_anchor_key(mut self) -> Self {
+        self.anchor_key = None;
+        self
+    }
+
+    /// Replaces the configuration-signing key and certificate.
+    ///
+    /// # Errors
+    /// [`CaError::AnchorKeyAbsent`] without the anchor's key.
+    pub fn renew_signing(
+        &mut self,
+        params: &CaParams,
+        rng: &mut dyn CryptoRng,
+        now: UnixTime,
+    ) -> Result<(), CaError> {
+        self.signing = new_signing(&self.anchor()?, params, rng, now)?;
+        Ok(())
+    }
+
+    /// Replaces the TLS server's key and certificate. Devices that pin the old one have to be given
+    /// a new configuration.
+    ///
+    /// # Errors
+    /// [`CaError::AnchorKeyAbsent`] without the anchor's key.
+    pub fn renew_server(
+        &mut self,
+        params: &CaParams,
+        rng: &mut dyn CryptoRng,
+        now: UnixTime,
+    ) -> Result<(), CaError> {
+        self.server = new_server(&self.anchor()?, params, rng, now)?;
+        Ok(())
+    }
+
+    /// The anchor root, PEM: `caCertificate`, and what devices are given at imaging.
+    #[must_use]
+    pub fn anchor_pem(&self) -> String {
+        pem::encode(&self.anchor_certificate)
+    }
+
+    /// The anchor root, DER.
+    #[must_use]
+    pub fn anchor_der(&self) -> &[u8] {
+        &self.anchor_certificate
+    }
+
+    /// The client CA, DER: what the mTLS listener trusts.
+    #[must_use]
+    pub fn client_ca_der(&self) -> &[u8] {
+        &self.client_ca.certificate
+    }
+
+    /// The TLS server's leaf, PEM: `serverCertificate`.
+    #[must_use]
+    pub fn server_certificate_pem(&self) -> String {
+        pem::encode(&self.server.certificate)
+    }
+
+    /// The TLS server's chain, DER, leaf first.
+    #[must_use]
+    pub fn server_chain(&self) -> Vec<Vec<u8>> {
+        vec![self.server.certificate.clone()]
+    }
+
+    /// The TLS server's key, PKCS#8 DER.
+    #[must_use]
+    pub fn server_key(&self) -> SecretBytes {
+        self.server.key.to_pkcs8()
+    }
+
+    /// The configuration signer: [`crate::StationParts::signer`].
+    ///
+    /// # Errors
+    /// [`CaError::Key`]
+    pub fn signer(&self) -> Result<crate::ConfigurationSigner, CaError> {
+        Ok(crate::ConfigurationSigner {
+            key: Arc::new(self.signing.key.to_signer("signing")?),
+            chain: vec![self.signing.certificate.clone()],
+        })
+    }
+
+    /// The audit key, for checkpoints.
+    ///
+    /// # Errors
+    /// [`CaError::Key`]
+    pub fn audit_signer(&self) -> Result<Arc<dyn IdentityKey>, CaError> {
+        Ok(Arc::new(self.audit_key.to_signer("audit")?))
+    }
+
+    /// The issuer of device certificates: [`crate::StationParts::issuer`].
+    ///
+    /// # Errors
+    /// [`CaError::Key`]
+    pub fn issuer(&self) -> Result<EmbeddedCa, CaError> {
+        let what = "client CA";
+        let key = AuthorityKey::from_pkcs8(what, &self.client_ca.key.to_pkcs8())?;
+        Ok(EmbeddedCa::new(Authority::load(what, key, self.client_ca.certificate.clone())?))
+    }
+
+    fn anchor(&self) -> Result<Authority, CaError> {
+        let key = self.anchor_key.as_ref().ok_or(CaError::AnchorKeyAbsent)?;
+        let key = AuthorityKey::from_pkcs8("anchor", &key.to_pkcs8())?;
+        Authority::load("anchor", key, self.anchor_certificate.clone())
+    }
+}
+
+impl core::fmt::Debug for CaMaterial {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CaMaterial([secret])")
+    }
+}
+
+fn new_signing(
+    anchor: &Authority,
+    params: &CaParams,
+    rng: &mut dyn CryptoRng,
+    now: UnixTime,
+) -> Result<Authority, CaError> {
+    let key = AuthorityKey::generate("signing", rng)?;
+    let validity = starting(now, limits::SIGNING_CERT_MAX.default);
+    let profile = profile::signing(
+        params.station_name.as_str(),
+        &params.station_id,
+        &params.site_id,
+        &random_serial(rng),
+        validity,
+    )?;
+    let certificate = anchor.issue(&profile, key.pair())?;
+    Ok(Authority { key, certificate })
+}
+
+fn new_server(
+    anchor: &Authority,
+    params: &CaParams,
+    rng: &mut dyn CryptoRng,
+    now: UnixTime,
+) -> Result<Authority, CaError> {
+    let key = AuthorityKey::generate("server", rng)?;
+    let validity = starting(now, params.server_lifetime);
+    let profile = profile::server(
+        params.station_name.as_str(),
+        &params.server_names,
+        &random_serial(rng),
+        validity,
+    )?;
+    let certificate = anchor.issue(&profile, key.pair())?;
+    Ok(Authority { key, certificate })
+}
+
+fn starting(now: UnixTime, lifetime: Duration) -> Validity {
+    Validity::starting(now, limits::CLOCK_SKEW.default, lifetime)
+}

@@ -1,0 +1,206 @@
+//! The Central Station as one object: composed once, used by every listener.
+
+mod accounts;
+mod audit;
+mod certificates;
+mod devices;
+mod housekeeping;
+mod login;
+mod pairing;
+mod peer;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Semaphore, broadcast, watch};
+use zmon_crypto::{Algorithms, IdentityKey};
+use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::Serial;
+use zmon_domain::time::{Now, UnixTime};
+use zmon_protocol::station::SessionContext;
+
+use crate::error::StationError;
+use crate::events::StationEvent;
+use crate::junk::Junk;
+use crate::lockout::{Lockout, Turns};
+use crate::policy::{StationPolicy, StationProfile};
+use crate::ports::{
+    CertificateIssuer, Clock, CrlRow, DeviceDialer, Entropy, Refusal, StationRecord, StationStore,
+    StationWrite,
+};
+use crate::session::Sessions;
+
+pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
+pub use devices::{DeviceDetails, ImportReport, ImportRow};
+pub use login::{BearerToken, LoginAnswer};
+pub use pairing::PairOutcome;
+pub use peer::Peer;
+
+/// Password hashes computed at a time: each takes 19 MiB and a core.
+const HASHES_AT_A_TIME: usize = 2;
+/// Events a slow reader may be behind before it has to read the store again.
+const EVENT_BACKLOG: usize = 256;
+
+/// The key that signs configurations, and its certificate (D8).
+#[derive(Clone)]
+pub struct ConfigurationSigner {
+    /// The key; never the anchor's.
+    pub key: Arc<dyn IdentityKey>,
+    /// Its certificate first, DER; goes into `x5c`.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// What a station is composed of.
+pub struct StationParts {
+    /// Who it is.
+    pub profile: StationProfile,
+    /// What it allows.
+    pub policy: StationPolicy,
+    /// What it remembers.
+    pub store: Arc<dyn StationStore>,
+    /// How it reaches devices.
+    pub dialer: Arc<dyn DeviceDialer>,
+    /// Who issues device certificates.
+    pub issuer: Arc<dyn CertificateIssuer>,
+    /// Who signs configurations.
+    pub signer: ConfigurationSigner,
+    /// How signatures are verified.
+    pub algorithms: Algorithms,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The Central Station. Share it as `Arc<Station>`; every method takes `&self` or `&Arc<Self>`.
+///
+/// Nothing it does depends on the caller staying: a request that is dropped half way has either
+/// committed a step or not.
+pub struct Station {
+    pub(crate) parts: StationParts,
+    pub(crate) sessions: Sessions,
+    events: broadcast::Sender<StationEvent>,
+    crl: watch::Sender<Option<Arc<CrlRow>>>,
+    lockout: Mutex<Lockout>,
+    turns: Turns,
+    junk: Mutex<Junk>,
+    hashes: Semaphore,
+    settled: Mutex<BTreeSet<Serial>>,
+    crl_due: AtomicBool,
+}
+
+impl Station {
+    /// Composes a station. Call [`Station::start`] before serving.
+    ///
+    /// # Errors
+    /// `internal` when the policy asks for something this release does not do (client keys made by
+    /// the station).
+    pub fn new(parts: StationParts) -> Result<Arc<Self>, StationError> {
+        if parts.policy.station_made_keys {
+            tracing::error!("the policy asks for client keys made by the station: not supported");
+            return Err(ErrorCode::Internal.into());
+        }
+        Ok(Arc::new(Self {
+            parts,
+            sessions: Sessions::default(),
+            events: broadcast::channel(EVENT_BACKLOG).0,
+            crl: watch::channel(None).0,
+            lockout: Mutex::default(),
+            turns: Turns::default(),
+            junk: Mutex::default(),
+            hashes: Semaphore::new(HASHES_AT_A_TIME),
+            settled: Mutex::default(),
+            crl_due: AtomicBool::new(false),
+        }))
+    }
+
+    /// Who this station is.
+    #[must_use]
+    pub fn profile(&self) -> &StationProfile {
+        &self.parts.profile
+    }
+
+    /// What this station allows.
+    #[must_use]
+    pub fn policy(&self) -> &StationPolicy {
+        &self.parts.policy
+    }
+
+    /// Changes as they happen. A reader that falls behind reads the store again.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<StationEvent> {
+        self.events.subscribe()
+    }
+
+    /// The latest revocation list, and every later one.
+    #[must_use]
+    pub fn revocation_list(&self) -> watch::Receiver<Option<Arc<CrlRow>>> {
+        self.crl.subscribe()
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.parts.clock.now()
+    }
+
+    /// The wall clock; a station without one issues and admits nothing.
+    pub(crate) fn wall(now: &Now) -> Result<UnixTime, StationError> {
+        now.wall.ok_or_else(|| {
+            tracing::error!("the station has no wall clock");
+            ErrorCode::Internal.into()
+        })
+    }
+
+    pub(crate) fn emit(&self, event: StationEvent) {
+        // Nobody listening is no failure.
+        let _receivers = self.events.send(event).unwrap_or(0);
+    }
+
+    pub(crate) fn context<'a>(&'a self, checkpoint: Option<&'a str>) -> SessionContext<'a> {
+        let parts = &self.parts;
+        SessionContext {
+            station_id: &parts.profile.station_id,
+            name: &parts.profile.station_name,
+            site_id: &parts.profile.site_id,
+            signer: parts.signer.key.as_ref(),
+            signing_chain: &parts.signer.chain,
+            algorithms: &parts.algorithms,
+            server: &parts.profile.server,
+            policy: &parts.policy.session,
+            checkpoint,
+        }
+    }
+
+    /// Commits one record; a conditional write that cannot be done comes back as it is.
+    pub(crate) async fn try_commit(
+        &self,
+        now: &Now,
+        audit: Vec<AuditEvent>,
+        writes: Vec<StationWrite>,
+    ) -> Result<Result<(), Refusal>, StationError> {
+        let record = StationRecord { audit, writes };
+        Ok(self.parts.store.commit(now, &record).await?)
+    }
+
+    /// Commits one record whose writes are all unconditional.
+    pub(crate) async fn commit_all(
+        &self,
+        now: &Now,
+        audit: Vec<AuditEvent>,
+        writes: Vec<StationWrite>,
+    ) -> Result<(), StationError> {
+        self.try_commit(now, audit, writes).await?.map_err(|refusal| Self::unexpected(&refusal))
+    }
+
+    /// Writes down a refusal, and gives it back: no refusal without its row.
+    pub(crate) async fn refuse<T>(
+        &self,
+        now: &Now,
+        row: AuditEvent,
+        error: StationError,
+    ) -> Result<T, StationError> {
+        self.commit_all(now, vec![row], Vec::new()).await?;
+        Err(error)
+    }
+}
