@@ -35,15 +35,15 @@ impl Clock for SystemClock {
         let trusted = self.quality != ClockQuality::None;
         Now {
             mono: monotonic(),
-            wall: if trusted { UnixTime::from_unix(seconds).ok() } else { None },
+            wall: UnixTime::from_unix(seconds).filter(|_| trusted),
             quality: self.quality,
-            millis: i64::try_from(wall.as_millis()).ok(),
+            millis: i64::try_from(wall.as_millis()).ok().filter(|_| trusted),
         }
     }
 
     async fn sleep_until(&self, deadline: Tick) {
         loop {
-            let left = deadline.0.saturating_sub(monotonic().0);
+            let left = deadline.since(monotonic());
             if left.is_zero() {
                 return;
             }
@@ -57,7 +57,7 @@ fn monotonic() -> Tick {
     const MONOTONIC: ClockId = ClockId::Boottime;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const MONOTONIC: ClockId = ClockId::Monotonic;
-    Tick(duration(clock_gettime(MONOTONIC)))
+    Tick::new(duration(clock_gettime(MONOTONIC)))
 }
 
 fn since_epoch() -> Duration {

@@ -61,15 +61,15 @@ impl Clock for VirtualClock {
         let unix = at_origin.saturating_add(seconds);
         let known = quality != ClockQuality::None;
         Now {
-            mono: Tick(elapsed),
-            wall: if known { UnixTime::from_unix(unix).ok() } else { None },
+            mono: Tick::new(elapsed),
+            wall: UnixTime::from_unix(unix).filter(|_| known),
             quality,
             millis: known.then(|| unix.saturating_mul(1000).saturating_add(millis)),
         }
     }
 
     async fn sleep_until(&self, deadline: Tick) {
-        match self.origin.checked_add(deadline.0) {
+        match self.origin.checked_add(deadline.elapsed()) {
             Some(instant) => tokio::time::sleep_until(instant).await,
             None => std::future::pending().await,
         }

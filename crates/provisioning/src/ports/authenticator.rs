@@ -33,22 +33,22 @@ pub trait Authenticator: Send + Sync {
 pub struct Pin(Zeroizing<String>);
 
 impl Pin {
-    /// Longest PIN accepted, so that hashing it is bounded.
-    pub const MAX_DIGITS: usize = 64;
-
-    /// Reads a PIN of 6 to 64 ASCII digits.
+    /// Reads a PIN of 6 to 16 ASCII digits.
+    ///
+    /// # Errors
+    /// A [`FieldError`] that names the rule, never the text.
     pub fn parse(text: &str) -> Result<Self, FieldError> {
         let digits = text.len();
         let rule = if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            "only the digits 0 to 9"
-        } else if digits < usize::from(limits::PIN_MIN_DIGITS.default) {
-            "at least 6 digits"
-        } else if digits > Self::MAX_DIGITS {
-            "at most 64 digits"
+            "must hold only the digits 0 to 9"
+        } else if digits < limits::PIN_MIN_DIGITS.default {
+            "must have at least 6 digits"
+        } else if digits > limits::PIN_MAX_DIGITS.default {
+            "must have at most 16 digits"
         } else {
             return Ok(Self(Zeroizing::new(String::from(text))));
         };
-        Err(FieldError { field: "pin", rule })
+        Err(FieldError::new("pin", rule))
     }
 
     /// The digits, for the password hash and nothing else.

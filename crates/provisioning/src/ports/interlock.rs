@@ -1,8 +1,19 @@
 //! Patient safety comes first.
 
 use async_trait::async_trait;
-use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::role::Action;
+use zmon_domain::error::ErrorReport;
+
+/// What is about to happen to the monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Moment {
+    /// A provisioning window opens; screens change, monitoring goes on.
+    Enter,
+    /// The station is asked to make the new certificate the current one.
+    Commit,
+    /// The device changes over to the new certificate: the link is cut and made again.
+    Flip,
+}
 
 /// Asked before the device enters provisioning, before it sends `commit` and before it flips to a
 /// new certificate (D22): is this a moment at which the monitor may lose its station for a second?
@@ -13,16 +24,8 @@ use zmon_domain::role::Action;
 /// Monitoring itself never asks.
 #[async_trait]
 pub trait ClinicalInterlock: Send + Sync {
-    /// `Err` with [`ErrorCode::InterlockActive`] while a patient is admitted or an alarm is active.
-    async fn check(&self, action: Action) -> Result<(), ErrorReport>;
-
-    /// What an implementation answers while it is active.
-    fn active() -> ErrorReport
-    where
-        Self: Sized,
-    {
-        ErrorReport::from(ErrorCode::InterlockActive)
-    }
+    /// `Err` with [`InterlockActive`](zmon_domain::error::ErrorCode::InterlockActive) while a patient is admitted or an alarm is active.
+    async fn check(&self, moment: Moment) -> Result<(), ErrorReport>;
 }
 
 /// Never objects. For devices without a patient record, and for tests: choosing it is a statement
@@ -32,7 +35,7 @@ pub struct AlwaysClear;
 
 #[async_trait]
 impl ClinicalInterlock for AlwaysClear {
-    async fn check(&self, _action: Action) -> Result<(), ErrorReport> {
+    async fn check(&self, _moment: Moment) -> Result<(), ErrorReport> {
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use zmon_domain::error::ErrorReport;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 /// The TLS 1.3 listener, self-signed by the identity key, open only while a window or a session is
@@ -35,6 +35,10 @@ pub trait DeviceEndpoint: Send + Sync {
     /// `POST /api/provisioning/configuration`: the sealed envelope in, the device's signed status
     /// out. Resolves when the session ended (applied or refused), at most 30 s later.
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport>;
+
+    /// Something that is none of the two: an unknown path, a body that does not parse. Counted in
+    /// the audit log, one row per reason and minute (D16).
+    async fn junk(&self, _code: ErrorCode) {}
 }
 
 /// Why the listener could not be opened.

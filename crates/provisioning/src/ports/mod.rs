@@ -25,7 +25,7 @@ mod station_link;
 mod store;
 
 pub use authenticator::{Authenticator, Pin};
-pub use interlock::{AlwaysClear, ClinicalInterlock};
+pub use interlock::{AlwaysClear, ClinicalInterlock, Moment};
 pub use key_store::{KeyStore, KeyStoreError};
 pub use listener::{DeviceEndpoint, ListenError, Listener};
 pub use settings::SettingsManager;

@@ -1,0 +1,290 @@
+//! The production service.
+
+use core::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::{DeviceId, DeviceSerial};
+use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
+use zmon_protocol::device::DeviceInput;
+
+use crate::driver::{Command, DeviceParts, Handle, Reception, Shared, Started, start};
+use crate::link::LinkStatus;
+use crate::ports::{
+    AuditPage, AuditReport, AuditRow, ClinicalInterlock, Clock, DeviceStore, Moment,
+    SettingsManager, StationLink,
+};
+use crate::qr::{QrCodeData, QrParts};
+use crate::service::{
+    CodeVerdict, EventStream, IProvisioningService, PairingView, ProvisioningError,
+    ProvisioningPayload, ProvisioningResult, ServiceView, VerifiedConfiguration,
+};
+use crate::settings::SlotSettings;
+
+/// [`IProvisioningService`] over the device machine and the ports ([I §4.1]).
+///
+/// One task owns the machine; this handle is cheap and shared as `Arc`. Dropping the last handle
+/// stops the task as [`shutdown`](Self::shutdown) does, without waiting.
+pub struct CentralStationProvisioningService {
+    _commands: mpsc::Sender<Command>,
+    handle: Handle,
+    shared: Shared,
+    link: watch::Receiver<LinkStatus>,
+    device_id: DeviceId,
+    serial: DeviceSerial,
+    address: DeviceAddress,
+    store: Arc<dyn DeviceStore>,
+    station: Arc<dyn StationLink>,
+    interlock: Arc<dyn ClinicalInterlock>,
+    clock: Arc<dyn Clock>,
+}
+
+impl CentralStationProvisioningService {
+    /// Loads the device, commits what its restart means (a window that was open is void, D11) and
+    /// starts the driver and the link. Needs a tokio runtime with time.
+    ///
+    /// # Errors
+    ///
+    /// What the store or the key store found: `storage_unavailable`, `storage_corrupt`,
+    /// `schema_newer`, `key_store_unavailable`, `audit_unavailable`.
+    pub async fn start(parts: DeviceParts) -> Result<Self, ProvisioningError> {
+        let device_id = parts.profile.device_id.clone();
+        let serial = parts.profile.serial.clone();
+        let address = parts.address;
+        let store = Arc::clone(&parts.store);
+        let station = Arc::clone(&parts.station);
+        let interlock = Arc::clone(&parts.interlock);
+        let clock = Arc::clone(&parts.clock);
+        let Started { commands: _commands, handle, shared, link } = start(parts).await?;
+        Ok(Self {
+            _commands,
+            handle,
+            shared,
+            link,
+            device_id,
+            serial,
+            address,
+            store,
+            station,
+            interlock,
+            clock,
+        })
+    }
+
+    /// Closes the listener, voids an open window with an audit row, stops the link, and returns
+    /// when that is done. Idempotent.
+    pub async fn shutdown(&self) {
+        self.handle.stop().await;
+    }
+
+    /// The settings that came with the active configuration.
+    #[must_use]
+    pub fn settings(&self) -> Arc<dyn SettingsManager> {
+        Arc::new(SlotSettings::new(self.shared.settings.subscribe()))
+    }
+
+    /// Audits that `actor` was not let into provisioning mode, before any proof existed (a wrong
+    /// PIN). Proofs that do not suffice are audited by the machine itself.
+    ///
+    /// # Errors
+    ///
+    /// `audit_unavailable` or `storage_unavailable` if the row could not be written.
+    pub async fn audit_refusal(
+        &self,
+        actor: Actor,
+        code: ErrorCode,
+    ) -> Result<(), ProvisioningError> {
+        self.handle.input(DeviceInput::EnterRefused { actor, code }).await.map(drop)
+    }
+
+    /// Rows of the audit log.
+    ///
+    /// # Errors
+    ///
+    /// What the store found.
+    pub async fn audit_events(&self, page: AuditPage) -> Result<Vec<AuditRow>, ProvisioningError> {
+        Ok(self.store.events(page).await?)
+    }
+
+    /// Verifies the audit log.
+    ///
+    /// # Errors
+    ///
+    /// What the store found; a broken chain is no error but a finding.
+    pub async fn verify_audit(&self) -> Result<AuditReport, ProvisioningError> {
+        Ok(self.store.verify_audit().await?)
+    }
+
+    /// Asks the interlock, and audits its objection (D22).
+    async fn clear_to_enter(&self, proof: &OperatorProof) -> Result<(), ProvisioningError> {
+        let Err(objection) = self.interlock.check(Moment::Enter).await else { return Ok(()) };
+        self.audit_refusal(proof.actor(), objection.code()).await?;
+        Err(objection)
+    }
+
+    async fn command(&self, input: DeviceInput) -> Result<(), ProvisioningError> {
+        self.handle.input(input).await.map(drop)
+    }
+
+    fn pairing(&self) -> Result<PairingView, ProvisioningError> {
+        let view = self.shared.view.borrow();
+        view.pairing.clone().ok_or(ErrorReport::from(ErrorCode::NotInProvisioningMode))
+    }
+
+    fn draw(&self) -> Result<QrCodeData, ProvisioningError> {
+        let pairing = self.pairing()?;
+        let qr = pairing.qr.ok_or(ErrorReport::from(ErrorCode::ListenerFailed))?;
+        let parts = QrParts {
+            device_id: self.device_id.clone(),
+            serial_number: self.serial.clone(),
+            ip_address: qr.address,
+            pairing_code: pairing.code,
+            timestamp: qr.timestamp,
+            expires_at: qr.expires_at,
+            content: (*qr.content).clone(),
+        };
+        QrCodeData::draw(parts).map_err(|error| {
+            tracing::error!(%error, "QR code not drawn");
+            ErrorReport::from(ErrorCode::Internal)
+        })
+    }
+}
+
+#[async_trait]
+impl IProvisioningService for CentralStationProvisioningService {
+    async fn enter_provisioning_mode(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.clear_to_enter(&proof).await?;
+        self.command(DeviceInput::Enter { proof, address: self.address }).await
+    }
+
+    async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::Exit { actor }).await
+    }
+
+    async fn generate_provisioning_qr_code(
+        &self,
+        device_id: &DeviceId,
+        device_ip: DeviceAddress,
+    ) -> Result<QrCodeData, ProvisioningError> {
+        if *device_id != self.device_id {
+            return Err(ErrorCode::DeviceMismatch.into());
+        }
+        self.pairing()?;
+        self.command(DeviceInput::Announce { address: device_ip }).await?;
+        self.draw()
+    }
+
+    async fn generate_qr_code(&self) -> Result<QrCodeData, ProvisioningError> {
+        self.draw()
+    }
+
+    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError> {
+        self.command(DeviceInput::Regenerate).await?;
+        Ok(self.pairing()?.code)
+    }
+
+    fn validate_pairing_code(&self, code: &str) -> CodeVerdict {
+        self.shared.ledger().judge(code, self.clock.now().mono)
+    }
+
+    async fn receive_configuration(
+        &self,
+        payload: &[u8],
+    ) -> Result<VerifiedConfiguration, ProvisioningError> {
+        match self.handle.configuration(payload.to_vec()).await? {
+            Reception::Accepted { verified, delivery: _ } => Ok(verified),
+            Reception::Ended(_) => Err(ErrorCode::ConfigurationReplayed.into()),
+        }
+    }
+
+    async fn apply_configuration(
+        &self,
+        payload: &ProvisioningPayload,
+        pairing_code: &str,
+    ) -> ProvisioningResult {
+        let now = self.clock.now();
+        let verdict = self.shared.ledger().judge_for_session(pairing_code, now.mono);
+        if let Some(code) = verdict.error() {
+            return ProvisioningResult::failure(code);
+        }
+        if let Err(error) = payload.check(&self.device_id, &now) {
+            return ProvisioningResult::failure(error);
+        }
+        let Some(envelope) = payload.sealed() else {
+            return ProvisioningResult::failure(ErrorCode::EnvelopeMalformed);
+        };
+        match self.receive_configuration(envelope).await {
+            Ok(verified) => verified.result().await,
+            Err(error) => ProvisioningResult::failure(error),
+        }
+    }
+
+    async fn apply_provisioning_config(&self, config: VerifiedConfiguration) -> ProvisioningResult {
+        config.result().await
+    }
+
+    async fn test_connection(&self) -> Result<(), ProvisioningError> {
+        let newest = self.shared.candidates.newest();
+        let credentials = newest.ok_or(ErrorReport::from(ErrorCode::StateConflict))?;
+        self.station.test(&credentials).await.map_err(|error| error.code().into())
+    }
+
+    fn get_status(&self) -> ProvisioningStatus {
+        self.shared.view.borrow().status
+    }
+
+    fn state(&self) -> ProvisioningState {
+        self.shared.view.borrow().state
+    }
+
+    async fn simulate_provisioning(
+        &self,
+        _mock_payload: &ProvisioningPayload,
+    ) -> ProvisioningResult {
+        ProvisioningResult::failure(ErrorCode::SimulationUnavailable)
+    }
+
+    async fn deprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::Deprovision { proof }).await
+    }
+
+    async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.clear_to_enter(&proof).await?;
+        self.command(DeviceInput::Reprovision { proof, address: self.address }).await
+    }
+
+    async fn retry(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.clear_to_enter(&proof).await?;
+        self.command(DeviceInput::Retry { proof }).await
+    }
+
+    async fn reset(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::Reset { proof }).await
+    }
+
+    fn events(&self) -> EventStream {
+        self.shared.hub.subscribe()
+    }
+
+    fn view(&self) -> watch::Receiver<ServiceView> {
+        self.shared.view.subscribe()
+    }
+
+    fn link(&self) -> watch::Receiver<LinkStatus> {
+        self.link.clone()
+    }
+}
+
+impl fmt::Debug for CentralStationProvisioningService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CentralStationProvisioningService")
+            .field("device_id", &self.device_id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the machine asked for, done.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use zmon_protocol::device::{DeviceAction, DeviceEvent};
+
+use super::tasks::Feedback;
+use super::{Driver, outcome};
+use crate::ports::DeviceEndpoint;
+use crate::service::{ProvisioningEvent, ProvisioningResult};
+
+/// Longest wait for a socket to be bound.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Driver {
+    /// Runs one action. Only binding and closing a socket is awaited here; calls to the station
+    /// run beside the driver.
+    pub(super) async fn act(&mut self, action: DeviceAction) {
+        match action {
+            DeviceAction::OpenListener => {
+                let endpoint: Arc<dyn DeviceEndpoint> = Arc::new(self.handle.endpoint());
+                let opened = timeout(OPEN_TIMEOUT, self.parts.listener.open(endpoint)).await;
+                let port = match opened {
+                    Ok(Ok(port)) => Some(port),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "listener not opened");
+                        None
+                    }
+                    Err(_elapsed) => {
+                        tracing::error!("listener not opened in time");
+                        None
+                    }
+                };
+                self.queue.push_back(Feedback::Listening(port));
+            }
+            DeviceAction::CloseListener => self.parts.listener.close().await,
+            DeviceAction::AnswerDelivery { session_id, status } => {
+                self.waiting.answer(session_id, &status);
+            }
+            DeviceAction::TestConnection { attempt, credentials } => {
+                tracing::info!(attempt, "testing the connection");
+                self.shared.candidates.stage(Some(credentials.clone()));
+                self.station.test(credentials);
+            }
+            DeviceAction::SendCommit { credentials, request } => {
+                self.station.commit(credentials, request);
+            }
+            DeviceAction::AskOutcome { credentials, ask } => self.station.ask(credentials, ask),
+            DeviceAction::StartLink(credentials) => {
+                self.shared.candidates.activate(Some(credentials.clone()));
+                self.link.start(credentials);
+            }
+            DeviceAction::StopLink => {
+                self.shared.candidates.activate(None);
+                self.link.stop();
+            }
+            DeviceAction::Emit(event) => self.emit(event),
+            other => tracing::error!(?other, "unknown action"),
+        }
+    }
+
+    fn emit(&mut self, event: DeviceEvent) {
+        let event = match event {
+            DeviceEvent::QrCodeGenerated => ProvisioningEvent::QrCodeGenerated {
+                expires_at: outcome::expiry(&self.shared.view.borrow()),
+            },
+            DeviceEvent::QrCodeExpired => ProvisioningEvent::QrCodeExpired,
+            DeviceEvent::ConfigurationReceived { configuration_hash, .. } => {
+                self.waiting.received(configuration_hash);
+                ProvisioningEvent::ConfigurationReceived { configuration_hash }
+            }
+            DeviceEvent::ProvisioningCompleted { server_url, device_label, .. } => {
+                let result = ProvisioningResult::success(server_url, Some(device_label));
+                self.waiting.ended(&result);
+                ProvisioningEvent::ProvisioningCompleted(result)
+            }
+            DeviceEvent::ProvisioningFailed(report) => {
+                let result = ProvisioningResult::failure(report.clone());
+                self.waiting.ended(&result);
+                ProvisioningEvent::ProvisioningFailed(report)
+            }
+            DeviceEvent::StatusChanged(status) => ProvisioningEvent::StatusChanged(status),
+            other => return tracing::error!(?other, "unknown event"),
+        };
+        self.shared.hub.emit(event);
+    }
+}

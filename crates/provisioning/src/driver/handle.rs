@@ -1,0 +1,113 @@
+//! How others talk to the driver.
+
+use tokio::sync::{mpsc, oneshot};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_protocol::device::{DeviceInput, DeviceReply};
+
+use super::{Driver, endpoint::Endpoint};
+use crate::service::VerifiedConfiguration;
+
+/// Commands that may wait for the driver; more callers wait outside.
+pub(crate) const QUEUE: usize = 32;
+
+/// A request to the driver, with where its answer goes.
+pub(crate) enum Command {
+    /// One input of the machine.
+    Input(DeviceInput, Reply<DeviceReply>),
+    /// A sealed configuration.
+    Configuration(Vec<u8>, Reply<Reception>),
+    /// Close everything and end.
+    Stop(oneshot::Sender<()>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, ErrorReport>>;
+
+/// What became of a configuration that was not refused.
+pub(crate) enum Reception {
+    /// It is being applied.
+    Accepted {
+        /// Evidence, and the session's result.
+        verified: VerifiedConfiguration,
+        /// The signed status, when the session ends.
+        delivery: oneshot::Receiver<String>,
+    },
+    /// It was applied before; the same signed status again.
+    Ended(String),
+}
+
+/// Sends commands. Weak: the driver ends with the service, not with the last listener.
+#[derive(Clone)]
+pub(crate) struct Handle(mpsc::WeakSender<Command>);
+
+impl Handle {
+    pub(crate) fn new(sender: &mpsc::Sender<Command>) -> Self {
+        Self(sender.downgrade())
+    }
+
+    /// Hands `input` to the machine and waits for its reply.
+    pub(crate) async fn input(&self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
+        self.ask(|reply| Command::Input(input, reply)).await
+    }
+
+    /// Hands over an envelope and waits until it is accepted or refused.
+    pub(crate) async fn configuration(&self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
+        self.ask(|reply| Command::Configuration(envelope, reply)).await
+    }
+
+    /// Stops the driver and waits until it has closed everything.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if let Some(sender) = self.0.upgrade()
+            && sender.send(Command::Stop(done)).await.is_ok()
+        {
+            // An error means that the driver is gone already.
+            drop(stopped.await);
+        }
+    }
+
+    /// What the listener calls.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint(self.clone())
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ErrorReport> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || ErrorReport::from(ErrorCode::Cancelled);
+        let sender = self.0.upgrade().ok_or_else(stopped)?;
+        sender.send(command(reply)).await.map_err(|_closed| stopped())?;
+        drop(sender);
+        answer.await.map_err(|_closed| stopped())?
+    }
+}
+
+impl Driver {
+    pub(super) async fn command(&mut self, command: Command) {
+        match command {
+            Command::Input(input, reply) => {
+                let answer = self.handle_input(input).await;
+                // The caller may have stopped waiting; what was done stays done.
+                drop(reply.send(answer));
+            }
+            Command::Configuration(envelope, reply) => {
+                let answer = self.receive(envelope).await;
+                drop(reply.send(answer));
+            }
+            Command::Stop(done) => drop(done),
+        }
+    }
+
+    async fn receive(&mut self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
+        match self.handle_input(DeviceInput::Configuration { envelope }).await? {
+            DeviceReply::Status(status) => Ok(Reception::Ended(status)),
+            DeviceReply::Pending => {
+                let verified =
+                    self.waiting.accepted().ok_or(ErrorReport::from(ErrorCode::Internal))?;
+                Ok(Reception::Accepted { verified, delivery: self.waiting.deliver() })
+            }
+            other => {
+                tracing::error!(?other, "a configuration got the reply of something else");
+                Err(ErrorReport::from(ErrorCode::Internal))
+            }
+        }
+    }
+}

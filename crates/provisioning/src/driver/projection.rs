@@ -1,0 +1,71 @@
+//! What screens and callers see of the machine.
+
+use std::sync::Arc;
+
+use zmon_domain::code::PairingCode;
+use zmon_domain::state::ProvisioningState;
+use zmon_domain::time::Now;
+use zmon_protocol::device::{DeviceMachine, DeviceSnapshot};
+
+use super::Driver;
+use crate::service::{PairingView, QrView, ServiceView};
+
+impl Driver {
+    /// Makes `next` the machine and shows it. Called after the commit, before any action.
+    pub(super) fn install(&mut self, next: DeviceMachine, now: &Now) {
+        self.machine = next;
+        let snapshot = self.machine.snapshot(now);
+        let pairing = self.pairing(&snapshot, now);
+        let shown = pairing.as_ref().map(|pairing| (&pairing.code, pairing.deadline));
+        self.shared.ledger().follow(shown, snapshot.session_id);
+        let view = ServiceView {
+            state: snapshot.state,
+            status: snapshot.status,
+            pairing,
+            last_error: snapshot.last_error,
+            is_provisioned: snapshot.is_provisioned,
+            server_url: snapshot.active.as_ref().map(|active| active.server_url.clone()),
+            certificate: self.shared.candidates.certificate(),
+            settings: snapshot.active.map(|active| active.settings),
+        };
+        self.shared.show(view);
+    }
+
+    /// After the actions: nobody waits for a session that is over.
+    pub(super) fn settle(&mut self, now: &Now) {
+        let snapshot = self.machine.snapshot(now);
+        self.waiting.follow(snapshot.session_id);
+        if snapshot.session_id.is_none() {
+            self.shared.candidates.stage(None);
+        }
+        self.shared.show_certificate(self.shared.candidates.certificate());
+    }
+
+    fn pairing(&self, snapshot: &DeviceSnapshot, now: &Now) -> Option<PairingView> {
+        let code = snapshot.code.as_ref()?;
+        let code = PairingCode::parse(code, self.parts.profile.code_format).ok()?;
+        let mut view = PairingView::new(code, now.mono + snapshot.expires_in?);
+        view.qr = snapshot.qr.as_ref().map(|qr| QrView {
+            content: Arc::new(qr.to_json()),
+            address: qr.ip_address,
+            timestamp: qr.expires_at - self.parts.profile.window(),
+            expires_at: qr.expires_at,
+        });
+        Some(view)
+    }
+}
+
+/// Whether there is a window or session that an exit would end.
+pub(super) fn window_is_open(state: ProvisioningState) -> bool {
+    match state {
+        ProvisioningState::ReadyToPair
+        | ProvisioningState::Pairing
+        | ProvisioningState::Configuring
+        | ProvisioningState::Validating
+        | ProvisioningState::Reprovisioning(_) => true,
+        ProvisioningState::NotProvisioned
+        | ProvisioningState::Provisioned
+        | ProvisioningState::Error
+        | ProvisioningState::Deprovisioned => false,
+    }
+}

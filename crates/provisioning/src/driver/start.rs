@@ -1,0 +1,91 @@
+//! From storage to a running driver.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use zmon_crypto::{CodeHashKey, TokenKey, labels};
+use zmon_domain::error::{ErrorReport};
+use zmon_domain::state::ProvisioningState;
+use zmon_protocol::device::{DeviceContext, DeviceMachine};
+
+use super::handle::QUEUE;
+use super::ledger::CodeLedger;
+use super::outcome::Waiting;
+use super::tasks::StationTasks;
+use super::{DeviceParts, Driver, Handle, Shared, StepError};
+use crate::link::{LinkParts, LinkStatus, LinkSupervisor};
+use crate::ports::KeyStoreError;
+use crate::service::ServiceView;
+
+/// What a service keeps of its driver. The driver ends when the last clone of `commands` is gone.
+pub(crate) struct Started {
+    pub(crate) commands: mpsc::Sender<super::Command>,
+    pub(crate) handle: Handle,
+    pub(crate) shared: Shared,
+    pub(crate) link: watch::Receiver<LinkStatus>,
+}
+
+/// Loads the device, commits what its restart means and spawns the driver.
+pub(crate) async fn start(parts: DeviceParts) -> Result<Started, ErrorReport> {
+    let key = |label| parts.keys.derive(label).map_err(|error| report(&error));
+    let token_key = TokenKey::from_secret(key(labels::TOKEN)?);
+    let code_hash_key = CodeHashKey::from_secret(key(labels::CODE_HASH)?);
+    let boot = parts.store.load().await?;
+    let checkpoint = parts.store.checkpoint().await?;
+    let restored = DeviceMachine::restore(
+        boot,
+        &DeviceContext {
+            profile: &parts.profile,
+            identity: parts.keys.identity(),
+            token_key: &token_key,
+            code_hash_key: &code_hash_key,
+            anchors: &parts.anchors,
+            algorithms: &parts.algorithms,
+            checkpoint: checkpoint.as_deref(),
+        },
+        &parts.clock.now(),
+    );
+
+    let shared = Shared::new(
+        ServiceView::new(ProvisioningState::NotProvisioned),
+        CodeLedger::new(code_hash_key.clone(), parts.profile.code_format),
+    );
+    let link = LinkSupervisor::spawn(LinkParts {
+        station: Arc::clone(&parts.station),
+        clock: Arc::clone(&parts.clock),
+        rng: parts.rng.clone(),
+        view: shared.view.subscribe(),
+    });
+    let (commands, command_queue) = mpsc::channel(QUEUE);
+    let (results, result_queue) = mpsc::unbounded_channel();
+    let handle = Handle::new(&commands);
+    let status = link.status();
+    let mut driver = Driver {
+        station: StationTasks::new(
+            Arc::clone(&parts.station),
+            Arc::clone(&parts.interlock),
+            results,
+        ),
+        token_key,
+        code_hash_key,
+        checkpoint,
+        machine: restored.next.clone(),
+        link,
+        shared: shared.clone(),
+        handle: handle.clone(),
+        waiting: Waiting::default(),
+        queue: VecDeque::new(),
+        retry: None,
+        parts,
+    };
+    driver.take(restored).await.map_err(StepError::into_report)?;
+    driver.drain().await?;
+    tokio::spawn(driver.run(command_queue, result_queue));
+    Ok(Started { commands, handle, shared, link: status })
+}
+
+fn report(error: &KeyStoreError) -> ErrorReport {
+    tracing::error!(%error, "the device's keys cannot be used");
+    ErrorReport::from(error.code())
+}

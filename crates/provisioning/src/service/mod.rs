@@ -1,0 +1,168 @@
+//! `IProvisioningService`: the interface of [I §2.1] and [W §11.1], and the types it speaks.
+
+mod events;
+mod payload;
+mod result;
+mod verdict;
+mod view;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::code::PairingCode;
+use zmon_domain::ids::DeviceId;
+use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
+
+use crate::link::LinkStatus;
+use crate::qr::QrCodeData;
+
+pub use events::{EventHub, EventStream, ProvisioningEvent};
+pub use payload::{PayloadFields, ProvisioningPayload};
+pub use result::{ProvisioningError, ProvisioningResult, VerifiedConfiguration};
+pub use verdict::CodeVerdict;
+pub use view::{CertificateView, PairingView, QrView, ServiceView};
+
+/// Device provisioning: a window, a code, a configuration, a certificate.
+///
+/// The trait keeps the document's name and is dyn-compatible (`Arc<dyn IProvisioningService>`).
+/// Two implementations pass one contract suite:
+/// [`CentralStationProvisioningService`](crate::CentralStationProvisioningService) and
+/// [`MockProvisioningService`](crate::MockProvisioningService).
+///
+/// Every future may be dropped at any point: an operation that reached the service is finished or
+/// was never begun, and its outcome is in [`get_status`](Self::get_status), the events and the
+/// audit log. Errors are [`ProvisioningError`]s: a stable code with step, side, blame and next
+/// action (D24).
+#[async_trait]
+pub trait IProvisioningService: Send + Sync {
+    /// Opens a window: pairing code, QR code, listener (`enterProvisioningMode`, [W §11.1]).
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted` or `proof_expired` (the refusal is audited), `interlock_active`,
+    /// `already_in_provisioning_mode`, `listener_failed`, `audit_unavailable`.
+    async fn enter_provisioning_mode(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// Closes the window and voids code and token (`exitProvisioningMode`, "Cancel Provisioning").
+    ///
+    /// # Errors
+    ///
+    /// `not_in_provisioning_mode` without a window or session.
+    async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError>;
+
+    /// The QR code of the open window, announcing `device_ip` (`generateProvisioningQRCode`).
+    ///
+    /// # Errors
+    ///
+    /// `not_in_provisioning_mode` without an open window (D22: only the authenticated command
+    /// opens one), `device_mismatch` if `device_id` is not this device.
+    async fn generate_provisioning_qr_code(
+        &self,
+        device_id: &DeviceId,
+        device_ip: DeviceAddress,
+    ) -> Result<QrCodeData, ProvisioningError>;
+
+    /// The QR code of the open window as it stands (`generateQRCode`, [W §11.1]).
+    ///
+    /// # Errors
+    ///
+    /// `not_in_provisioning_mode` without an open window.
+    async fn generate_qr_code(&self) -> Result<QrCodeData, ProvisioningError>;
+
+    /// Voids code and token and makes new ones (`generatePairingCode`, "Regenerate QR Code").
+    ///
+    /// # Errors
+    ///
+    /// `not_in_provisioning_mode`, `state_conflict` once a station has claimed the code.
+    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError>;
+
+    /// Judges a typed code on this device alone (`validatePairingCode`): it consumes nothing, and
+    /// no network peer can ask it.
+    fn validate_pairing_code(&self, code: &str) -> CodeVerdict;
+
+    /// Receives and validates a sealed envelope (`receiveConfiguration`, [W §11.1]). The device
+    /// begins to apply a valid one at once; [`apply_provisioning_config`] awaits the outcome.
+    ///
+    /// [`apply_provisioning_config`]: Self::apply_provisioning_config
+    ///
+    /// # Errors
+    ///
+    /// Every refusal of the order of D4, D5 and D8, e.g. `envelope_mac_invalid`,
+    /// `signature_invalid`, `configuration_expired`.
+    async fn receive_configuration(
+        &self,
+        payload: &[u8],
+    ) -> Result<VerifiedConfiguration, ProvisioningError>;
+
+    /// Applies a configuration payload from the station (`applyConfiguration`, [I §2.1]): checks
+    /// the code against this session, the payload's members and expiry, then its seal and
+    /// signature, tests the connection, commits, and resolves with the outcome.
+    async fn apply_configuration(
+        &self,
+        payload: &ProvisioningPayload,
+        pairing_code: &str,
+    ) -> ProvisioningResult;
+
+    /// Resolves with the outcome of a verified configuration (`applyConfiguration`, [W §11.1]).
+    async fn apply_provisioning_config(&self, config: VerifiedConfiguration) -> ProvisioningResult;
+
+    /// Tests the connection with the newest configuration (`testConnection`, [W §11.1]); changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// `state_conflict` without a configuration; otherwise what the link found.
+    async fn test_connection(&self) -> Result<(), ProvisioningError>;
+
+    /// The six-valued status ([I §3.3]).
+    fn get_status(&self) -> ProvisioningStatus;
+
+    /// The state machine's state ([W §6]).
+    fn state(&self) -> ProvisioningState;
+
+    /// Development only: provisions with `mock_payload` against a station in memory (D20).
+    /// Without the cargo feature `simulate` it answers `simulation_unavailable`.
+    async fn simulate_provisioning(
+        &self,
+        mock_payload: &ProvisioningPayload,
+    ) -> ProvisioningResult;
+
+    /// Wipes both slots (`deprovisionDevice`); needs an administrator. Audited.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`, `state_conflict` when there is nothing to remove.
+    async fn deprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// Opens a window on a provisioned device, which stays connected ([W §8]).
+    ///
+    /// # Errors
+    ///
+    /// As [`enter_provisioning_mode`](Self::enter_provisioning_mode); `state_conflict` when the
+    /// device is not provisioned.
+    async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// From Error into a new window ("Manual Retry", [W §7.2]).
+    ///
+    /// # Errors
+    ///
+    /// `state_conflict` outside Error.
+    async fn retry(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// Clears the provisioning state and starts over ("Reset Provisioning", [W §7.2]).
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`.
+    async fn reset(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// The six signals of [I §2.1]; a late subscriber gets the current status first.
+    fn events(&self) -> EventStream;
+
+    /// What a screen shows, newest value first. Holds the pairing code: for the local screen only.
+    fn view(&self) -> watch::Receiver<ServiceView>;
+
+    /// How the monitoring link is doing ([W §9.2]).
+    fn link(&self) -> watch::Receiver<LinkStatus>;
+}

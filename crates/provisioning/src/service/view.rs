@@ -1,0 +1,121 @@
+//! What a local screen shows, as one value.
+
+use core::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+use zmon_domain::address::{DeviceAddress, ServerUrl};
+use zmon_domain::code::PairingCode;
+use zmon_domain::settings::DeviceSettings;
+use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
+use zmon_domain::time::{Tick, UnixTime};
+
+use super::ProvisioningError;
+
+/// A snapshot of the service. Each value is whole: state, code and error belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceView {
+    /// State of [W §6].
+    pub state: ProvisioningState,
+    /// Status of [I §3.3].
+    pub status: ProvisioningStatus,
+    /// Code and QR content while they are worth showing.
+    pub pairing: Option<PairingView>,
+    /// Why the last attempt failed, until the next one begins.
+    pub last_error: Option<ProvisioningError>,
+    /// Whether a configuration is active; stays true while re-provisioning (D12).
+    pub is_provisioned: bool,
+    /// The active configuration's server.
+    pub server_url: Option<ServerUrl>,
+    /// The active client certificate.
+    pub certificate: Option<CertificateView>,
+    /// The active configuration's settings.
+    pub settings: Option<DeviceSettings>,
+}
+
+impl ServiceView {
+    /// The view of a device that holds nothing.
+    #[must_use]
+    pub fn new(state: ProvisioningState) -> Self {
+        Self {
+            state,
+            status: state.status(),
+            pairing: None,
+            last_error: None,
+            is_provisioned: false,
+            server_url: None,
+            certificate: None,
+            settings: None,
+        }
+    }
+}
+
+/// The open window, for the screen in front of the operator. Not printed.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PairingView {
+    /// The code; compared in constant time.
+    pub code: PairingCode,
+    /// What goes into the QR code, once the listener's port is known.
+    pub qr: Option<QrView>,
+    /// Monotonic deadline of the window.
+    pub deadline: Tick,
+}
+
+/// The QR code of an open window. Not printed.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QrView {
+    /// The seven-key JSON.
+    pub content: Arc<Zeroizing<String>>,
+    /// The address in it.
+    pub address: DeviceAddress,
+    /// When the code was made.
+    pub timestamp: UnixTime,
+    /// When the code dies.
+    pub expires_at: UnixTime,
+}
+
+impl PairingView {
+    /// A view of an open window.
+    #[must_use]
+    pub fn new(code: PairingCode, deadline: Tick) -> Self {
+        Self { code, qr: None, deadline }
+    }
+
+    /// Whole seconds left at `now`, rounded up so that a live code never shows 0.
+    #[must_use]
+    pub fn seconds_left(&self, now: Tick) -> u64 {
+        let left = self.deadline.since(now);
+        left.as_secs() + u64::from(left.subsec_nanos() > 0)
+    }
+}
+
+impl fmt::Debug for PairingView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PairingView").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for QrView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QrView").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// The client certificate a device connects with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CertificateView {
+    /// Last instant of its validity.
+    pub not_after: Option<UnixTime>,
+}
+
+impl CertificateView {
+    /// A certificate valid until `not_after`.
+    #[must_use]
+    pub const fn new(not_after: Option<UnixTime>) -> Self {
+        Self { not_after }
+    }
+}
