@@ -120,8 +120,8 @@ fn key(source: IpAddr, account: &OperatorId) -> Key {
 
 /// One IPv6 subscriber has a whole /64; it counts as one source.
 fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
+    match source.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
 }

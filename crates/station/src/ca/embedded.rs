@@ -60,8 +60,9 @@ impl EmbeddedCa {
 impl CertificateIssuer for EmbeddedCa {
     async fn issue(&self, order: &ClientCertificateOrder) -> Result<IssuedCertificate, IssueError> {
         let der = self.sign_certificate(order)?;
-        // The client CA is a root of its own; a peer that trusts it needs the leaf only.
-        Ok(IssuedCertificate { chain: vec![der.clone()], der })
+        // The device checks its certificate against the client CA that comes with it.
+        let chain = vec![der.clone(), self.authority.certificate.clone()];
+        Ok(IssuedCertificate { der, chain })
     }
 
     async fn revocation_list(&self, order: &CrlOrder) -> Result<Vec<u8>, IssueError> {

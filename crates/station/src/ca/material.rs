@@ -107,19 +107,21 @@ impl CaMaterial {
     }
 
     /// Everything as text and PKCS#8 bytes.
-    #[must_use]
-    pub fn to_parts(&self) -> CaParts {
-        CaParts {
-            anchor_certificate: self.anchor_pem(),
+    ///
+    /// # Errors
+    /// [`CaError::Certificate`]
+    pub fn to_parts(&self) -> Result<CaParts, CaError> {
+        Ok(CaParts {
+            anchor_certificate: self.anchor_pem()?,
             anchor_key: self.anchor_key.as_ref().map(AuthorityKey::to_pkcs8),
-            client_ca_certificate: pem::encode(&self.client_ca.certificate),
+            client_ca_certificate: pem::encode("client CA", &self.client_ca.certificate)?,
             client_ca_key: self.client_ca.key.to_pkcs8(),
-            signing_certificate: pem::encode(&self.signing.certificate),
+            signing_certificate: pem::encode("signing", &self.signing.certificate)?,
             signing_key: self.signing.key.to_pkcs8(),
-            server_certificate: self.server_certificate_pem(),
+            server_certificate: self.server_certificate_pem()?,
             server_key: self.server.key.to_pkcs8(),
             audit_key: self.audit_key.to_pkcs8(),
-        }
+        })
     }
 
     /// Forgets the anchor's key, so that a running station does not hold it.
@@ -159,9 +161,11 @@ impl CaMaterial {
     }
 
     /// The anchor root, PEM: `caCertificate`, and what devices are given at imaging.
-    #[must_use]
-    pub fn anchor_pem(&self) -> String {
-        pem::encode(&self.anchor_certificate)
+    ///
+    /// # Errors
+    /// [`CaError::Certificate`]
+    pub fn anchor_pem(&self) -> Result<String, CaError> {
+        pem::encode("anchor", &self.anchor_certificate)
     }
 
     /// The anchor root, DER.
@@ -177,9 +181,11 @@ impl CaMaterial {
     }
 
     /// The TLS server's leaf, PEM: `serverCertificate`.
-    #[must_use]
-    pub fn server_certificate_pem(&self) -> String {
-        pem::encode(&self.server.certificate)
+    ///
+    /// # Errors
+    /// [`CaError::Certificate`]
+    pub fn server_certificate_pem(&self) -> Result<String, CaError> {
+        pem::encode("server", &self.server.certificate)
     }
 
     /// The TLS server's chain, DER, leaf first.

@@ -1,18 +1,21 @@
 //! One certificate in PEM form (RFC 7468).
 
+use zmon_crypto::x509::CertificateChain;
+
 use super::CaError;
 
 /// The certificate as text.
-pub(super) fn encode(der: &[u8]) -> String {
-    zmon_crypto::x509::pem_from_der(der)
+pub(super) fn encode(what: &'static str, der: &[u8]) -> Result<String, CaError> {
+    CertificateChain::from_der([der.to_vec()])
+        .map(|chain| chain.to_pem())
+        .map_err(|_| CaError::Certificate(what))
 }
 
 /// Exactly one certificate out of text.
 pub(super) fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, CaError> {
-    let mut chain =
-        zmon_crypto::x509::der_from_pem(text).map_err(|_| CaError::Certificate(what))?;
-    match (chain.pop(), chain.is_empty()) {
-        (Some(der), true) => Ok(der),
+    let chain = CertificateChain::from_pem(text.as_bytes());
+    match chain {
+        Ok(chain) if chain.issuers().is_empty() => Ok(chain.leaf().to_vec()),
         _ => Err(CaError::Certificate(what)),
     }
 }

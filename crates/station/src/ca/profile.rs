@@ -10,6 +10,7 @@ use rcgen::{
     KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::OffsetDateTime;
+use zmon_crypto::x509::{OID_CONFIG_SIGNING_ARCS, URN_DEVICE, URN_SITE, URN_STATION};
 use zmon_domain::ids::{DeviceId, Serial, SiteId, StationId};
 use zmon_domain::time::UnixTime;
 
@@ -41,7 +42,7 @@ pub(super) fn anchor(
     let mut params = base(&format!("{name} anchor"), serial, validity)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    params.subject_alt_names = vec![uri("site", site.as_str())?];
+    params.subject_alt_names = vec![uri(URN_SITE, site.as_str())?];
     Ok(params)
 }
 
@@ -64,14 +65,13 @@ pub(super) fn signing(
     name: &str,
     station: &StationId,
     site: &SiteId,
-    eku: Vec<u64>,
     serial: &Serial,
     validity: Validity,
 ) -> Result<CertificateParams, CaError> {
     let mut params = leaf(&format!("{name} configuration"), serial, validity)?;
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(eku)];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(OID_CONFIG_SIGNING_ARCS.to_vec())];
     params.subject_alt_names =
-        vec![uri("station", station.as_str())?, uri("site", site.as_str())?];
+        vec![uri(URN_STATION, station.as_str())?, uri(URN_SITE, site.as_str())?];
     Ok(params)
 }
 
@@ -109,7 +109,7 @@ pub(super) fn device(
 ) -> Result<CertificateParams, CaError> {
     let mut params = leaf(device.as_str(), serial, validity)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.subject_alt_names = vec![uri("device", device.as_str())?];
+    params.subject_alt_names = vec![uri(URN_DEVICE, device.as_str())?];
     Ok(params)
 }
 
@@ -139,7 +139,7 @@ fn base(name: &str, serial: &Serial, validity: Validity) -> Result<CertificatePa
     Ok(params)
 }
 
-fn uri(kind: &str, id: &str) -> Result<SanType, CaError> {
-    let text = format!("urn:zp:{kind}:{id}");
+fn uri(prefix: &str, id: &str) -> Result<SanType, CaError> {
+    let text = format!("{prefix}{id}");
     text.as_str().try_into().map(SanType::URI).map_err(|_| CaError::Name(text))
 }

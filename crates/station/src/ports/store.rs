@@ -144,7 +144,9 @@ pub enum StationWrite {
         /// With `Revoked`: why; present then and only then.
         reason: Option<RevocationReason>,
     },
-    /// Pending → revoked with [`RevocationReason::Aborted`]; nothing when it is not pending.
+    /// Pending → revoked with [`RevocationReason::Aborted`]; nothing when it is revoked already.
+    /// [`Refusal::CertificateState`] when the device was faster and it is current or superseded: a
+    /// pairing is never reported as failed after its commit.
     AbortPending {
         /// Which.
         serial: Serial,

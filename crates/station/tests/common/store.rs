@@ -280,11 +280,15 @@ impl Tables {
                 return self.certificate(serial, *from, *to, *at, *reason);
             }
             StationWrite::AbortPending { serial, at } => {
-                if let Some(row) = self.certificates.get_mut(serial)
-                    && row.state == CertificateState::Pending
-                {
-                    row.state = CertificateState::Revoked;
-                    row.revoked = Some((*at, RevocationReason::Aborted));
+                let row = self.certificates.get_mut(serial);
+                match row.as_ref().map(|row| row.state) {
+                    Some(CertificateState::Revoked) => {}
+                    Some(CertificateState::Pending) => {
+                        let row = row.unwrap();
+                        row.state = CertificateState::Revoked;
+                        row.revoked = Some((*at, RevocationReason::Aborted));
+                    }
+                    state => return Err(Refusal::CertificateState { serial: *serial, state }),
                 }
             }
             StationWrite::PublishCrl(row) => {

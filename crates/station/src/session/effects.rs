@@ -1,0 +1,142 @@
+//! What a session does in the world, as tasks whose results come back as inputs.
+
+use std::sync::Arc;
+
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{DeviceId, SessionId};
+use zmon_protocol::station::Target as ProposedTarget;
+use zmon_wire::session::SessionOpen;
+
+use crate::ca::random_serial;
+use crate::ports::{
+    CertificateRow, CertificateState, ClientCertificateOrder, DeviceConnection, DialError, Target,
+};
+use crate::station::Station;
+
+/// The result of one effect.
+pub(crate) enum Effect {
+    /// The device answered the hello; the connection stays open.
+    Dialled(Vec<u8>, Box<dyn DeviceConnection>),
+    /// It did not.
+    DialFailed(Failure),
+    /// A certificate was signed; the row is complete but for nothing.
+    Issued(Box<CertificateRow>, Vec<Vec<u8>>),
+    /// It was not.
+    IssueFailed(ErrorCode),
+    /// The device answered the delivery.
+    Delivered(Vec<u8>, Box<dyn DeviceConnection>),
+    /// It did not; the connection may still serve another attempt.
+    DeliveryFailed(Failure, Option<Box<dyn DeviceConnection>>),
+}
+
+/// Why a device gave no answer: the code everybody sees, and the cause for log and audit.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) code: ErrorCode,
+    pub(crate) cause: Option<String>,
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Unreachable { cause } => {
+                Self { code: ErrorCode::DeviceUnreachable, cause: Some(cause) }
+            }
+            DialError::Refused { report } => Self { code: report.code, cause: None },
+        }
+    }
+}
+
+/// What a certificate row says that the order does not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IssueFacts {
+    /// The device's identity key, `SubjectPublicKeyInfo` DER.
+    pub(crate) identity_key: Vec<u8>,
+    /// Number of the configuration it goes into.
+    pub(crate) config_version: u64,
+}
+
+/// Sends the hello.
+pub(crate) async fn dial(
+    station: Arc<Station>,
+    target: ProposedTarget,
+    open: SessionOpen,
+) -> Effect {
+    let target = Target {
+        address: target.address,
+        port: target.port,
+        thumbprint16: target.thumbprint16,
+    };
+    match station.parts.dialer.open(&target, open).await {
+        Ok((answer, connection)) => Effect::Dialled(answer.identity.into_bytes(), connection),
+        Err(error) => Effect::DialFailed(error.into()),
+    }
+}
+
+/// Has a certificate signed.
+pub(crate) async fn issue(
+    station: Arc<Station>,
+    session: SessionId,
+    device_id: DeviceId,
+    spki: Vec<u8>,
+    facts: IssueFacts,
+) -> Effect {
+    match sign(&station, session, device_id, spki, facts).await {
+        Ok((row, chain)) => Effect::Issued(Box::new(row), chain),
+        Err(code) => Effect::IssueFailed(code),
+    }
+}
+
+async fn sign(
+    station: &Station,
+    session: SessionId,
+    device_id: DeviceId,
+    spki: Vec<u8>,
+    facts: IssueFacts,
+) -> Result<(CertificateRow, Vec<Vec<u8>>), ErrorCode> {
+    let now = station.now().wall.ok_or(ErrorCode::Internal)?;
+    let serial = random_serial(station.parts.entropy.generator().as_mut());
+    // A device whose clock is a little slow must accept it at once.
+    let not_before = now - zmon_domain::limits::CLOCK_SKEW.default;
+    let order = ClientCertificateOrder {
+        spki,
+        device_id,
+        serial,
+        not_before,
+        not_after: not_before + station.parts.policy.certificate_lifetime,
+    };
+    let issued = station.parts.issuer.issue(&order).await.map_err(|error| {
+        tracing::error!(%error, "certificate");
+        ErrorCode::KeyStoreUnavailable
+    })?;
+    let row = CertificateRow {
+        serial,
+        session,
+        device_id: order.device_id,
+        identity_key: facts.identity_key,
+        config_version: facts.config_version,
+        state: CertificateState::Pending,
+        der: issued.der,
+        not_before: order.not_before,
+        not_after: order.not_after,
+        issued_at: now,
+        committed_at: None,
+        revoked: None,
+    };
+    Ok((row, issued.chain))
+}
+
+/// Sends the envelope over the session's one connection.
+pub(crate) async fn deliver(
+    connection: Option<Box<dyn DeviceConnection>>,
+    envelope: Vec<u8>,
+) -> Effect {
+    let Some(mut connection) = connection else {
+        let cause = Some("the connection is gone".to_owned());
+        return Effect::DeliveryFailed(Failure { code: ErrorCode::DeviceUnreachable, cause }, None);
+    };
+    match connection.deliver(envelope).await {
+        Ok(answer) => Effect::Delivered(answer.status.into_bytes(), connection),
+        Err(error) => Effect::DeliveryFailed(error.into(), Some(connection)),
+    }
+}

@@ -1,0 +1,146 @@
+//! Running pairings: each session is a task that drives one [`SessionMachine`].
+//!
+//! The task is the only owner of its machine and of the connection to the device. Requests reach it
+//! as commands and watch its view; a request that goes away changes nothing.
+//!
+//! [`SessionMachine`]: zmon_protocol::station::SessionMachine
+
+mod driver;
+mod effects;
+mod record;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, TokenId};
+use zmon_protocol::station::{PairDetails, SessionPhase};
+use zmon_wire::pair::PairAnswer;
+
+use crate::error::StationError;
+
+pub(crate) use driver::SessionDriver;
+pub(crate) use record::{OpenFacts, translate};
+
+/// Commands a session may be behind with.
+const BACKLOG: usize = 16;
+
+/// What requests see of a session.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionView {
+    /// Where it is.
+    pub(crate) phase: SessionPhase,
+    /// Why it failed.
+    pub(crate) error: Option<ErrorReport>,
+    /// The answer of `pair`, once paired.
+    pub(crate) answer: Option<PairAnswer>,
+}
+
+/// What a running session is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Go on with these details.
+    Pair(OperatorId, Box<PairDetails>, oneshot::Sender<Result<(), StationError>>),
+    /// Give up.
+    Cancel(OperatorId, oneshot::Sender<Result<(), StationError>>),
+    /// The device tested the connection with this certificate.
+    Tested(Serial),
+    /// The store made this certificate current.
+    Committed(Serial),
+    /// The store aborted or revoked this certificate.
+    Aborted(Serial),
+}
+
+/// How to reach a running session.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionHandle {
+    /// Which.
+    pub(crate) id: SessionId,
+    /// Who started it.
+    pub(crate) operator: OperatorId,
+    /// The device it is about.
+    pub(crate) device_id: DeviceId,
+    /// What it was scanned with.
+    pub(crate) token_id: TokenId,
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<SessionView>,
+}
+
+impl SessionHandle {
+    /// The state right now.
+    pub(crate) fn view(&self) -> SessionView {
+        self.view.borrow().clone()
+    }
+
+    /// Waits until the view is as wanted, or the session has gone; returns the last view.
+    pub(crate) async fn wait_for(&self, wanted: impl FnMut(&SessionView) -> bool) -> SessionView {
+        let mut view = self.view.clone();
+        match view.wait_for(wanted).await {
+            Ok(view) => view.clone(),
+            Err(_) => self.view(),
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<(), StationError>>) -> Command,
+    ) -> Result<(), StationError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || StationError::from(ErrorCode::SessionExpired);
+        self.commands.send(command(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn tell(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+}
+
+/// The running sessions of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    live: Mutex<HashMap<SessionId, SessionHandle>>,
+}
+
+impl Sessions {
+    /// A running session.
+    pub(crate) fn get(&self, id: &SessionId) -> Option<SessionHandle> {
+        self.live().get(id).cloned()
+    }
+
+    /// The device has tested with a session's certificate.
+    pub(crate) async fn tested(&self, id: &SessionId, serial: Serial) -> bool {
+        self.tell(id, Command::Tested(serial)).await
+    }
+
+    /// A session's certificate became current.
+    pub(crate) async fn committed(&self, id: &SessionId, serial: Serial) -> bool {
+        self.tell(id, Command::Committed(serial)).await
+    }
+
+    /// A session's certificate will never become current. `false` when no task runs the session.
+    pub(crate) async fn aborted(&self, id: &SessionId, serial: Serial) -> bool {
+        self.tell(id, Command::Aborted(serial)).await
+    }
+
+    async fn tell(&self, id: &SessionId, command: Command) -> bool {
+        match self.get(id) {
+            Some(handle) => handle.tell(command).await,
+            None => false,
+        }
+    }
+
+    fn insert(&self, handle: SessionHandle) {
+        self.live().insert(handle.id, handle);
+    }
+
+    fn remove(&self, id: &SessionId) {
+        self.live().remove(id);
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<SessionId, SessionHandle>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,107 @@
+//! The machine's records in the store's words.
+
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::TokenId;
+use zmon_domain::time::UnixTime;
+use zmon_protocol::station::{
+    RegistryEntry, SessionPhase, StationRecord as Proposed, StationWrite as ProposedWrite,
+};
+
+use crate::ports::{CertificateRow, DeviceRow, DeviceStatus, SessionRow, StationRecord, StationWrite};
+
+/// What a reservation row says that the machine does not know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenFacts {
+    /// The wall clock at this step.
+    pub(crate) at: UnixTime,
+    /// When the reservation ends if nobody ends it.
+    pub(crate) expires_at: UnixTime,
+}
+
+/// Translates a proposed record. `certificate` is the row of the certificate just issued, which the
+/// machine knows by serial number only.
+///
+/// # Errors
+/// `internal` when the machine inserts a certificate nobody issued.
+pub(crate) fn translate(
+    proposed: Proposed,
+    facts: OpenFacts,
+    certificate: Option<&CertificateRow>,
+) -> Result<StationRecord, ErrorCode> {
+    let Proposed { audit, writes } = proposed;
+    let writes = writes
+        .into_iter()
+        .map(|write| translate_write(write, facts, certificate))
+        .collect::<Result<_, _>>()?;
+    Ok(StationRecord { audit, writes })
+}
+
+fn translate_write(
+    write: ProposedWrite,
+    facts: OpenFacts,
+    certificate: Option<&CertificateRow>,
+) -> Result<StationWrite, ErrorCode> {
+    Ok(match write {
+        ProposedWrite::Reserve { session_id, device_id, operator, token_id } => {
+            StationWrite::Reserve(SessionRow {
+                id: session_id,
+                device_id,
+                operator,
+                phase: SessionPhase::Dialling,
+                reserved: true,
+                token_id,
+                opened_at: facts.at,
+                expires_at: facts.expires_at,
+                error: None,
+                answer: None,
+            })
+        }
+        ProposedWrite::Claim { session_id, token_id } => claim(session_id, token_id),
+        ProposedWrite::AddDevice(entry) => {
+            StationWrite::ImportDevices(vec![device(entry, facts.at)])
+        }
+        ProposedWrite::InsertPending { serial, session_id, .. } => {
+            let row = certificate
+                .filter(|row| row.serial == serial && row.session == session_id)
+                .ok_or(ErrorCode::Internal)?;
+            StationWrite::InsertCertificate(row.clone())
+        }
+        ProposedWrite::AbortPending { serial } => {
+            StationWrite::AbortPending { serial, at: facts.at }
+        }
+        ProposedWrite::Assign { device_id, settings } => {
+            StationWrite::Assign { device_id, settings }
+        }
+        ProposedWrite::Session { session_id, phase, error } => {
+            StationWrite::Session { session_id, phase, error }
+        }
+        ProposedWrite::Release { session_id, .. } => StationWrite::Release { session_id },
+        unknown => {
+            tracing::error!(?unknown, "the session machine proposes a write nobody knows");
+            return Err(ErrorCode::Internal);
+        }
+    })
+}
+
+fn claim(session_id: zmon_domain::ids::SessionId, token_id: TokenId) -> StationWrite {
+    StationWrite::ClaimToken { session_id, token_id }
+}
+
+fn device(entry: RegistryEntry, at: UnixTime) -> DeviceRow {
+    DeviceRow {
+        id: entry.device_id,
+        serial: entry.serial,
+        identity: entry.identity_key,
+        status: if entry.decommissioned {
+            DeviceStatus::Decommissioned
+        } else {
+            DeviceStatus::Active
+        },
+        bed: None,
+        label: None,
+        unit: None,
+        language: None,
+        sync_interval: None,
+        registered_at: at,
+    }
+}

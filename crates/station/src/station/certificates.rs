@@ -1,0 +1,207 @@
+//! Revoking certificates and publishing the revocation list (D13, D17).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::time::Now;
+
+use super::Station;
+use crate::error::StationError;
+use crate::events::StationEvent;
+use crate::ports::{
+    CertificateRow, CertificateState, CrlOrder, CrlRow, Refusal, RevocationReason, StationWrite,
+};
+
+/// How often a conditional write is tried again after somebody else was faster.
+pub(super) const RACES: u8 = 5;
+
+impl Station {
+    /// Revokes a certificate. It is refused from the next request on; the list follows. Revoking a
+    /// revoked one changes nothing and succeeds.
+    ///
+    /// # Errors
+    /// `not_permitted`, `certificate_unknown`, storage errors.
+    pub async fn revoke(
+        &self,
+        proof: &OperatorProof,
+        serial: &Serial,
+        reason: RevocationReason,
+    ) -> Result<(), StationError> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::RevokeCertificate, &now).await?;
+        for _ in 0..RACES {
+            let Some(row) = self.parts.store.certificate(serial).await? else {
+                let code = ErrorCode::CertificateUnknown;
+                let row = AuditEvent::failed(EventType::CertificateRevoked, actor, code)
+                    .with("serial", serial);
+                return self.refuse(&now, row, code.into()).await;
+            };
+            if row.state == CertificateState::Revoked {
+                return Ok(());
+            }
+            if self.move_to_revoked(&now, &row, actor.clone(), reason).await? {
+                let _live = self.sessions.aborted(&row.session, *serial).await;
+                self.publish_revocations().await;
+                return Ok(());
+            }
+        }
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    /// Takes a device out of service: no pairing any more, and every certificate revoked.
+    ///
+    /// # Errors
+    /// `not_permitted`, `device_unknown`, storage errors.
+    pub async fn decommission(
+        &self,
+        proof: &OperatorProof,
+        device: &DeviceId,
+    ) -> Result<(), StationError> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::RevokeCertificate, &now).await?;
+        if self.parts.store.device(device).await?.is_none() {
+            return Err(ErrorCode::DeviceUnknown.into());
+        }
+        let row = AuditEvent::new(EventType::DeviceDeprovisioned, actor.clone()).device(device);
+        let write = StationWrite::DeviceStatus {
+            device_id: device.clone(),
+            status: crate::ports::DeviceStatus::Decommissioned,
+        };
+        self.commit_all(&now, vec![row], vec![write]).await?;
+        for state in CertificateState::ALL {
+            if state == CertificateState::Revoked {
+                continue;
+            }
+            for row in self.parts.store.certificates_of_device(device, state).await? {
+                let reason = RevocationReason::Decommissioned;
+                if !self.move_to_revoked(&now, &row, actor.clone(), reason).await? {
+                    return Err(ErrorCode::StateConflict.into());
+                }
+            }
+        }
+        self.publish_revocations().await;
+        Ok(())
+    }
+
+    /// Moves a certificate from the state it was read in to revoked; `false` when it has moved on.
+    pub(super) async fn move_to_revoked(
+        &self,
+        now: &Now,
+        row: &CertificateRow,
+        actor: Actor,
+        reason: RevocationReason,
+    ) -> Result<bool, StationError> {
+        let event = match reason {
+            RevocationReason::Aborted => EventType::CertificateAborted,
+            RevocationReason::Superseded
+            | RevocationReason::Administrator
+            | RevocationReason::KeyCompromise
+            | RevocationReason::Decommissioned => EventType::CertificateRevoked,
+        };
+        let audit = AuditEvent::new(event, actor)
+            .device(&row.device_id)
+            .session(row.session)
+            .with("serial", row.serial)
+            .with("was", row.state)
+            .with("reason", reason.as_str());
+        let write = StationWrite::Certificate {
+            serial: row.serial,
+            from: row.state,
+            to: CertificateState::Revoked,
+            at: Self::wall(now)?,
+            reason: Some(reason),
+        };
+        match self.try_commit(now, vec![audit], vec![write]).await? {
+            Ok(()) => {
+                self.certificate_moved(row, CertificateState::Revoked);
+                self.crl_due.store(true, Ordering::SeqCst);
+                Ok(true)
+            }
+            Err(Refusal::CertificateState { .. }) => Ok(false),
+            Err(refusal) => Err(Self::unexpected(&refusal)),
+        }
+    }
+
+    pub(super) fn certificate_moved(&self, row: &CertificateRow, state: CertificateState) {
+        self.emit(StationEvent::Certificate {
+            serial: row.serial,
+            device_id: row.device_id.clone(),
+            state,
+        });
+    }
+
+    /// Something was revoked; [`Station::run`] publishes a new list.
+    pub(crate) fn revocations_due(&self) {
+        self.crl_due.store(true, Ordering::SeqCst);
+    }
+
+    /// Publishes a new list now; a failure is logged and tried again by [`Station::run`]. Until then
+    /// the check of every request against the store refuses the serial number all the same.
+    pub(super) async fn publish_revocations(&self) {
+        self.crl_due.store(true, Ordering::SeqCst);
+        if let Err(error) = self.publish_crl().await {
+            tracing::error!(%error, "the revocation list could not be published");
+        }
+    }
+
+    /// Makes, records and announces the next revocation list.
+    pub(super) async fn publish_crl(&self) -> Result<(), StationError> {
+        for _ in 0..RACES {
+            let now = self.now();
+            let this_update = Self::wall(&now)?;
+            self.crl_due.store(false, Ordering::SeqCst);
+            match self.try_publish(&now, this_update).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.crl_due.store(true, Ordering::SeqCst);
+                    return Err(error);
+                }
+            }
+        }
+        self.crl_due.store(true, Ordering::SeqCst);
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    async fn try_publish(
+        &self,
+        now: &Now,
+        this_update: zmon_domain::time::UnixTime,
+    ) -> Result<bool, StationError> {
+        let latest = self.parts.store.latest_crl().await?.map_or(0, |crl| crl.number);
+        let order = CrlOrder {
+            number: latest.saturating_add(1),
+            this_update,
+            next_update: this_update + self.parts.policy.crl_lifetime,
+            revoked: self.parts.store.revocations(this_update).await?,
+        };
+        let der = self.parts.issuer.revocation_list(&order).await.map_err(|error| {
+            tracing::error!(%error, "the revocation list could not be signed");
+            StationError::from(ErrorCode::KeyStoreUnavailable)
+        })?;
+        let row = CrlRow {
+            number: order.number,
+            this_update,
+            next_update: order.next_update,
+            der,
+        };
+        let audit = AuditEvent::new(EventType::CrlPublished, Actor::System)
+            .with("number", row.number)
+            .with("revoked", order.revoked.len());
+        let write = StationWrite::PublishCrl(row.clone());
+        match self.try_commit(now, vec![audit], vec![write]).await? {
+            Ok(()) => {
+                let number = row.number;
+                self.crl.send_replace(Some(Arc::new(row)));
+                self.emit(StationEvent::CrlPublished { number });
+                Ok(true)
+            }
+            Err(Refusal::CrlBehind { .. }) => Ok(false),
+            Err(refusal) => Err(Self::unexpected(&refusal)),
+        }
+    }
+}
