@@ -17,6 +17,7 @@
 //! | [`address`] | device addresses, server URLs, network policy |
 //! | [`settings`] | what the station configures on the monitor besides its identity |
 //! | [`audit`] | event types and events of the audit log |
+//! | [`hex`] | hexadecimal text |
 #![no_std]
 
 extern crate alloc;
@@ -27,7 +28,7 @@ pub mod address;
 pub mod audit;
 pub mod code;
 pub mod error;
-mod hex;
+pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod role;

@@ -189,6 +189,8 @@ limits! {
     JUNK_WINDOW: Duration = seconds, "junkWindow", 60, 1..=3600, "s", "D16";
     /// Rows that one import of the registry takes.
     MANIFEST_ROWS: usize = plain, "manifestRows", 1000, 1..=10000, "count", "D9";
+    /// Longest manifest that one import takes.
+    MANIFEST_BYTES: usize = plain, "manifestBytes", 1048576, 65536..=16777216, "bytes", "D9";
     /// Rows of one page of a list.
     PAGE_ROWS: usize = plain, "pageRows", 100, 1..=1000, "count", "D16";
     /// Lowest port of a device's provisioning listener.

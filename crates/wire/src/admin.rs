@@ -1,0 +1,156 @@
+//! The station's API for logging in and for administration.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+use zmon_domain::{
+    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, StationId, Thumbprint},
+    role::Role,
+    time::UnixTime,
+};
+
+use crate::{kind::True, secret::SecretText, text};
+
+/// `POST /api/auth/login`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoginRequest {
+    /// The account.
+    #[serde(with = "text")]
+    pub operator: OperatorId,
+    /// Its password.
+    pub password: SecretText,
+}
+
+/// A bearer token for the requests that follow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoginAnswer {
+    /// The token.
+    pub token: SecretText,
+    /// The account's role.
+    #[serde(with = "text")]
+    pub role: Role,
+    /// Until when the token counts.
+    #[serde(with = "text")]
+    pub expires_at: UnixTime,
+}
+
+/// `POST /api/operators`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OperatorRequest {
+    /// The new account.
+    #[serde(with = "text")]
+    pub operator: OperatorId,
+    /// Its role.
+    #[serde(with = "text")]
+    pub role: Role,
+    /// Its password.
+    pub password: SecretText,
+}
+
+/// The answer to a change that has nothing else to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Done {
+    /// Always true.
+    pub success: True,
+}
+
+/// The answer to `POST /api/registry/import`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImportAnswer {
+    /// Always true.
+    pub success: True,
+    /// Devices that are new.
+    pub added: u32,
+    /// Devices whose settings changed.
+    pub changed: u32,
+    /// Devices that were known as they are.
+    pub unchanged: u32,
+}
+
+/// One device of `GET /api/registry/devices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceRow {
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// Its serial number.
+    #[serde(with = "text")]
+    pub device_serial: DeviceSerial,
+    /// The thumbprint of its identity key.
+    #[serde(with = "text")]
+    pub identity_key: Thumbprint,
+    /// Its bed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub bed_id: Option<BedId>,
+    /// Its label.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub device_label: Option<DeviceLabel>,
+    /// Whether a certificate of it is current.
+    pub provisioned: bool,
+    /// The serial number of its current certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub certificate: Option<Serial>,
+    /// Until when that certificate is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub certificate_not_after: Option<UnixTime>,
+    /// When it was last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub last_seen: Option<UnixTime>,
+}
+
+/// The answer of `GET /api/registry/devices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceList {
+    /// The devices, ordered by id.
+    pub devices: Vec<DeviceRow>,
+}
+
+/// The answer to `POST /api/certificates/{serial}/revoke`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevokeAnswer {
+    /// Always true.
+    pub success: True,
+    /// The certificate.
+    #[serde(with = "text")]
+    pub serial: Serial,
+    /// Its device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// Whether it had been revoked before.
+    pub already_revoked: bool,
+}
+
+/// The answer of `GET /api/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// The station.
+    #[serde(with = "text")]
+    pub station_id: StationId,
+    /// Whether it takes pairings.
+    pub ready: bool,
+    /// Its software.
+    pub version: String,
+}
+
+/// The answer of `GET /api/device/test`: the peer's certificate opens at least this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TestAnswer {
+    /// Always true.
+    pub success: True,
+    /// The device that the certificate names.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// The station's time.
+    #[serde(with = "text")]
+    pub time: UnixTime,
+}

@@ -1,0 +1,152 @@
+//! The device's local control socket: one JSON object a line, each way.
+//!
+//! A request is an object with one member, the method: `{"status":{}}`,
+//! `{"enter":{"operator":"tess","pin":"…"}}`. An answer is one as well, `{"status":{…}}` or
+//! `{"error":{…}}` with a problem document. `{"events":{}}` is answered by a `status`, then an `event`
+//! a line until the client hangs up.
+
+mod view;
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use zmon_domain::{address::DeviceAddress, ids::OperatorId, role::Role};
+
+pub use self::view::{EventView, IdentityView, LinkView, QrView, StatusView};
+use crate::{
+    audit::{AuditPage, AuditVerdict},
+    problem::Problem,
+    secret::SecretText,
+    strict::{self, WireError},
+    text,
+};
+
+/// What a local client asks for. Nothing but `enter` and `reprovision`, with an operator's PIN, opens a
+/// window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ControlRequest {
+    /// The state of the device.
+    Status {},
+    /// Enter provisioning mode.
+    Enter {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+        /// The address to show in the QR code; the configured one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+        address: Option<DeviceAddress>,
+    },
+    /// Enter provisioning mode on a provisioned device.
+    Reprovision {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+        /// The address to show in the QR code; the configured one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+        address: Option<DeviceAddress>,
+    },
+    /// The QR code of the open window.
+    Qr {},
+    /// A new code and token in the open window.
+    Regenerate {},
+    /// Leave provisioning mode.
+    Cancel {},
+    /// Try again after a failure.
+    Retry {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+    },
+    /// Clear a failure.
+    Reset {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+    },
+    /// Remove the configuration.
+    Deprovision {
+        /// The administrator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+    },
+    /// Who the device is.
+    Identity {},
+    /// The link to the station.
+    Link {},
+    /// A page of the audit log.
+    Log {
+        /// Only rows after this sequence number.
+        #[serde(default)]
+        after: u64,
+        /// At most so many rows; the usual page when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u16>,
+    },
+    /// Verify the audit log.
+    Verify {},
+    /// Follow what happens.
+    Events {},
+    /// Add a local operator.
+    AddOperator {
+        /// The administrator who does it.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+        /// The new account.
+        #[serde(with = "text")]
+        new_operator: OperatorId,
+        /// Its PIN.
+        new_pin: SecretText,
+        /// Its role.
+        #[serde(with = "text")]
+        role: Role,
+    },
+}
+
+/// What the device answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum ControlAnswer {
+    /// Done; there is nothing else to say.
+    Done {},
+    /// The state of the device.
+    Status(alloc::boxed::Box<StatusView>),
+    /// The QR code.
+    Qr(QrView),
+    /// Who the device is.
+    Identity(IdentityView),
+    /// The link to the station.
+    Link(LinkView),
+    /// A page of the audit log.
+    Log(AuditPage),
+    /// What verifying found.
+    Verdict(AuditVerdict),
+    /// Something happened.
+    Event(EventView),
+    /// It failed.
+    Error(alloc::boxed::Box<Problem>),
+}
+
+/// One line of the socket: the JSON and a line end.
+///
+/// # Errors
+/// Never for messages of this crate; see [`strict::to_vec`].
+pub fn to_line<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
+    let mut line = strict::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}

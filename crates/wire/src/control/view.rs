@@ -1,0 +1,164 @@
+//! What the control socket shows of a device.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+use zmon_domain::{
+    address::{DeviceAddress, ServerUrl},
+    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, Thumbprint},
+    state::{Indicator, ProvisioningState, ProvisioningStatus},
+    time::UnixTime,
+};
+
+use crate::{b64, kind::Suite, problem::Problem, secret::SecretText, text};
+
+/// The state of a device: what the screens of [W §9] show.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StatusView {
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// Its state ([W §6]).
+    #[serde(with = "text")]
+    pub state: ProvisioningState,
+    /// Its status ([I §3.3]).
+    #[serde(with = "text")]
+    pub status: ProvisioningStatus,
+    /// The indicator ([W §9.1]).
+    #[serde(default, with = "text::option")]
+    pub indicator: Option<Indicator>,
+    /// What the screen says.
+    pub message: String,
+    /// Whether a configuration is in force.
+    pub is_provisioned: bool,
+    /// The pairing code, while a window is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing_code: Option<SecretText>,
+    /// Seconds until it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_time: Option<u64>,
+    /// The last error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<Box<Problem>>,
+    /// The station, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub server_url: Option<ServerUrl>,
+    /// The certificate in words ([W §9.2]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_status: Option<String>,
+    /// The label in force.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub device_label: Option<DeviceLabel>,
+    /// The bed in force.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub bed_id: Option<BedId>,
+    /// The link to the station.
+    pub link: LinkView,
+}
+
+/// The QR code of an open window. It is a secret as long as the window lives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QrView {
+    /// What the image encodes, byte for byte.
+    pub content: SecretText,
+    /// The pairing code for people.
+    pub pairing_code: SecretText,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub timestamp: Option<UnixTime>,
+    /// When the code expires.
+    #[serde(with = "text")]
+    pub expires_at: UnixTime,
+    /// The image as PNG.
+    #[serde(with = "b64::url")]
+    pub png: Vec<u8>,
+    /// The image as SVG.
+    pub svg: SecretText,
+    /// The image for a terminal.
+    pub terminal: SecretText,
+}
+
+/// Who a device is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentityView {
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// Its serial number.
+    #[serde(with = "text")]
+    pub device_serial: DeviceSerial,
+    /// Its firmware.
+    #[serde(with = "text")]
+    pub firmware_version: FirmwareVersion,
+    /// The kind of its identity key.
+    pub suite: Suite,
+    /// The thumbprint of its identity key.
+    #[serde(with = "text")]
+    pub identity_key: Thumbprint,
+    /// Its address, as far as it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub ip_address: Option<DeviceAddress>,
+}
+
+/// The link to the station ([W §9.2]).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LinkView {
+    /// Whether the last heartbeat was answered.
+    pub connected: bool,
+    /// The station.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub server_url: Option<ServerUrl>,
+    /// When a heartbeat was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub last_connected: Option<UnixTime>,
+    /// Seconds since the link came up.
+    pub uptime_seconds: u64,
+    /// Bytes sent in this run.
+    pub bytes_sent: u64,
+    /// Errors in this run.
+    pub errors: u64,
+    /// Until when the certificate is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub certificate_not_after: Option<UnixTime>,
+}
+
+/// The six signals of [I §2.1], without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum EventView {
+    /// A new QR code is shown.
+    QrCodeGenerated {},
+    /// The QR code has expired.
+    QrCodeExpired {},
+    /// A configuration arrived.
+    ConfigurationReceived {
+        /// SHA-256 of its exact signed bytes.
+        #[serde(default, with = "text::hash_option")]
+        configuration_hash: Option<[u8; 32]>,
+    },
+    /// The new configuration is in force.
+    ProvisioningCompleted {
+        /// The station.
+        #[serde(with = "text")]
+        server_url: ServerUrl,
+        /// The label.
+        #[serde(default, with = "text::option")]
+        device_label: Option<DeviceLabel>,
+    },
+    /// Provisioning failed.
+    ProvisioningFailed {
+        /// Why.
+        error: Box<Problem>,
+    },
+    /// The status changed.
+    StatusChanged {
+        /// The new status.
+        #[serde(with = "text")]
+        status: ProvisioningStatus,
+    },
+}

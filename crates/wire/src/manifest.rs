@@ -1,0 +1,124 @@
+//! The registry's manifest: who may be paired (D9). A JSON array, or one JSON object a line.
+
+use alloc::{format, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+use zmon_domain::{
+    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, Thumbprint},
+    limits,
+    settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval},
+};
+
+use crate::{
+    strict::{self, WireError, WireErrorKind},
+    text,
+};
+
+/// One device that the station shall know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestRow {
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// Its serial number.
+    #[serde(with = "text")]
+    pub device_serial: DeviceSerial,
+    /// The full thumbprint of its identity key, in hexadecimal.
+    #[serde(with = "text")]
+    pub identity_key: Thumbprint,
+    /// Its bed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub bed_id: Option<BedId>,
+    /// Its label.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub device_label: Option<DeviceLabel>,
+    /// Its units.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub measurement_unit: Option<MeasurementUnit>,
+    /// Its language.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub language: Option<Language>,
+    /// Its heartbeat interval, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::sync_interval_option")]
+    pub sync_interval: Option<SyncInterval>,
+}
+
+impl ManifestRow {
+    /// A row with the three members that every device needs.
+    #[must_use]
+    pub const fn new(id: DeviceId, serial: DeviceSerial, identity_key: Thumbprint) -> Self {
+        Self {
+            device_id: id,
+            device_serial: serial,
+            identity_key,
+            bed_id: None,
+            device_label: None,
+            measurement_unit: None,
+            language: None,
+            sync_interval: None,
+        }
+    }
+
+    /// The settings of the row, with defaults where it has none.
+    #[must_use]
+    pub fn settings(&self) -> DeviceSettings {
+        DeviceSettings {
+            label: self.device_label.clone(),
+            bed: self.bed_id.clone(),
+            unit: self.measurement_unit.unwrap_or_default(),
+            language: self.language.unwrap_or_default(),
+            sync_interval: self.sync_interval.unwrap_or_default(),
+        }
+    }
+}
+
+/// Reads a whole manifest, in either form. Nothing is taken from one with a wrong row.
+///
+/// # Errors
+/// A [`WireError`] whose field names the row, `row 3.deviceId` for the third, or the manifest.
+pub fn parse(bytes: &[u8]) -> Result<Vec<ManifestRow>, WireError> {
+    let max = limits::MANIFEST_BYTES.default;
+    if bytes.len() > max {
+        return Err(too_large(format!("must be at most {max} bytes long")));
+    }
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    let rows = if first == Some(&b'[') {
+        strict::parse(bytes, max).map_err(|error| error.within("manifest"))?
+    } else {
+        parse_lines(bytes)?
+    };
+    let most = limits::MANIFEST_ROWS.default;
+    if rows.len() > most {
+        return Err(too_large(format!("must have at most {most} rows")));
+    }
+    Ok(rows)
+}
+
+/// Writes a manifest as one JSON object a line.
+///
+/// # Errors
+/// Never for rows of this type; see [`strict::to_vec`].
+pub fn to_lines(rows: &[ManifestRow]) -> Result<Vec<u8>, WireError> {
+    let mut lines = Vec::new();
+    for row in rows {
+        lines.extend(strict::to_vec(row)?);
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+fn parse_lines(bytes: &[u8]) -> Result<Vec<ManifestRow>, WireError> {
+    let lines = bytes.split(|b| *b == b'\n').enumerate();
+    lines
+        .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
+        .map(|(index, line)| {
+            let row = strict::parse(line, limits::BODY_MAX.default);
+            row.map_err(|error| error.within_element(index).within("manifest"))
+        })
+        .collect()
+}
+
+fn too_large(rule: alloc::string::String) -> WireError {
+    WireError::new(WireErrorKind::TooLarge, rule).within("manifest")
+}

@@ -1,0 +1,36 @@
+//! The one way in and out of JSON (RFC 8259, D24).
+//!
+//! Reading goes in steps, cheapest first: size, UTF-8, grammar with depth and duplicate members, then
+//! the type. What is borrowed from the input stays borrowed; what had to be unescaped is wiped
+//! afterwards, so that reading leaves no copy of a secret.
+
+use alloc::vec::Vec;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+mod error;
+mod tree;
+mod typed;
+
+pub(crate) use error::VERSION_RULE;
+pub use error::{WireError, WireErrorKind};
+
+/// Reads one message of at most `max` bytes.
+///
+/// # Errors
+/// A [`WireError`] that names the member and the rule, never a value.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, WireError> {
+    let tree = tree::Node::parse(bytes, max)?;
+    T::deserialize(&tree)
+}
+
+/// Writes a message; members come in the order of the struct's fields.
+///
+/// # Errors
+/// A [`WireError`] if the value has no JSON form; no message of this crate is such a value.
+pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
+    serde_json::to_vec(value).map_err(|_| WireError::unwritable())
+}
+
+#[cfg(test)]
+mod tests;
