@@ -27,5 +27,6 @@
 
 extern crate alloc;
 
+mod convert;
 pub mod device;
 pub mod station;

@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use zmon_domain::address::DeviceAddress;
-use zmon_domain::audit::Actor;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::role::OperatorProof;
+use zmon_domain::role::{Actor, OperatorProof};
 
 /// One thing that happened: a command, a message, the result of an action, or time.
 ///

@@ -1,25 +1,54 @@
 //! The machine and its dispatch.
 
+use alloc::vec::Vec;
+
 use rand_core::CryptoRng;
+use zmon_domain::ids::SiteId;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
-use zmon_domain::time::{Now, Tick};
+use zmon_domain::time::{Now, Tick, UnixTime};
 
 use super::input::DeviceInput;
+use super::junk::Junk;
 use super::output::DeviceTransition;
 use super::profile::{BootState, DeviceContext};
 use super::snapshot::DeviceSnapshot;
+use super::state::{Finished, State};
+use super::step::{Outbox, Outcome, Step, done};
+use super::table::StateKind;
+use super::{apply, claim, command, doubt, listener, restore, snapshot, testing, timer};
 
 /// The device. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
-pub struct DeviceMachine {}
+pub struct DeviceMachine {
+    pub(super) core: Core,
+    pub(super) state: State,
+}
+
+/// What outlives the states.
+#[derive(Clone, Default)]
+pub(super) struct Core {
+    /// Trusted time seen so far (D14).
+    pub(super) floor: Option<UnixTime>,
+    /// Per site the latest `notBefore` of a signing certificate (D14).
+    pub(super) sites: Vec<(SiteId, UnixTime)>,
+    /// Highest slot generation ever used.
+    pub(super) generation: u64,
+    /// What strangers sent.
+    pub(super) junk: Junk,
+    /// How the last session ended.
+    pub(super) finished: Option<Finished>,
+    /// The last address shown; a retry uses it.
+    pub(super) address: Option<zmon_domain::address::DeviceAddress>,
+}
 
 impl DeviceMachine {
     /// The machine as storage left it.
     ///
     /// Voids a window that was open, drops a slot B whose commit was never sent (both with a row),
-    /// takes up an in-doubt commit (D13) and starts the link of slot A.
+    /// takes up an in-doubt commit (D13) and starts the link of slot A. A stored slot that cannot be
+    /// read gives `StorageCorrupt` in the reply and no write: the driver must not start.
     pub fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> DeviceTransition {
-        todo!()
+        restore::restore(boot, ctx, now)
     }
 
     /// Takes one input.
@@ -30,19 +59,29 @@ impl DeviceMachine {
         rng: &mut dyn CryptoRng,
         input: DeviceInput,
     ) -> DeviceTransition {
-        todo!()
+        let before = self.status();
+        let Self { mut core, state } = self;
+        let mut step = Step { ctx, now, rng, out: Outbox::default() };
+        let (state, reply) = dispatch(&mut core, &mut step, state, input);
+        step.out.finish(before, core, state, reply)
     }
 
     /// When the machine wants its next `Timeout`. An instant that has passed means now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        todo!()
+        timer::next(&self.state).into_iter().chain(self.core.junk.due()).min()
     }
 
     /// The state ([W §6]).
     #[must_use]
     pub fn state(&self) -> ProvisioningState {
-        todo!()
+        self.state.public()
+    }
+
+    /// The row of the transition table the machine is in.
+    #[must_use]
+    pub fn kind(&self) -> StateKind {
+        self.state.kind()
     }
 
     /// The status ([I §3.3]).
@@ -54,12 +93,46 @@ impl DeviceMachine {
     /// Whether slot A lives; true throughout a re-provisioning.
     #[must_use]
     pub fn is_provisioned(&self) -> bool {
-        todo!()
+        self.state.active().is_some()
     }
 
     /// What screens may see.
     #[must_use]
     pub fn snapshot(&self, now: &Now) -> DeviceSnapshot {
-        todo!()
+        snapshot::of(self, now)
     }
 }
+
+fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInput) -> Outcome {
+    match input {
+        DeviceInput::Enter { proof, address } => command::enter(core, step, state, &proof, address),
+        DeviceInput::EnterRefused { actor, code } => step.refuse_mode(state, actor, code),
+        DeviceInput::ListenerOpened { port } => listener::opened(step, state, port),
+        DeviceInput::ListenerFailed => listener::failed(core, step, state),
+        DeviceInput::Announce { address } => listener::announce(core, step, state, address),
+        DeviceInput::Regenerate => command::regenerate(core, step, state),
+        DeviceInput::Exit { actor } => command::exit(core, step, state, actor),
+        DeviceInput::Retry { proof } => command::retry(core, step, state, &proof),
+        DeviceInput::Reset { proof } => command::reset(core, step, state, &proof),
+        DeviceInput::Deprovision { proof } => command::deprovision(core, step, state, &proof),
+        DeviceInput::Reprovision { proof, address } => {
+            command::reprovision(core, step, state, &proof, address)
+        }
+        DeviceInput::SessionOpen { hello, claim_mac } => {
+            claim::open(core, step, state, &hello, &claim_mac)
+        }
+        DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),
+        DeviceInput::Junk { code } => {
+            core.junk.count(step, code);
+            done(state)
+        }
+        DeviceInput::Tested(result) => testing::tested(core, step, state, result),
+        DeviceInput::CommitAnswered(result) => doubt::commit_answered(core, step, state, result),
+        DeviceInput::OutcomeAnswered(result) => doubt::outcome_answered(core, step, state, result),
+        DeviceInput::Timeout => {
+            core.junk.flush(step);
+            timer::fire(core, step, state)
+        }
+    }
+}
+

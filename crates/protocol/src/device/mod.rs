@@ -1,11 +1,38 @@
 //! The device's machine: [W §6]'s eight states and Deprovisioned as one machine (D12).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `input`, `output`, `profile`, `slot`, `snapshot` | the public shapes |
+//! | `machine`, `step`, `state`, `table` | dispatch, a step in the making, the states, their table |
+//! | `command`, `listener`, `timer` | operators, the listener, time |
+//! | `window`, `hello`, `claim`, `junk` | codes and tokens, who may claim, what strangers send |
+//! | `apply`, `configuration` | an envelope, and what is inside |
+//! | `testing`, `doubt`, `outcome` | test, commit, and the question after it |
+//! | `end`, `restore` | how sessions end, and what a restart makes of them |
 
+mod apply;
+mod claim;
+mod command;
+mod configuration;
+mod doubt;
+mod end;
+mod hello;
 mod input;
+mod junk;
+mod listener;
 mod machine;
+mod outcome;
 mod output;
 mod profile;
+mod restore;
 mod slot;
 mod snapshot;
+mod state;
+mod step;
+mod table;
+mod testing;
+mod timer;
+mod window;
 
 pub use input::{DeviceInput, LinkError};
 pub use machine::DeviceMachine;
@@ -15,3 +42,4 @@ pub use output::{
 pub use profile::{BootState, DeviceContext, DeviceProfile, StationTrust};
 pub use slot::{LinkCredentials, Slot, SlotSummary};
 pub use snapshot::DeviceSnapshot;
+pub use table::{InputKind, StateKind, successors, transition_table};

@@ -161,7 +161,7 @@ pub enum DeviceEvent {
         /// The station the device is about to work with.
         server_url: ServerUrl,
         /// The label the device is about to carry.
-        device_label: DeviceLabel,
+        device_label: Option<DeviceLabel>,
     },
     /// `provisioningCompleted`
     ProvisioningCompleted {
@@ -170,7 +170,7 @@ pub enum DeviceEvent {
         /// The station the device works with.
         server_url: ServerUrl,
         /// The label the device carries.
-        device_label: DeviceLabel,
+        device_label: Option<DeviceLabel>,
     },
     /// `provisioningFailed`
     ProvisioningFailed(ErrorReport),

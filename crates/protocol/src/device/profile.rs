@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use zmon_crypto::{Algorithms, AnchorSet, CodeHashKey, IdentityKey, TokenKey};
+use zmon_crypto::x509::AnchorSet;
+use zmon_crypto::{Algorithms, CodeHashKey, IdentityKey, TokenKey};
 use zmon_domain::code::CodeFormat;
 use zmon_domain::error::FieldError;
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, SiteId};
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
-use zmon_wire::identity::KeyProtection;
+use zmon_wire::kind::KeyProtection;
 
 use super::slot::Slot;
 
@@ -71,10 +72,7 @@ impl DeviceProfile {
     /// # Errors
     /// The value is out of range.
     pub fn with_window(mut self, window: Duration) -> Result<Self, FieldError> {
-        if window < limits::WINDOW.min || window > limits::WINDOW.max {
-            return Err(FieldError::new("window", "60 to 3600 seconds"));
-        }
-        self.window = window;
+        self.window = limits::WINDOW.check(window)?;
         Ok(self)
     }
 

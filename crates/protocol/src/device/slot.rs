@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use zmon_crypto::SecretBytes;
+use zmon_crypto::x509::{self, CertificateChain};
 use zmon_domain::address::ServerUrl;
-use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{DeviceId, Serial, SessionId, Thumbprint};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::ids::{DeviceId, Serial, SessionId, StationId, Thumbprint};
 use zmon_domain::settings::{DeviceSettings, SyncInterval};
+use zmon_wire::configuration::ConfigurationDocument;
 
 /// A configuration as it is stored: the exact signed bytes, and the key that never moved (D6, D13).
 #[derive(Clone)]
@@ -50,14 +52,26 @@ pub struct LinkCredentials {
 pub struct SlotSummary {
     /// The session that brought it.
     pub session_id: SessionId,
+    /// The station that signed it.
+    pub station_id: StationId,
     /// Where the station is.
     pub server_url: ServerUrl,
     /// Serial number of the client certificate.
     pub serial: Serial,
     /// SHA-256 of the exact signed bytes.
     pub configuration_hash: [u8; 32],
+    /// The client's chain, leaf first, DER; for the validity a screen shows.
+    pub client_chain: Vec<Vec<u8>>,
     /// Label, bed, unit, language, interval.
     pub settings: DeviceSettings,
+}
+
+/// A slot that has been read.
+pub(super) struct Loaded {
+    pub(super) slot: Slot,
+    pub(super) station_id: StationId,
+    pub(super) credentials: LinkCredentials,
+    pub(super) settings: DeviceSettings,
 }
 
 impl Slot {
@@ -66,7 +80,7 @@ impl Slot {
     /// # Errors
     /// `StorageCorrupt` when the stored bytes are not a configuration.
     pub fn credentials(&self) -> Result<LinkCredentials, ErrorReport> {
-        todo!()
+        Loaded::read(self.clone()).map(|loaded| loaded.credentials)
     }
 
     /// Reads the settings out of the stored configuration.
@@ -74,8 +88,68 @@ impl Slot {
     /// # Errors
     /// `StorageCorrupt` when the stored bytes are not a configuration.
     pub fn settings(&self) -> Result<DeviceSettings, ErrorReport> {
-        todo!()
+        Loaded::read(self.clone()).map(|loaded| loaded.settings)
     }
+}
+
+impl Loaded {
+    /// Reads a stored slot.
+    pub(super) fn read(slot: Slot) -> Result<Self, ErrorReport> {
+        let document: ConfigurationDocument =
+            ConfigurationDocument::parse(&slot.configuration)
+                .map_err(|_| ErrorCode::StorageCorrupt)?;
+        Self::from_document(slot, &document)
+            .map_err(|field| ErrorReport::field(ErrorCode::StorageCorrupt, field))
+    }
+
+    /// Reads a document that was just verified, or just stored.
+    pub(super) fn from_document(
+        slot: Slot,
+        document: &ConfigurationDocument,
+    ) -> Result<Self, FieldError> {
+        let chain = |field: &'static str, text: &str| {
+            CertificateChain::from_base64_pem(text)
+                .map_err(|_| FieldError::new(field, "must be certificates in PEM, or base64 of it"))
+        };
+        let ca = chain("caCertificate", document.ca_certificate.as_str())?;
+        let client = chain("clientCertificate", document.client_certificate.as_str())?;
+        let server_pin = match &document.server_certificate {
+            Some(text) => {
+                let server = chain("serverCertificate", text.as_str())?;
+                Some(x509::spki_thumbprint(server.leaf()).map_err(|_| {
+                    FieldError::new("serverCertificate", "must be a certificate of X.509 v3")
+                })?)
+            }
+            None => None,
+        };
+        let settings = document.settings();
+        let credentials = LinkCredentials {
+            server_url: document.server_url.clone(),
+            ca: der(&ca),
+            client_chain: der(&client),
+            client_key: slot.client_key.clone(),
+            server_pin,
+            sync_interval: settings.sync_interval,
+            device_id: document.device_id.clone(),
+        };
+        Ok(Self { station_id: document.station_id.clone(), credentials, settings, slot })
+    }
+
+    pub(super) fn summary(&self) -> SlotSummary {
+        SlotSummary {
+            session_id: self.slot.session_id,
+            station_id: self.station_id.clone(),
+            server_url: self.credentials.server_url.clone(),
+            serial: self.slot.serial.clone(),
+            configuration_hash: self.slot.configuration_hash,
+            client_chain: self.credentials.client_chain.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+fn der(chain: &CertificateChain) -> Vec<Vec<u8>> {
+    chain.iter().map(|certificate| certificate.to_vec()).collect()
 }
 
 impl fmt::Debug for Slot {

@@ -8,9 +8,12 @@ use zeroize::Zeroizing;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{SessionId, StationName};
 use zmon_domain::state::{Indicator, ProvisioningState, ProvisioningStatus};
+use zmon_domain::time::{Now, Tick};
 use zmon_wire::qr::QrContent;
 
+use super::machine::DeviceMachine;
 use super::slot::SlotSummary;
+use super::state::{Progress, Staged, State};
 
 /// A moment of the machine. It holds the pairing code while one is shown: keep it off logs.
 #[derive(Clone)]
@@ -56,4 +59,60 @@ impl fmt::Debug for DeviceSnapshot {
             .field("active", &self.active)
             .finish_non_exhaustive()
     }
+}
+
+/// Looks at the machine.
+pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
+    let state = machine.state.public();
+    let mut snapshot = DeviceSnapshot {
+        state,
+        status: state.status(),
+        indicator: state.indicator(),
+        is_provisioned: machine.is_provisioned(),
+        code: None,
+        qr: None,
+        expires_in: None,
+        session_id: None,
+        station_name: None,
+        attempt: None,
+        in_doubt: false,
+        last_error: None,
+        active: machine.state.active().map(|active| active.summary()),
+    };
+    let left = |deadline: Tick| Some(deadline.since(now.mono));
+    match &machine.state {
+        State::NotProvisioned | State::Deprovisioned => {}
+        State::Provisioned(provisioned) => snapshot.last_error = provisioned.last_error.clone(),
+        State::Error(failed) => snapshot.last_error = Some(failed.report.clone()),
+        State::Ready(ready) => {
+            snapshot.code = Some(ready.window.code.display());
+            snapshot.qr = ready.tokens.as_ref().map(|tokens| QrContent::clone(&tokens.qr));
+            snapshot.expires_in = left(ready.window.deadline);
+        }
+        State::Pairing(pairing) => {
+            snapshot.session_id = Some(pairing.claim.session_id);
+            snapshot.station_name = Some(pairing.claim.station_name.clone());
+            snapshot.expires_in = left(pairing.claim.deadline);
+        }
+        State::Configuring(configuring) => show_staged(&mut snapshot, &configuring.staged, now),
+        State::Validating(validating) => {
+            show_staged(&mut snapshot, &validating.staged, now);
+            snapshot.in_doubt = validating.progress.in_doubt();
+            snapshot.attempt = match validating.progress {
+                Progress::Testing { attempt } | Progress::Committing { attempt, .. } => Some(attempt),
+                Progress::TestPause { next, .. } | Progress::CommitPause { next, .. } => Some(next),
+                Progress::Asking { .. } | Progress::AskPause { .. } => None,
+            };
+            if snapshot.in_doubt {
+                snapshot.expires_in = None;
+            }
+        }
+    }
+    snapshot
+}
+
+fn show_staged(snapshot: &mut DeviceSnapshot, staged: &Staged, now: &Now) {
+    snapshot.session_id = Some(staged.slot.slot.session_id);
+    snapshot.station_name.clone_from(&staged.station_name);
+    snapshot.expires_in = staged.deadline.map(|deadline| deadline.since(now.mono));
 }

@@ -1,0 +1,206 @@
+//! A claim consumes the code: window `open → claimed(session)` (D11).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use zmon_crypto::jws::{self, Typ};
+use zmon_crypto::schedule::transcript;
+use zmon_crypto::x509::csr;
+use zmon_crypto::{TlsKey, code_hash, sha256};
+use zmon_domain::audit::EventType;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::limits;
+use zmon_domain::role::Actor;
+use zmon_domain::time::Tick;
+use zmon_wire::identity::IdentityDocument;
+use zmon_wire::kind::V1;
+use zmon_wire::strict;
+
+use super::hello::{self, Refused, Verified};
+use super::machine::Core;
+use super::output::{DeviceReply, DeviceWrite};
+use super::state::{Claim, Pairing, Ready, State, Window};
+use super::step::{Outcome, Step};
+use super::window;
+use crate::convert::wire_suite;
+
+/// A `SessionOpen` arrived. Whatever is wrong with it, the peer gets one answer (D24).
+pub(super) fn open(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    hello: &[u8],
+    mac: &[u8; 32],
+) -> Outcome {
+    match state {
+        State::Ready(ready) => claim(core, step, ready, hello, mac),
+        State::Pairing(pairing) => {
+            if pairing.claim.request_hash == request_hash(hello, mac) {
+                let identity = String::from(&*pairing.claim.identity);
+                return (State::Pairing(pairing), Ok(DeviceReply::Identity(identity)));
+            }
+            busy(core, step, State::Pairing(pairing))
+        }
+        State::Configuring(_) | State::Validating(_) => busy(core, step, state),
+        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
+            core.junk.count(step, ErrorCode::NotInProvisioningMode);
+            (state, uniform())
+        }
+    }
+}
+
+/// The one answer before a valid claim.
+pub(super) fn uniform() -> Result<DeviceReply, ErrorReport> {
+    Err(ErrorCode::ClaimRefused.into())
+}
+
+/// Another session holds the window.
+fn busy(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
+    let code = ErrorCode::SessionBusy;
+    refused(core, step, Refused { code, session: None, junk: false });
+    (state, uniform())
+}
+
+fn refused(core: &mut Core, step: &mut Step<'_>, refused: Refused) {
+    if refused.junk {
+        return core.junk.count(step, refused.code);
+    }
+    let mut row = step.failure(EventType::ClaimRefused, Actor::Peer, refused.code);
+    row.session = refused.session;
+    core.junk.refusal(step, row, refused.code);
+}
+
+fn claim(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    ready: Box<Ready>,
+    bytes: &[u8],
+    mac: &[u8; 32],
+) -> Outcome {
+    let Some(tokens) = &ready.tokens else {
+        core.junk.count(step, ErrorCode::NotInProvisioningMode);
+        return (State::Ready(ready), uniform());
+    };
+    if window::expired(step.now.mono, &ready.window) {
+        let code = ErrorCode::PairingCodeExpired;
+        refused(core, step, Refused { code, session: None, junk: false });
+        return (State::Ready(ready), uniform());
+    }
+    let verified = match hello::verify(core, step, tokens, bytes, mac) {
+        Ok(verified) => verified,
+        Err(reason) => {
+            refused(core, step, reason);
+            return (State::Ready(ready), uniform());
+        }
+    };
+    let port = tokens.port;
+    let (tls, identity) = match identify(step, &ready.window, &verified, bytes) {
+        Ok(made) => made,
+        Err(code) => {
+            refused(core, step, Refused { code, session: None, junk: false });
+            return (State::Ready(ready), uniform());
+        }
+    };
+    let Ready { mode, window, .. } = *ready;
+    record(core, step, &window, &verified);
+    let transcript = transcript(bytes, identity.as_bytes());
+    let Verified { hello, certificate, prk, claimed, .. } = verified;
+    let now = step.now.mono;
+    let claim = Claim {
+        session_id: hello.session_id,
+        station_id: hello.station_id,
+        station_name: hello.station_name,
+        certificate,
+        request_hash: request_hash(bytes, mac),
+        identity: Arc::from(identity.as_str()),
+        keys: Arc::new(prk.session(&transcript)),
+        transcript,
+        tls: Arc::new(tls),
+        deadline: now + limits::SESSION_LIFETIME.default,
+        _claimed: Arc::new(claimed),
+        mode,
+        window,
+        port,
+    };
+    let release_at = Some(release_at(now));
+    let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at }));
+    (state, Ok(DeviceReply::Identity(identity)))
+}
+
+/// The station releases its side after [`limits::CLAIM_WITHOUT_PAIR`]; a `pair` in the last moment
+/// still gets its delivery through.
+fn release_at(now: Tick) -> Tick {
+    now + limits::CLAIM_WITHOUT_PAIR.default + limits::DELIVERY_TIMEOUT.default
+}
+
+/// The rows and writes of a valid claim: they are durable before the identity document leaves.
+fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, verified: &Verified) {
+    let hello = &verified.hello;
+    let row = step
+        .row(EventType::PairingCodeValidated, Actor::Peer)
+        .session(hello.session_id)
+        .code_hash(code_hash(step.ctx.code_hash_key, &window.code))
+        .with("station", &hello.station_id)
+        .with("certificate", verified.certificate.fingerprint());
+    step.out.row(row);
+    step.out.write(DeviceWrite::ClaimWindow(window.id, hello.session_id));
+    let (site, begun) = (verified.certificate.site_id(), verified.certificate.not_before());
+    match core.sites.iter_mut().find(|(known, _)| known == site) {
+        Some((_, latest)) if begun <= *latest => {}
+        Some((_, latest)) => {
+            *latest = begun;
+            step.out.write(DeviceWrite::RememberSite(site.clone(), begun));
+        }
+        None => {
+            core.sites.push((site.clone(), begun));
+            step.out.write(DeviceWrite::RememberSite(site.clone(), begun));
+        }
+    }
+    let trusted = hello::trusted_time(step.now, hello.iat);
+    if core.floor.is_none_or(|floor| floor < trusted) {
+        core.floor = Some(trusted);
+        step.out.write(DeviceWrite::RaiseFloor(trusted));
+    }
+}
+
+/// Makes the session's TLS key and the signed identity document.
+fn identify(
+    step: &mut Step<'_>,
+    window: &Window,
+    verified: &Verified,
+    hello: &[u8],
+) -> Result<(TlsKey, String), ErrorCode> {
+    let profile = step.ctx.profile;
+    let public = step.ctx.identity.public();
+    let tls = TlsKey::generate(step.rng).map_err(|error| error.code())?;
+    let csr = csr::create(&tls, &profile.device_id, step.rng).map_err(|error| error.code())?;
+    let document = IdentityDocument {
+        v: V1::default(),
+        session_id: verified.hello.session_id,
+        hello_hash: sha256(hello),
+        device_id: profile.device_id.clone(),
+        device_serial: profile.serial.clone(),
+        firmware_version: profile.firmware.clone(),
+        suite: wire_suite(public.suite()),
+        identity_key: public.spki_der().to_vec(),
+        kem_key: window.kem.public().to_bytes(),
+        csr,
+        device_nonce: step.random(),
+        key_protection: profile.key_protection,
+        clock_quality: step.now.quality,
+        audit_checkpoint: step.ctx.checkpoint.map(String::from),
+        factory_chain: None,
+    };
+    let payload = strict::to_vec(&document).map_err(|_| ErrorCode::Internal)?;
+    let signed = jws::sign(Typ::Identity, None, &payload, step.ctx.identity, step.rng)
+        .map_err(|error| error.code())?;
+    Ok((tls, signed))
+}
+
+/// SHA-256 over hello and MAC. The MAC has a fixed length, so the join is unambiguous.
+fn request_hash(hello: &[u8], mac: &[u8; 32]) -> [u8; 32] {
+    let mut request = hello.to_vec();
+    request.extend_from_slice(mac);
+    sha256(&request)
+}

@@ -1,0 +1,162 @@
+//! What is inside the envelope: JWS, anchor and profile, ids and code, freshness, client certificate.
+
+use zmon_crypto::evidence::ChainVerified;
+use zmon_crypto::jws::{Typ, Unverified, Verified};
+use zmon_crypto::x509::{self, CertificateChain, ClientCertificate, ClientExpectation};
+use zmon_crypto::{IdentityKey, sha256};
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::limits;
+use zmon_domain::time::UnixTime;
+use zmon_wire::configuration::ConfigurationDocument;
+use zmon_wire::kind::Method;
+
+use super::machine::Core;
+use super::slot::{Loaded, Slot};
+use super::state::{Claim, Proofs};
+use super::step::Step;
+use crate::convert::wire_suite;
+
+/// A configuration that may go into slot B, with the evidence.
+pub(super) struct Opened {
+    pub(super) loaded: Loaded,
+    pub(super) proofs: Proofs,
+}
+
+/// Runs every check on the opened plaintext, in the order of the protocol. Any failure is final.
+pub(super) fn check(
+    core: &Core,
+    step: &Step<'_>,
+    claim: &Claim,
+    plaintext: &[u8],
+) -> Result<Opened, ErrorReport> {
+    let (verified, station) = check_signer(core, step, claim, plaintext)?;
+    let document = ConfigurationDocument::parse(verified.payload())
+        .map_err(|error| error.report(ErrorCode::ConfigurationMalformed))?;
+    check_binding(step, claim, &document)?;
+    check_freshness(step, &document)?;
+    let (certificate, client) = check_client(step, claim, &document)?;
+    let client_key = claim.tls.pkcs8().map_err(|error| error.code())?;
+    let slot = Slot {
+        generation: core.generation.saturating_add(1),
+        session_id: claim.session_id,
+        configuration_hash: sha256(verified.payload()),
+        client_key,
+        serial: certificate.serial().clone(),
+        configuration: verified.payload().to_vec(),
+    };
+    let loaded = Loaded::from_document(slot, &document)
+        .map_err(|field| report(ErrorCode::ConfigurationMalformed, field))?;
+    let proofs = Proofs { _signature: verified.proof(), _station: station, _client: client };
+    Ok(Opened { loaded, proofs })
+}
+
+fn report(code: ErrorCode, field: FieldError) -> ErrorReport {
+    ErrorReport::field(code, field)
+}
+
+/// JWS, then anchor and profile. A chain in the header is a renewed one of the same station; without
+/// one the certificate of the hello is the record.
+fn check_signer(
+    core: &Core,
+    step: &Step<'_>,
+    claim: &Claim,
+    plaintext: &[u8],
+) -> Result<(Verified, ChainVerified), ErrorReport> {
+    let ctx = step.ctx;
+    let jws = Unverified::parse(plaintext).map_err(|error| error.code())?;
+    let clock = step.now.synced();
+    let renewed = if jws.has_x5c() {
+        let chain = jws.x5c().map_err(|error| error.code())?;
+        let certificate = x509::verify_signing_chain(&chain, ctx.anchors, clock, ctx.algorithms)
+            .map_err(|error| error.code())?;
+        if certificate.station_id() != &claim.station_id
+            || certificate.site_id() != claim.certificate.site_id()
+        {
+            return Err(ErrorCode::SigningProfileViolation.into());
+        }
+        if certificate.not_before() < claim.certificate.not_before() {
+            return Err(ErrorCode::SigningCertificateRolledBack.into());
+        }
+        Some(certificate)
+    } else {
+        None
+    };
+    let certificate = renewed.as_ref().unwrap_or(&claim.certificate);
+    let verified = jws
+        .verify_with(Typ::Config, certificate.public_key(), ctx.algorithms)
+        .map_err(|error| error.code())?;
+    // The claim raised the floor to the hello's time, at which the path was valid.
+    let at = clock.or(core.floor).unwrap_or(certificate.not_before());
+    let chain = certificate.verified_at(at).map_err(|error| error.code())?;
+    Ok((verified, chain))
+}
+
+/// T, ids and code against the device's own record.
+fn check_binding(
+    step: &Step<'_>,
+    claim: &Claim,
+    document: &ConfigurationDocument,
+) -> Result<(), ErrorReport> {
+    let profile = step.ctx.profile;
+    let public = step.ctx.identity.public();
+    if document.session != *claim.transcript.as_bytes()
+        || document.session_id != claim.session_id
+        || document.station_id != claim.station_id
+        || document.method != Method::Qr
+    {
+        return Err(ErrorCode::SessionMismatch.into());
+    }
+    if document.device_id != profile.device_id
+        || document.device_serial != profile.serial
+        || document.device_key != public.thumbprint()
+        || document.suite != wire_suite(public.suite())
+    {
+        return Err(ErrorCode::DeviceMismatch.into());
+    }
+    let text = document.pairing_code.as_ref().ok_or(ErrorCode::PairingCodeMismatch)?;
+    let code = PairingCode::parse(text.expose(), profile.code_format)
+        .map_err(|_| ErrorCode::PairingCodeMismatch)?;
+    // `PairingCode` compares in constant time.
+    if code == *claim.window.code { Ok(()) } else { Err(ErrorCode::PairingCodeMismatch.into()) }
+}
+
+/// `timestamp` and `expiresAt` mean something only to a synchronised clock (D14).
+fn check_freshness(step: &Step<'_>, document: &ConfigurationDocument) -> Result<(), ErrorReport> {
+    if document.expires_at < document.timestamp {
+        let field = FieldError::new("expiresAt", "must not be before timestamp");
+        return Err(report(ErrorCode::ConfigurationMalformed, field));
+    }
+    let Some(clock) = step.now.synced() else { return Ok(()) };
+    let skew = limits::CLOCK_SKEW.default;
+    let early = document.timestamp > clock + skew;
+    let late = zmon_domain::time::is_expired(clock, document.expires_at + skew);
+    if early || late { Err(ErrorCode::ConfigurationExpired.into()) } else { Ok(()) }
+}
+
+/// Chain, key match, validity, EKU, name; and a key of the station only where both sides allow it.
+fn check_client(
+    step: &Step<'_>,
+    claim: &Claim,
+    document: &ConfigurationDocument,
+) -> Result<(ClientCertificate, ChainVerified), ErrorReport> {
+    if document.client_private_key.is_some() {
+        let field = FieldError::new("clientPrivateKey", "must be null: the device made its key");
+        return Err(report(ErrorCode::ConfigurationMalformed, field));
+    }
+    let chain = CertificateChain::from_base64_pem(document.client_certificate.as_str())
+        .map_err(|_| ErrorCode::ClientCertificateInvalid)?;
+    let issuers = chain.issuer_chain().ok_or(ErrorCode::ClientCertificateInvalid)?;
+    let expected = ClientExpectation {
+        device_id: &step.ctx.profile.device_id,
+        public_key: claim.tls.public(),
+        anchors: step.ctx.anchors,
+    };
+    let clock = step.now.synced();
+    let algorithms = step.ctx.algorithms;
+    let certificate = x509::verify_client_chain(&chain, &issuers, &expected, clock, algorithms)
+        .map_err(|error| error.code())?;
+    let at: UnixTime = clock.unwrap_or(document.timestamp);
+    let proof = certificate.verified_at(at).map_err(|error| error.code())?;
+    Ok((certificate, proof))
+}

@@ -1,0 +1,155 @@
+//! Who claims the window: every check of a hello, in the order of the protocol (D8, D14).
+
+use alloc::sync::Arc;
+
+use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
+use zmon_crypto::jws::{Typ, Unverified};
+use zmon_crypto::schedule::{Prk, refuse_claim};
+use zmon_crypto::token::PairingToken;
+use zmon_crypto::x509::{self, SigningCertificate};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{SessionId, TokenId};
+use zmon_domain::limits;
+use zmon_domain::time::{ClockQuality, Now, UnixTime};
+use zmon_wire::hello::Hello;
+use zmon_wire::kind::Method;
+use zmon_wire::strict;
+
+use super::machine::Core;
+use super::state::Tokens;
+use super::step::Step;
+use super::window;
+
+/// A hello that holds in every respect, with the evidence.
+pub(super) struct Verified {
+    pub(super) hello: Hello,
+    pub(super) certificate: SigningCertificate,
+    pub(super) prk: Prk,
+    pub(super) claimed: CodeClaimed,
+    pub(super) _signature: SignatureVerified,
+    pub(super) _chain: ChainVerified,
+}
+
+/// Why a hello was refused. The peer learns none of it.
+pub(super) struct Refused {
+    pub(super) code: ErrorCode,
+    /// The session it names, once that could be read.
+    pub(super) session: Option<SessionId>,
+    /// It was no hello at all: counted, not written one by one.
+    pub(super) junk: bool,
+}
+
+/// Runs every check. Each refusal spends the work of a claim MAC, so that none is told from another
+/// by its time (D24).
+pub(super) fn verify(
+    core: &Core,
+    step: &Step<'_>,
+    tokens: &Tokens,
+    bytes: &[u8],
+    mac: &[u8; 32],
+) -> Result<Verified, Refused> {
+    let refused = |code, session, junk| {
+        // The verdict is known; only the time it takes matters.
+        let _ = refuse_claim(bytes, mac);
+        Refused { code, session, junk }
+    };
+    let jws = Unverified::parse(bytes).map_err(|_| refused(ErrorCode::HelloMalformed, None, true))?;
+    let chain = jws.x5c().map_err(|_| refused(ErrorCode::HelloMalformed, None, true))?;
+    // Only to name the session in the audit row of a refusal.
+    let session = strict::parse::<Hello>(jws.payload_unverified(), limits::BODY_MAX.default)
+        .ok()
+        .map(|hello| hello.session_id);
+    let refuse = |code| refused(code, session, false);
+
+    let ctx = step.ctx;
+    let clock = step.now.synced();
+    let certificate = x509::verify_signing_chain(&chain, ctx.anchors, clock, ctx.algorithms)
+        .map_err(|error| refuse(error.code()))?;
+    let verified = jws
+        .verify_with(Typ::Hello, certificate.public_key(), ctx.algorithms)
+        .map_err(|error| refuse(error.code()))?;
+    let hello: Hello = strict::parse(verified.payload(), limits::BODY_MAX.default)
+        .map_err(|_| refuse(ErrorCode::HelloMalformed))?;
+    check_names(core, step, &hello, &certificate).map_err(refuse)?;
+    let token = window::accepted(step, tokens, &TokenId::from_bytes(hello.window_ref));
+    let token = token.ok_or_else(|| refuse(ErrorCode::PairingTokenStale))?;
+    if hello.device_key16 != ctx.identity.public().thumbprint().short() {
+        return Err(refuse(ErrorCode::DeviceKeyMismatch));
+    }
+    let chain = check_time(core, step.now, &hello, &certificate).map_err(refuse)?;
+    let (prk, claimed) = check_claim(bytes, mac, token)
+        .map_err(|code| Refused { code, session, junk: false })?;
+    Ok(Verified {
+        hello,
+        certificate,
+        prk,
+        claimed,
+        _signature: verified.proof(),
+        _chain: chain,
+    })
+}
+
+/// Latest instant the device may take as trusted from this hello (D14).
+pub(super) fn trusted_time(now: &Now, iat: UnixTime) -> UnixTime {
+    now.synced().unwrap_or(iat)
+}
+
+fn check_names(
+    core: &Core,
+    step: &Step<'_>,
+    hello: &Hello,
+    certificate: &SigningCertificate,
+) -> Result<(), ErrorCode> {
+    if hello.method != Method::Qr {
+        return Err(ErrorCode::HelloMalformed);
+    }
+    if &hello.site_id != certificate.site_id() {
+        return Err(ErrorCode::SiteMismatch);
+    }
+    if &hello.station_id != certificate.station_id() {
+        return Err(ErrorCode::SigningProfileViolation);
+    }
+    let seen = core.sites.iter().find(|(site, _)| site == certificate.site_id());
+    if seen.is_some_and(|(_, latest)| certificate.not_before() < *latest) {
+        return Err(ErrorCode::SigningCertificateRolledBack);
+    }
+    if hello.device_id != step.ctx.profile.device_id {
+        return Err(ErrorCode::DeviceMismatch);
+    }
+    Ok(())
+}
+
+/// Freshness by what the clock is worth. Without a synchronised one the hello's own time counts, if
+/// it is not below the floor and every certificate of the path is valid then.
+fn check_time(
+    core: &Core,
+    now: &Now,
+    hello: &Hello,
+    certificate: &SigningCertificate,
+) -> Result<ChainVerified, ErrorCode> {
+    let at = match now.quality {
+        ClockQuality::Synced => {
+            let clock = now.synced().ok_or(ErrorCode::HelloStale)?;
+            let skew = limits::CLOCK_SKEW.default;
+            if hello.iat > clock + skew || clock > hello.iat + skew {
+                return Err(ErrorCode::HelloStale);
+            }
+            clock
+        }
+        ClockQuality::None | ClockQuality::Signed => hello.iat,
+    };
+    if core.floor.is_some_and(|floor| at < floor) {
+        return Err(ErrorCode::HelloStale);
+    }
+    certificate.verified_at(at).map_err(|error| error.code())
+}
+
+fn check_claim(
+    bytes: &[u8],
+    mac: &[u8; 32],
+    token: &Arc<PairingToken>,
+) -> Result<(Prk, CodeClaimed), ErrorCode> {
+    let prk = Prk::from_token(bytes, token);
+    let claimed = prk.verify_claim(bytes, mac).map_err(|error| error.code())?;
+    Ok((prk, claimed))
+}

@@ -1,0 +1,85 @@
+//! The machine after a start (D11, D13).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::role::Actor;
+use zmon_domain::time::Now;
+
+use super::machine::Core;
+use super::output::{DeviceAction, DeviceReply, DeviceTransition, DeviceWrite};
+use super::profile::{BootState, DeviceContext};
+use super::slot::{Loaded, Slot};
+use super::state::{
+    Base, Evidence, Failed, Origin, Progress, Provisioned, Staged, State, Validating,
+};
+use super::step::Outbox;
+
+pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> DeviceTransition {
+    let mut out = Outbox::default();
+    let BootState { slot_a, slot_b, window_open, deprovisioned, floor, site_not_before, generation } =
+        boot;
+    let used = [slot_a.as_ref(), slot_b.as_ref().map(|(slot, _)| slot)];
+    let generation =
+        used.into_iter().flatten().map(|slot| slot.generation).fold(generation, u64::max);
+    let core = Core { floor, sites: site_not_before, generation, ..Core::default() };
+    let base = if deprovisioned { Base::Deprovisioned } else { Base::Fresh };
+
+    let in_doubt = slot_b.as_ref().filter(|(_, sent)| *sent).map(|(slot, _)| slot.clone());
+    let (active, staged) = match (read(slot_a), read(in_doubt)) {
+        (Ok(active), Ok(staged)) => (active, staged),
+        (Err(report), _) | (_, Err(report)) => return corrupt(out, core, base, report),
+    };
+    if window_open {
+        out.row(row(ctx, EventType::WindowVoidedByRestart, ErrorCode::PairingCodeExpired));
+        out.write(DeviceWrite::CloseWindow);
+    }
+    if let Some((slot, false)) = &slot_b {
+        let row = row(ctx, EventType::ProvisioningFailed, ErrorCode::SessionExpired)
+            .session(slot.session_id)
+            .configuration_hash(slot.configuration_hash)
+            .with("cause", "restart");
+        out.row(row);
+        out.write(DeviceWrite::DropB);
+    }
+    if let Some(active) = &active {
+        out.act(DeviceAction::StartLink(active.credentials.clone()));
+    }
+    let state = match (active, staged) {
+        (None, None) => base.state(),
+        (Some(active), None) => State::Provisioned(Provisioned { active, last_error: None }),
+        (active, Some(slot)) => {
+            let origin = active.map_or(Origin::Unprovisioned(base), Origin::Active);
+            let staged = Staged {
+                origin,
+                slot,
+                evidence: Evidence::Durable,
+                envelope_hash: None,
+                deadline: None,
+                station_name: None,
+            };
+            let progress = Progress::AskPause { asked: 0, at: now.mono };
+            State::Validating(Box::new(Validating { staged, progress }))
+        }
+    };
+    // No signal: whoever subscribes gets the state first.
+    let before = state.public().status();
+    out.finish(before, core, state, Ok(DeviceReply::None))
+}
+
+/// A stored slot cannot be read: nothing is written, and the driver must not go on.
+fn corrupt(out: Outbox, core: Core, base: Base, report: ErrorReport) -> DeviceTransition {
+    let state = State::Error(Failed { base, report: report.clone() });
+    let before = state.public().status();
+    out.finish(before, core, state, Err(report))
+}
+
+fn read(slot: Option<Slot>) -> Result<Option<Arc<Loaded>>, ErrorReport> {
+    slot.map(|slot| Loaded::read(slot).map(Arc::new)).transpose()
+}
+
+fn row(ctx: &DeviceContext<'_>, event: EventType, code: ErrorCode) -> AuditEvent {
+    AuditEvent::failed(event, Actor::System, code).device(&ctx.profile.device_id)
+}

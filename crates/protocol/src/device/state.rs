@@ -1,0 +1,329 @@
+//! The states. Each owns only what is valid in it; secrets are shared and wiped with their last holder.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
+use zmon_crypto::schedule::{SessionKeys, Transcript};
+use zmon_crypto::token::PairingToken;
+use zmon_crypto::x509::SigningCertificate;
+use zmon_crypto::{KemKey, TlsKey};
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::ErrorReport;
+use zmon_domain::ids::{SessionId, StationId, StationName, WindowId};
+use zmon_domain::role::Actor;
+use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
+use zmon_domain::time::{Tick, UnixTime};
+use zmon_wire::qr::QrContent;
+
+use super::slot::Loaded;
+use super::table::StateKind;
+
+/// Where the device is ([W §6] and Deprovisioned).
+#[derive(Clone)]
+pub(super) enum State {
+    NotProvisioned,
+    Deprovisioned,
+    Provisioned(Provisioned),
+    Error(Failed),
+    Ready(Box<Ready>),
+    Pairing(Box<Pairing>),
+    Configuring(Box<Configuring>),
+    Validating(Box<Validating>),
+}
+
+/// Slot A lives and no session runs.
+#[derive(Clone)]
+pub(super) struct Provisioned {
+    pub(super) active: Arc<Loaded>,
+    pub(super) last_error: Option<ErrorReport>,
+}
+
+/// The last pairing failed and there is no slot A to go back to.
+#[derive(Clone)]
+pub(super) struct Failed {
+    pub(super) base: Base,
+    pub(super) report: ErrorReport,
+}
+
+/// What an unprovisioned device is when no session runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Fresh,
+    Deprovisioned,
+}
+
+/// Where a session came from, and where it returns to without success.
+#[derive(Clone)]
+pub(super) enum Origin {
+    Unprovisioned(Base),
+    Active(Arc<Loaded>),
+}
+
+/// Provisioning mode, from the operator's command to its end.
+#[derive(Clone)]
+pub(super) struct Mode {
+    pub(super) origin: Origin,
+    pub(super) address: DeviceAddress,
+    /// Who opened it; later rows of the window name them.
+    pub(super) actor: Actor,
+    /// How often a claim was released because nothing followed it.
+    pub(super) releases: u8,
+}
+
+/// What is made anew with every window and every regenerate (D10).
+#[derive(Clone)]
+pub(super) struct Window {
+    pub(super) id: WindowId,
+    pub(super) code: Arc<PairingCode>,
+    pub(super) kem: KemKey,
+    pub(super) deadline: Tick,
+    pub(super) expires_at: UnixTime,
+}
+
+/// A token and the instant it was minted.
+#[derive(Clone)]
+pub(super) struct Minted {
+    pub(super) token: Arc<PairingToken>,
+    pub(super) at: Tick,
+}
+
+/// The listener is open: the tokens that are accepted.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    pub(super) port: u16,
+    pub(super) current: Minted,
+    pub(super) previous: Option<Minted>,
+    /// What the QR code says now.
+    pub(super) qr: Arc<QrContent>,
+    pub(super) rotate_at: Tick,
+}
+
+/// A window is open and unclaimed.
+#[derive(Clone)]
+pub(super) struct Ready {
+    pub(super) mode: Mode,
+    pub(super) window: Window,
+    /// None until the listener's port is known.
+    pub(super) tokens: Option<Tokens>,
+}
+
+/// What a valid claim leaves behind. It cannot be built without the evidence.
+#[derive(Clone)]
+pub(super) struct Claim {
+    pub(super) mode: Mode,
+    pub(super) window: Window,
+    pub(super) port: u16,
+    pub(super) session_id: SessionId,
+    pub(super) station_id: StationId,
+    pub(super) station_name: StationName,
+    /// The signing certificate of the hello: later messages are verified with this record.
+    pub(super) certificate: SigningCertificate,
+    /// SHA-256 over hello and claim MAC, to know the same request again.
+    pub(super) request_hash: [u8; 32],
+    /// The identity document, as it was answered.
+    pub(super) identity: Arc<str>,
+    pub(super) transcript: Transcript,
+    pub(super) keys: Arc<SessionKeys>,
+    pub(super) tls: Arc<TlsKey>,
+    /// End of the session (D11).
+    pub(super) deadline: Tick,
+    pub(super) _claimed: Arc<CodeClaimed>,
+}
+
+/// A station has claimed the window.
+#[derive(Clone)]
+pub(super) struct Pairing {
+    pub(super) claim: Claim,
+    /// How many envelopes with a right MAC were opened.
+    pub(super) opens: u8,
+    /// When the claim is released unless an envelope comes (D11); none once one has come.
+    pub(super) release_at: Option<Tick>,
+}
+
+/// What was checked before a configuration was staged.
+#[derive(Clone, Copy)]
+pub(super) struct Proofs {
+    pub(super) _signature: SignatureVerified,
+    pub(super) _station: ChainVerified,
+    pub(super) _client: ChainVerified,
+}
+
+/// Why a staged configuration may be used.
+#[derive(Clone, Copy)]
+pub(super) enum Evidence {
+    /// Checked in this run.
+    Checked(#[expect(dead_code, reason = "held so that a skipped check does not compile")] Proofs),
+    /// Checked before it became durable in slot B, in an earlier run.
+    Durable,
+}
+
+/// A configuration passed every check and lies in slot B; its test begins at once.
+#[derive(Clone)]
+pub(super) struct Configuring {
+    pub(super) staged: Staged,
+}
+
+/// A staged session.
+#[derive(Clone)]
+pub(super) struct Staged {
+    pub(super) origin: Origin,
+    pub(super) slot: Arc<Loaded>,
+    pub(super) evidence: Evidence,
+    /// SHA-256 of the envelope; none after a restart.
+    pub(super) envelope_hash: Option<[u8; 32]>,
+    /// End of the session until commit is sent; none after a restart.
+    pub(super) deadline: Option<Tick>,
+    pub(super) station_name: Option<StationName>,
+}
+
+/// Slot B is tested and committed.
+#[derive(Clone)]
+pub(super) struct Validating {
+    pub(super) staged: Staged,
+    pub(super) progress: Progress,
+}
+
+/// How far test and commit are.
+#[derive(Clone)]
+pub(super) enum Progress {
+    /// `TestConnection` runs.
+    Testing { attempt: u8 },
+    /// The network failed; the test runs again at `at`.
+    TestPause { next: u8, at: Tick },
+    /// `SendCommit` runs. From here on only a signed answer drops a slot (D13).
+    Committing { attempt: u8, nonce: [u8; 32], guard: Tick },
+    /// The network failed; the commit goes out again at `at`.
+    CommitPause { next: u8, nonce: [u8; 32], at: Tick },
+    /// `AskOutcome` runs.
+    Asking { asked: u32, nonce: [u8; 32], guard: Tick },
+    /// The next ask goes out at `at`.
+    AskPause { asked: u32, at: Tick },
+}
+
+/// The end of a session, kept to answer the same envelope the same way.
+#[derive(Clone)]
+pub(super) struct Finished {
+    pub(super) session_id: SessionId,
+    pub(super) envelope_hash: [u8; 32],
+    pub(super) status: String,
+}
+
+impl Progress {
+    /// Commit is marked sent.
+    pub(super) const fn in_doubt(&self) -> bool {
+        match self {
+            Self::Testing { .. } | Self::TestPause { .. } => false,
+            Self::Committing { .. }
+            | Self::CommitPause { .. }
+            | Self::Asking { .. }
+            | Self::AskPause { .. } => true,
+        }
+    }
+}
+
+impl Origin {
+    /// The state without a session.
+    pub(super) fn settle(self, last_error: Option<ErrorReport>) -> State {
+        match self {
+            Self::Unprovisioned(base) => base.state(),
+            Self::Active(active) => State::Provisioned(Provisioned { active, last_error }),
+        }
+    }
+
+    /// The state after a failure (D12): slot A lives on, else the error is shown.
+    pub(super) fn failed(self, report: ErrorReport) -> State {
+        match self {
+            Self::Unprovisioned(base) => State::Error(Failed { base, report }),
+            Self::Active(active) => {
+                State::Provisioned(Provisioned { active, last_error: Some(report) })
+            }
+        }
+    }
+
+    pub(super) const fn active(&self) -> Option<&Arc<Loaded>> {
+        match self {
+            Self::Unprovisioned(_) => None,
+            Self::Active(active) => Some(active),
+        }
+    }
+}
+
+impl Base {
+    pub(super) const fn state(self) -> State {
+        match self {
+            Self::Fresh => State::NotProvisioned,
+            Self::Deprovisioned => State::Deprovisioned,
+        }
+    }
+}
+
+impl State {
+    /// The origin of the running session, if one runs.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::NotProvisioned | Self::Deprovisioned | Self::Provisioned(_) | Self::Error(_) => {
+                None
+            }
+            Self::Ready(ready) => Some(&ready.mode.origin),
+            Self::Pairing(pairing) => Some(&pairing.claim.mode.origin),
+            Self::Configuring(configuring) => Some(&configuring.staged.origin),
+            Self::Validating(validating) => Some(&validating.staged.origin),
+        }
+    }
+
+    /// Slot A.
+    pub(super) fn active(&self) -> Option<&Arc<Loaded>> {
+        match self {
+            Self::NotProvisioned | Self::Deprovisioned | Self::Error(_) => None,
+            Self::Provisioned(provisioned) => Some(&provisioned.active),
+            Self::Ready(_) | Self::Pairing(_) | Self::Configuring(_) | Self::Validating(_) => {
+                self.origin().and_then(Origin::active)
+            }
+        }
+    }
+
+    pub(super) fn kind(&self) -> StateKind {
+        match self {
+            Self::NotProvisioned => StateKind::NotProvisioned,
+            Self::Deprovisioned => StateKind::Deprovisioned,
+            Self::Provisioned(_) => StateKind::Provisioned,
+            Self::Error(_) => StateKind::Error,
+            Self::Ready(_) => StateKind::ReadyToPair,
+            Self::Pairing(_) => StateKind::Pairing,
+            Self::Configuring(_) => StateKind::Configuring,
+            Self::Validating(validating) if validating.progress.in_doubt() => StateKind::InDoubt,
+            Self::Validating(_) => StateKind::Validating,
+        }
+    }
+
+    pub(super) fn public(&self) -> ProvisioningState {
+        let phase = match self {
+            Self::NotProvisioned => return ProvisioningState::NotProvisioned,
+            Self::Deprovisioned => return ProvisioningState::Deprovisioned,
+            Self::Provisioned(_) => return ProvisioningState::Provisioned,
+            Self::Error(_) => return ProvisioningState::Error,
+            Self::Ready(_) => ReprovisioningPhase::ReadyToPair,
+            Self::Pairing(_) => ReprovisioningPhase::Pairing,
+            Self::Configuring(_) => ReprovisioningPhase::Configuring,
+            Self::Validating(_) => ReprovisioningPhase::Validating,
+        };
+        if self.active().is_some() { ProvisioningState::Reprovisioning(phase) } else { phase.plain() }
+    }
+
+    /// Slot B holds something.
+    pub(super) const fn staged(&self) -> Option<&Staged> {
+        match self {
+            Self::NotProvisioned
+            | Self::Deprovisioned
+            | Self::Provisioned(_)
+            | Self::Error(_)
+            | Self::Ready(_)
+            | Self::Pairing(_) => None,
+            Self::Configuring(configuring) => Some(&configuring.staged),
+            Self::Validating(validating) => Some(&validating.staged),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The transition table: every (state, input) pair, as data. Tests hold the machine to it.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::input::DeviceInput;
+
+macro_rules! kinds {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])+ $variant:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$item])+ $variant,)+
+        }
+
+        impl $name {
+            /// Every kind, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in the table.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A state of the device machine, as the table counts them. `ReadyToPair` to `InDoubt` are
+    /// phases of a re-provisioning while slot A lives.
+    StateKind {
+        /// No configuration.
+        NotProvisioned,
+        /// A window is open.
+        ReadyToPair,
+        /// The window is claimed.
+        Pairing,
+        /// A configuration lies in slot B.
+        Configuring,
+        /// Slot B is being tested.
+        Validating,
+        /// Validating, after commit was marked sent (D13).
+        InDoubt,
+        /// Slot A lives, no session runs.
+        Provisioned,
+        /// The last pairing failed and there is no slot A.
+        Error,
+        /// An administrator wiped the configuration.
+        Deprovisioned,
+    }
+}
+
+kinds! {
+    /// An input of the device machine without its content.
+    InputKind {
+        /// `Enter`
+        Enter,
+        /// `EnterRefused`
+        EnterRefused,
+        /// `ListenerOpened`
+        ListenerOpened,
+        /// `ListenerFailed`
+        ListenerFailed,
+        /// `Announce`
+        Announce,
+        /// `Regenerate`
+        Regenerate,
+        /// `Exit`
+        Exit,
+        /// `Retry`
+        Retry,
+        /// `Reset`
+        Reset,
+        /// `Deprovision`
+        Deprovision,
+        /// `Reprovision`
+        Reprovision,
+        /// `SessionOpen`
+        SessionOpen,
+        /// `Configuration`
+        Configuration,
+        /// `Junk`
+        Junk,
+        /// `Tested`
+        Tested,
+        /// `CommitAnswered`
+        CommitAnswered,
+        /// `OutcomeAnswered`
+        OutcomeAnswered,
+        /// `Timeout`
+        Timeout,
+    }
+}
+
+impl DeviceInput {
+    /// The column of the table this input belongs to.
+    #[must_use]
+    pub const fn kind(&self) -> InputKind {
+        match self {
+            Self::Enter { .. } => InputKind::Enter,
+            Self::EnterRefused { .. } => InputKind::EnterRefused,
+            Self::ListenerOpened { .. } => InputKind::ListenerOpened,
+            Self::ListenerFailed => InputKind::ListenerFailed,
+            Self::Announce { .. } => InputKind::Announce,
+            Self::Regenerate => InputKind::Regenerate,
+            Self::Exit { .. } => InputKind::Exit,
+            Self::Retry { .. } => InputKind::Retry,
+            Self::Reset { .. } => InputKind::Reset,
+            Self::Deprovision { .. } => InputKind::Deprovision,
+            Self::Reprovision { .. } => InputKind::Reprovision,
+            Self::SessionOpen { .. } => InputKind::SessionOpen,
+            Self::Configuration { .. } => InputKind::Configuration,
+            Self::Junk { .. } => InputKind::Junk,
+            Self::Tested(_) => InputKind::Tested,
+            Self::CommitAnswered(_) => InputKind::CommitAnswered,
+            Self::OutcomeAnswered(_) => InputKind::OutcomeAnswered,
+            Self::Timeout => InputKind::Timeout,
+        }
+    }
+}
+
+/// The states an input may lead to, besides staying where it is.
+#[must_use]
+pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKind] {
+    use StateKind as S;
+    const STAY: &[S] = &[];
+    const WINDOW: &[S] = &[S::ReadyToPair];
+    const FAILED: &[S] = &[S::Provisioned, S::Error];
+    const BACK: &[S] = &[S::NotProvisioned, S::Provisioned, S::Deprovisioned];
+    const BASE: &[S] = &[S::NotProvisioned, S::Deprovisioned];
+    match input {
+        InputKind::Enter => match from {
+            S::NotProvisioned | S::Error | S::Deprovisioned => WINDOW,
+            S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned => STAY,
+        },
+        InputKind::Reprovision => match from {
+            S::Provisioned => WINDOW,
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Retry => match from {
+            S::Provisioned | S::Error => WINDOW,
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Regenerate => match from {
+            S::ReadyToPair => WINDOW,
+            S::NotProvisioned
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::ListenerFailed => match from {
+            S::ReadyToPair | S::Pairing => FAILED,
+            S::NotProvisioned
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Exit | InputKind::Reset => match from {
+            S::ReadyToPair | S::Pairing | S::Configuring | S::Validating => BACK,
+            S::Error => BASE,
+            S::NotProvisioned | S::InDoubt | S::Provisioned | S::Deprovisioned => STAY,
+        },
+        InputKind::Deprovision => match from {
+            S::Provisioned | S::ReadyToPair | S::Pairing | S::Configuring | S::Validating => {
+                &[S::Deprovisioned]
+            }
+            S::NotProvisioned | S::InDoubt | S::Error | S::Deprovisioned => STAY,
+        },
+        InputKind::SessionOpen => match from {
+            S::ReadyToPair => &[S::Pairing],
+            S::NotProvisioned
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Configuration => match from {
+            S::Pairing => &[S::Configuring, S::Provisioned, S::Error],
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Tested => match from {
+            S::Validating => &[S::InDoubt, S::Provisioned, S::Error],
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::CommitAnswered | InputKind::OutcomeAnswered => match from {
+            S::InDoubt => FAILED,
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Timeout => match from {
+            S::ReadyToPair | S::Validating => FAILED,
+            S::Pairing => &[S::ReadyToPair, S::Provisioned, S::Error],
+            S::Configuring => &[S::Validating],
+            S::NotProvisioned | S::InDoubt | S::Provisioned | S::Error | S::Deprovisioned => STAY,
+        },
+        InputKind::EnterRefused
+        | InputKind::ListenerOpened
+        | InputKind::Announce
+        | InputKind::Junk => STAY,
+    }
+}
+
+/// The table and the diagram as the Markdown of this crate's `STATES.md`.
+#[must_use]
+pub fn transition_table() -> String {
+    let mut text = String::from(HEAD);
+    text.push_str("| input \\ state |");
+    for state in StateKind::ALL {
+        text.push_str(&format!(" {} |", state.as_str()));
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(StateKind::ALL.len()));
+    text.push('\n');
+    for input in InputKind::ALL {
+        text.push_str(&format!("| `{}` |", input.as_str()));
+        for state in StateKind::ALL {
+            let next: Vec<_> = successors(*state, *input).iter().map(|s| s.as_str()).collect();
+            let cell = if next.is_empty() { String::from("·") } else { next.join(", ") };
+            text.push_str(&format!(" {cell} |"));
+        }
+        text.push('\n');
+    }
+    text.push_str(DIAGRAM_HEAD);
+    for from in StateKind::ALL {
+        for to in StateKind::ALL {
+            let inputs: Vec<_> = InputKind::ALL
+                .iter()
+                .filter(|input| successors(*from, **input).contains(to))
+                .map(|input| input.as_str())
+                .collect();
+            if !inputs.is_empty() {
+                let (from, to) = (from.as_str(), to.as_str());
+                text.push_str(&format!("    {from} --> {to}: {}\n", inputs.join(", ")));
+            }
+        }
+    }
+    text.push_str("```\n");
+    text
+}
+
+const HEAD: &str = "\
+# States of the device machine
+
+Rendered by `zmon_protocol::device::transition_table()`; a test compares. One cell names every state an
+input may lead to from a state; `·` means that it stays, with the input refused, ignored or counted.
+From `ReadyToPair` to `InDoubt` the public state is `Reprovisioning(phase)` while slot A lives, and every
+failure leads to `Provisioned` with its `last_error`; without slot A it leads to `Error`. `InDoubt` is
+publicly `Validating`: commit is marked sent, and only a signed answer of the station leads out (D13).
+
+## Table
+
+";
+
+const DIAGRAM_HEAD: &str = "
+## Diagram
+
+```mermaid
+stateDiagram-v2
+    [*] --> NotProvisioned
+    [*] --> Provisioned
+    [*] --> InDoubt
+    [*] --> Deprovisioned
+";

@@ -1,0 +1,126 @@
+//! Time: rotation, window, session, retries (D10, D11, D13).
+
+use zmon_domain::audit::EventType;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::limits;
+use zmon_domain::role::Actor;
+use zmon_domain::time::Tick;
+
+use super::machine::Core;
+use super::output::DeviceEvent;
+use super::state::{Pairing, Progress, Ready, State, Validating};
+use super::step::{Outcome, Step, done};
+use super::{doubt, end, testing, window};
+
+/// When this state wants its `Timeout`.
+pub(super) fn next(state: &State) -> Option<Tick> {
+    match state {
+        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
+            None
+        }
+        State::Ready(ready) => {
+            let rotation = ready.tokens.as_ref().map(|tokens| tokens.rotate_at);
+            rotation.into_iter().chain([ready.window.deadline]).min()
+        }
+        State::Pairing(pairing) => {
+            pairing.release_at.into_iter().chain([pairing.claim.deadline]).min()
+        }
+        // The test begins at once.
+        State::Configuring(_) => Some(Tick::ZERO),
+        State::Validating(validating) => match &validating.progress {
+            Progress::Testing { .. } => validating.staged.deadline,
+            Progress::TestPause { at, .. } => {
+                validating.staged.deadline.into_iter().chain([*at]).min()
+            }
+            Progress::Committing { guard: at, .. }
+            | Progress::CommitPause { at, .. }
+            | Progress::Asking { guard: at, .. }
+            | Progress::AskPause { at, .. } => Some(*at),
+        },
+    }
+}
+
+/// Does what is due. An early or superfluous `Timeout` changes nothing.
+pub(super) fn fire(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
+    let now = step.now.mono;
+    match state {
+        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
+            done(state)
+        }
+        State::Ready(ready) => done(ready_due(core, step, *ready)),
+        State::Pairing(pairing) => done(pairing_due(core, step, *pairing)),
+        State::Configuring(configuring) => done(testing::begin(step, configuring.staged)),
+        State::Validating(validating) => {
+            let late = validating.staged.deadline.is_some_and(|deadline| now >= deadline);
+            if late && !validating.progress.in_doubt() {
+                let state = State::Validating(validating);
+                return done(end::fail(core, step, state, ErrorCode::SessionExpired.into()));
+            }
+            let Validating { staged, progress } = *validating;
+            done(match progress {
+                Progress::TestPause { next, at } if now >= at => testing::test(step, staged, next),
+                Progress::CommitPause { next, nonce, at } if now >= at => {
+                    doubt::send_commit(step, staged, next, nonce)
+                }
+                // The driver owes an answer; without one the attempt counts as a time-out.
+                Progress::Committing { attempt, nonce, guard } if now >= guard => {
+                    doubt::commit_failed(step, staged, attempt, nonce)
+                }
+                Progress::Asking { asked, guard, .. } if now >= guard => {
+                    doubt::pause(step, staged, asked)
+                }
+                Progress::AskPause { asked, at } if now >= at => doubt::ask(step, staged, asked),
+                progress @ (Progress::Testing { .. }
+                | Progress::TestPause { .. }
+                | Progress::Committing { .. }
+                | Progress::CommitPause { .. }
+                | Progress::Asking { .. }
+                | Progress::AskPause { .. }) => testing::keep(staged, progress),
+            })
+        }
+    }
+}
+
+fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
+    let now = step.now.mono;
+    if window::expired(now, &ready.window) {
+        let code = ErrorCode::PairingCodeExpired;
+        let row = step.failure(EventType::PairingCodeExpired, Actor::System, code);
+        step.out.row(row);
+        step.out.signal(DeviceEvent::QrCodeExpired);
+        return end::fail(core, step, State::Ready(alloc::boxed::Box::new(ready)), code.into());
+    }
+    if let Some(port) =
+        ready.tokens.as_ref().filter(|tokens| now >= tokens.rotate_at).map(|tokens| tokens.port)
+    {
+        window::show(step, &mut ready, port);
+    }
+    State::Ready(alloc::boxed::Box::new(ready))
+}
+
+fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State {
+    let now = step.now.mono;
+    let over = |at: Option<Tick>| at.is_some_and(|at| now >= at);
+    if over(Some(pairing.claim.deadline)) {
+        let state = State::Pairing(alloc::boxed::Box::new(pairing));
+        return end::fail(core, step, state, ErrorCode::SessionExpired.into());
+    }
+    if !over(pairing.release_at) {
+        return State::Pairing(alloc::boxed::Box::new(pairing));
+    }
+    // Nothing followed the claim: the device shows a new code (D11), but not for ever.
+    let window = match window::generate(core, step) {
+        Ok(window) if pairing.claim.mode.releases < limits::ATTEMPTS.default => window,
+        Ok(_) | Err(_) => {
+            let state = State::Pairing(alloc::boxed::Box::new(pairing));
+            return end::fail(core, step, state, ErrorCode::SessionExpired.into());
+        }
+    };
+    let row = step
+        .failure(EventType::SessionReleased, Actor::System, ErrorCode::SessionExpired)
+        .session(pairing.claim.session_id);
+    step.out.row(row);
+    let mut mode = pairing.claim.mode;
+    mode.releases += 1;
+    window::replace(step, mode, window, Some(pairing.claim.port))
+}

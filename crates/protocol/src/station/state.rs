@@ -1,0 +1,140 @@
+//! The states of a session at the station. Each owns only what is valid in it.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use zmon_crypto::evidence::SignatureVerified;
+use zmon_crypto::schedule::{Prk, SessionKeys, Transcript};
+use zmon_crypto::x509::csr::CsrKey;
+use zmon_crypto::{IdentityPublic, KemPublic};
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::ErrorReport;
+use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
+use zmon_domain::time::Tick;
+use zmon_wire::pair::PairAnswer;
+
+use super::context::{DeviceRecord, PairDetails};
+use super::io::{SessionPhase, Target};
+
+/// What every state of a session knows.
+#[derive(Clone)]
+pub(super) struct Core {
+    pub(super) session_id: SessionId,
+    pub(super) device_id: DeviceId,
+    pub(super) operator: OperatorId,
+    pub(super) record: DeviceRecord,
+    pub(super) scanned_serial: Option<DeviceSerial>,
+    pub(super) token_id: TokenId,
+    pub(super) target: Target,
+    pub(super) code: Arc<PairingCode>,
+    /// What the operator said at `pair`.
+    pub(super) details: Option<PairDetails>,
+    /// Until when `pair` must come (D11).
+    pub(super) pair_by: Tick,
+    /// Until when the session may last (D11).
+    pub(super) deadline: Tick,
+}
+
+/// Where the session is.
+#[derive(Clone)]
+pub(super) enum State {
+    Dialling(Box<Dialling>),
+    Identified(Box<Identified>),
+    Issuing(Box<Identified>),
+    Delivering(Box<Delivering>),
+    AwaitingCommit(Box<AwaitingCommit>),
+    Paired(Box<Issued>),
+    Failed(Box<Failed>),
+    Released,
+}
+
+/// The hello is on its way, or waits for its next attempt.
+#[derive(Clone)]
+pub(super) struct Dialling {
+    pub(super) hello: Arc<str>,
+    pub(super) claim_mac: [u8; 32],
+    pub(super) prk: Prk,
+    pub(super) attempt: u8,
+    /// The next attempt waits until then.
+    pub(super) retry_at: Option<Tick>,
+}
+
+/// A device that proved who it is. It cannot be built without the evidence.
+#[derive(Clone)]
+pub(super) struct Identified {
+    pub(super) public: IdentityPublic,
+    pub(super) kem: KemPublic,
+    pub(super) serial: DeviceSerial,
+    pub(super) csr: CsrKey,
+    pub(super) transcript: Transcript,
+    pub(super) keys: Arc<SessionKeys>,
+    pub(super) _signature: SignatureVerified,
+}
+
+/// The certificate of this session and the envelope that carries it: made once, sent as often as needed.
+#[derive(Clone)]
+pub(super) struct Issued {
+    pub(super) device: Box<Identified>,
+    pub(super) serial: Serial,
+    pub(super) envelope: Arc<[u8]>,
+    pub(super) configuration_hash: [u8; 32],
+    pub(super) answer: Arc<PairAnswer>,
+    /// When the pending certificate is aborted (D13).
+    pub(super) pending_until: Tick,
+}
+
+/// The envelope is on its way, or waits for its next attempt.
+#[derive(Clone)]
+pub(super) struct Delivering {
+    pub(super) issued: Issued,
+    pub(super) attempt: u8,
+    pub(super) retry_at: Option<Tick>,
+    /// The store has the certificate as current.
+    pub(super) committed: bool,
+}
+
+/// No signed answer came; the station's own record will tell.
+#[derive(Clone)]
+pub(super) struct AwaitingCommit {
+    pub(super) issued: Issued,
+}
+
+/// Failed, with the certificate it may have left.
+#[derive(Clone)]
+pub(super) struct Failed {
+    pub(super) report: ErrorReport,
+    pub(super) serial: Option<Serial>,
+}
+
+impl State {
+    pub(super) const fn phase(&self) -> SessionPhase {
+        match self {
+            Self::Dialling(_) => SessionPhase::Dialling,
+            Self::Identified(_) => SessionPhase::Identified,
+            Self::Issuing(_) => SessionPhase::Issuing,
+            Self::Delivering(_) => SessionPhase::Delivering,
+            Self::AwaitingCommit(_) => SessionPhase::AwaitingCommit,
+            Self::Paired(_) => SessionPhase::Paired,
+            Self::Failed(_) => SessionPhase::Failed,
+            Self::Released => SessionPhase::Released,
+        }
+    }
+
+    pub(super) fn issued(&self) -> Option<&Issued> {
+        match self {
+            Self::Dialling(_)
+            | Self::Identified(_)
+            | Self::Issuing(_)
+            | Self::Failed(_)
+            | Self::Released => None,
+            Self::Delivering(delivering) => Some(&delivering.issued),
+            Self::AwaitingCommit(awaiting) => Some(&awaiting.issued),
+            Self::Paired(issued) => Some(issued),
+        }
+    }
+}
+
+/// DER certificates as owned bytes.
+pub(super) type Chain = Vec<Vec<u8>>;
+

@@ -1,0 +1,116 @@
+//! One step of a session in the making.
+
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::role::{Actor, Role};
+use zmon_domain::time::{Now, UnixTime};
+
+use super::context::SessionContext;
+use super::io::{
+    Refusal, SessionPhase, SessionTransition, StationAction, StationEvent, StationRecord,
+    StationWrite,
+};
+use super::machine::SessionMachine;
+use super::state::{Core, State};
+
+/// The next state and the answer.
+pub(super) type Outcome = (State, Result<(), Refusal>);
+
+/// A step in the making.
+pub(super) struct Step<'a> {
+    pub(super) ctx: &'a SessionContext<'a>,
+    pub(super) now: &'a Now,
+    pub(super) rng: &'a mut dyn CryptoRng,
+    pub(super) record: StationRecord,
+    pub(super) actions: Vec<StationAction>,
+    pub(super) events: Vec<StationEvent>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(
+        ctx: &'a SessionContext<'a>,
+        now: &'a Now,
+        rng: &'a mut dyn CryptoRng,
+    ) -> Self {
+        Self {
+            ctx,
+            now,
+            rng,
+            record: StationRecord::default(),
+            actions: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Writes a row about this session: it succeeded.
+    pub(super) fn note(&mut self, core: &Core, event: EventType, actor: Actor) {
+        self.row(core, AuditEvent::new(event, actor));
+    }
+
+    /// Writes a row about this session: it failed.
+    pub(super) fn failure(&mut self, core: &Core, event: EventType, actor: Actor, code: ErrorCode) {
+        self.row(core, AuditEvent::failed(event, actor, code));
+    }
+
+    /// Writes a row, completed with device and session.
+    pub(super) fn row(&mut self, core: &Core, row: AuditEvent) {
+        self.record.audit.push(row.device(&core.device_id).session(core.session_id));
+    }
+
+    pub(super) fn write(&mut self, write: StationWrite) {
+        self.record.writes.push(write);
+    }
+
+    pub(super) fn act(&mut self, action: StationAction) {
+        self.actions.push(action);
+    }
+
+    /// The station's clock. A station without one issues nothing.
+    pub(super) fn wall(&self) -> Result<UnixTime, ErrorCode> {
+        self.now.wall.ok_or(ErrorCode::Internal)
+    }
+
+    /// Puts the transition together: phase change as row of state and as event, events last.
+    pub(super) fn finish(
+        mut self,
+        before: Option<SessionPhase>,
+        core: Core,
+        state: State,
+        reply: Result<(), Refusal>,
+    ) -> SessionTransition {
+        let phase = state.phase();
+        if before != Some(phase) {
+            let error = match &state {
+                State::Failed(failed) => Some(failed.report.code),
+                State::Dialling(_)
+                | State::Identified(_)
+                | State::Issuing(_)
+                | State::Delivering(_)
+                | State::AwaitingCommit(_)
+                | State::Paired(_)
+                | State::Released => None,
+            };
+            self.write(StationWrite::Session { session_id: core.session_id, phase, error });
+            self.events.insert(0, StationEvent::Phase(phase));
+        }
+        self.actions.extend(self.events.into_iter().map(StationAction::Emit));
+        let next = SessionMachine { core, state };
+        SessionTransition { next, record: self.record, actions: self.actions, reply }
+    }
+}
+
+impl Core {
+    /// The operator of this session, for rows.
+    pub(super) fn actor(&self) -> Actor {
+        // Whoever opens a session was admitted as one who pairs; the station checks the role.
+        Actor::Operator { id: self.operator.clone(), role: Role::Technician }
+    }
+}
+
+/// Done.
+pub(super) const fn done(state: State) -> Outcome {
+    (state, Ok(()))
+}
