@@ -222,6 +222,6 @@ pub mod hash {
     /// # Errors
     /// Those of the deserialiser, and the rule.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
-        read_text(from, "must be 64 hexadecimal digits", |text| hex::decode(text))
+        read_text(from, "must be 64 hexadecimal digits", hex::decode)
     }
 }

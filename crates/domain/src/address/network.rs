@@ -110,7 +110,7 @@ impl NetworkPolicy {
         if matching.peek().is_none() {
             return Err(AddressError::Network);
         }
-        if is_local(ip) && !matching.any(|network| is_wholly_local(network)) {
+        if is_local(ip) && !matching.any(is_wholly_local) {
             return Err(AddressError::Local);
         }
         if self.ports.contains(&port) { Ok(()) } else { Err(AddressError::Port) }
@@ -159,7 +159,8 @@ mod tests {
     }
 
     fn permits(networks: &[&str], address: &str, port: u16) -> Result<(), AddressError> {
-        policy(networks).permits(DeviceAddress::parse(address).unwrap(), port)
+        let address = DeviceAddress::parse(address).map_err(|_| AddressError::Network)?;
+        policy(networks).permits(address, port)
     }
 
     #[test]

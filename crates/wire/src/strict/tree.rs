@@ -32,8 +32,8 @@ pub(super) enum Node<'a> {
     Signed(i64),
     Float(f64),
     Text(Text<'a>),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(Text<'a>, Node<'a>)>),
+    Array(Vec<Self>),
+    Object(Vec<(Text<'a>, Self)>),
 }
 
 impl<'a> Node<'a> {

@@ -32,10 +32,7 @@ impl<'de> Deserializer<'de> for &'de Node<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, WireError> {
-        match self {
-            Node::Null => visitor.visit_none(),
-            present => visitor.visit_some(present),
-        }
+        if matches!(self, Node::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -53,10 +50,10 @@ impl<'de> Deserializer<'de> for &'de Node<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, WireError> {
-        match self {
-            Node::Object(_) => self.deserialize_any(visitor),
-            _ => Err(WireError::new(WireErrorKind::Member, "must be an object")),
+        if !matches!(self, Node::Object(_)) {
+            return Err(WireError::new(WireErrorKind::Member, "must be an object"));
         }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -65,14 +62,16 @@ impl<'de> Deserializer<'de> for &'de Node<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, WireError> {
-        match self {
-            Node::Text(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
-            Node::Object(members) => match members.as_slice() {
-                [(name, content)] => visitor.visit_enum(Variant { name, content }),
-                _ => Err(WireError::new(WireErrorKind::Member, "must have exactly one member")),
-            },
-            _ => Err(WireError::new(WireErrorKind::Member, "must be an object with one member")),
+        if let Node::Text(name) = self {
+            return visitor.visit_enum(Variant { name, content: &Node::Null });
         }
+        let Node::Object(members) = self else {
+            return Err(WireError::new(WireErrorKind::Member, "must be an object with one member"));
+        };
+        let [(name, content)] = members.as_slice() else {
+            return Err(WireError::new(WireErrorKind::Member, "must have exactly one member"));
+        };
+        visitor.visit_enum(Variant { name, content })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, WireError> {
@@ -162,10 +161,10 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     type Error = WireError;
 
     fn unit_variant(self) -> Result<(), WireError> {
-        match self.content {
-            Node::Null => Ok(()),
-            _ => Err(WireError::invalid_type(Unexpected::Other("content"), &"a plain name")),
+        if matches!(self.content, Node::Null) {
+            return Ok(());
         }
+        Err(WireError::invalid_type(Unexpected::Other("content"), &"a plain name"))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, WireError> {

@@ -1,0 +1,98 @@
+//! Every message of the crate with its golden file: one list for all tests.
+
+use serde_json::Value;
+use zmon_domain::limits;
+use zmon_wire::{
+    admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
+    outcome, pair, problem, qr, ready, session,
+    strict::{self, WireError},
+};
+
+/// A message type with the text of its golden file.
+pub(crate) struct Golden {
+    /// The file's name without its ending.
+    pub(crate) name: &'static str,
+    /// The file: pretty-printed JSON with its members in wire order.
+    pub(crate) text: &'static str,
+    /// Reads a message of this type and writes it again.
+    pub(crate) rewrite: fn(&[u8]) -> Result<Vec<u8>, WireError>,
+}
+
+impl Golden {
+    /// The file as a JSON value.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(self.text).expect("a golden file is JSON")
+    }
+
+    /// Reads a changed message.
+    pub(crate) fn read(&self, value: &Value) -> Result<Vec<u8>, WireError> {
+        (self.rewrite)(value.to_string().as_bytes())
+    }
+}
+
+fn rewrite<T: serde::de::DeserializeOwned + serde::Serialize>(
+    bytes: &[u8],
+) -> Result<Vec<u8>, WireError> {
+    strict::to_vec(&strict::parse::<T>(bytes, limits::BODY_MAX.default)?)
+}
+
+macro_rules! goldens {
+    ($($type:ty: $($name:literal),+;)+) => {
+        /// Every golden file.
+        pub(crate) const ALL: &[Golden] = &[$($(Golden {
+            name: $name,
+            text: include_str!(concat!("../golden/", $name, ".json")),
+            rewrite: rewrite::<$type>,
+        },)+)+];
+    };
+}
+
+goldens! {
+    qr::QrContent: "qr";
+    jws::JwsHeader: "jws-header";
+    hello::Hello: "hello";
+    identity::IdentityDocument: "identity";
+    configuration::ConfigurationDocument: "configuration";
+    configuration::ProvisioningPayload: "payload";
+    session::SessionOpen: "session-open";
+    session::SessionAnswer: "session-answer";
+    session::DeliveryAnswer: "delivery-answer";
+    session::StatusDocument: "status", "status-failed";
+    outcome::CommitRequest: "commit-request";
+    outcome::OutcomeAsk: "outcome-ask";
+    outcome::OutcomeRequest: "outcome-request";
+    outcome::OutcomeAnswer: "outcome-answer";
+    outcome::Outcome: "outcome";
+    checkpoint::Checkpoint: "checkpoint";
+    pair::ScanRequest: "scan-request";
+    pair::ScanAnswer: "scan-answer";
+    pair::PairRequest: "pair-request", "pair-request-full";
+    pair::PairAnswer: "pair-answer";
+    pair::PairPending: "pair-pending";
+    problem::Problem: "problem";
+    heartbeat::Heartbeat: "heartbeat";
+    heartbeat::HeartbeatAnswer: "heartbeat-answer";
+    manifest::ManifestRow: "manifest-row";
+    audit::AuditEntry: "audit-entry";
+    audit::AuditPage: "audit-page";
+    audit::AuditVerdict: "audit-verdict";
+    ready::Ready: "ready";
+    admin::LoginRequest: "login-request";
+    admin::LoginAnswer: "login-answer";
+    admin::OperatorRequest: "operator-request";
+    admin::Done: "done";
+    admin::ImportAnswer: "import-answer";
+    admin::DeviceRow: "device-row";
+    admin::DeviceList: "device-list";
+    admin::RevokeAnswer: "revoke-answer";
+    admin::Health: "health";
+    admin::TestAnswer: "test-answer";
+    control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",
+        "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",
+        "control-identity", "control-link", "control-log", "control-verify", "control-events",
+        "control-add-operator";
+    control::ControlAnswer: "answer-done", "answer-status", "answer-qr", "answer-identity", "answer-link",
+        "answer-log", "answer-verdict", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
+        "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
+        "event-status-changed";
+}
