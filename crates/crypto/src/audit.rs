@@ -21,3 +21,6 @@ pub fn chain(lane: &str, seq: u64, prev: &[u8; 32], record: &[u8]) -> [u8; 32] {
         record,
     ])
 }
+
+#[cfg(test)]
+mod tests;

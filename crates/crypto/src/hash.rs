@@ -26,3 +26,6 @@ pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
 pub fn length_prefix(x: &[u8]) -> [u8; 4] {
     u32::try_from(x.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,3 +60,6 @@ fn mac_of(key: &Secret32, parts: &[&[u8]]) -> Hmac<Sha256> {
     }
     mac
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ impl fmt::Debug for KemPublic {
         write!(f, "KemPublic({:?})", self.suite())
     }
 }
+
+#[cfg(test)]
+mod tests;

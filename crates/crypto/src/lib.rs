@@ -53,6 +53,8 @@ pub mod token;
 pub mod x509;
 
 mod kdf;
+#[cfg(test)]
+mod testing;
 
 pub use algorithms::Algorithms;
 pub use hash::sha256;

@@ -110,3 +110,6 @@ impl CodeHashKey {
 pub fn code_hash(key: &CodeHashKey, code: &PairingCode) -> [u8; 32] {
     kdf::hmac(&key.0, &[code.display().as_bytes()])
 }
+
+#[cfg(test)]
+mod tests;

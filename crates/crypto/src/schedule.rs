@@ -188,3 +188,6 @@ impl fmt::Debug for SessionKeys {
         f.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ impl fmt::Debug for Secret32 {
         f.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests;

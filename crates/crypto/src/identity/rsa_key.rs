@@ -13,8 +13,6 @@ use super::KeyError;
 pub(crate) const GENERATED_BITS: usize = 2048;
 /// Modulus lengths accepted from others, in bits: SP 800-131A's floor, and a ceiling on work.
 pub(crate) const ACCEPTED_BITS: core::ops::RangeInclusive<u32> = 2048..=4096;
-/// Modulus lengths accepted from others, in bytes.
-pub(crate) const ACCEPTED_BYTES: core::ops::RangeInclusive<usize> = 256..=512;
 
 /// Makes a key of [`GENERATED_BITS`] with public exponent 65,537.
 pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Result<PrivateKey, KeyError> {

@@ -7,7 +7,8 @@ use zmon_domain::time::UnixTime;
 use super::leaf::Fields;
 use super::path::{self, ValidityWindow};
 use super::{
-    AnchorSet, CLIENT_AUTH, CertificateChain, CertificateError, CertificateRole, Fault, URN_DEVICE,
+    ANY_EXTENDED_KEY_USAGE, AnchorSet, CLIENT_AUTH, CONFIG_SIGNING, CertificateChain,
+    CertificateError, CertificateRole, Fault, URN_DEVICE,
 };
 use crate::algorithms::Algorithms;
 use crate::evidence::ChainVerified;
@@ -143,7 +144,11 @@ fn check_issuer(issuer: &Fields, anchors: &AnchorSet) -> Result<(), Fault> {
         return Err(Fault::IssuerIsAnchor);
     }
     let limited = match issuer.extended_key_usage {
-        Some(_) => issuer.allows(CLIENT_AUTH),
+        Some(_) => {
+            issuer.allows(CLIENT_AUTH)
+                && !issuer.allows(CONFIG_SIGNING)
+                && !issuer.allows(ANY_EXTENDED_KEY_USAGE)
+        }
         None => issuer.self_issued,
     };
     if limited { Ok(()) } else { Err(Fault::IssuerUsage) }

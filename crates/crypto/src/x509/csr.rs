@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::str::FromStr;
 
 use rand_core::CryptoRng;
 use x509_cert::builder::RequestBuilder;
@@ -76,8 +75,7 @@ pub fn create(
     device_id: &DeviceId,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, KeyError> {
-    let subject = Name::from_str("").map_err(|_| KeyError::Malformed)?;
-    let mut builder = RequestBuilder::new(subject).map_err(|_| KeyError::Malformed)?;
+    let mut builder = RequestBuilder::new(Name::default()).map_err(|_| KeyError::Malformed)?;
     let urn = Ia5String::new(&format!("{URN_DEVICE}{}", device_id.as_str()))
         .map_err(|_| KeyError::Malformed)?;
     builder

@@ -53,6 +53,8 @@ pub(crate) const CONFIG_SIGNING: ObjectIdentifier =
     ObjectIdentifier::new_unwrap(OID_CONFIG_SIGNING);
 pub(crate) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 pub(crate) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+pub(crate) const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// The `SubjectPublicKeyInfo` of a certificate, byte for byte as it stands there.
 ///
