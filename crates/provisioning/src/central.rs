@@ -157,6 +157,10 @@ impl CentralStationProvisioningService {
 
 #[async_trait]
 impl IProvisioningService for CentralStationProvisioningService {
+    fn device_id(&self) -> &DeviceId {
+        &self.device_id
+    }
+
     async fn enter_provisioning_mode(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         self.clear_to_enter(&proof).await?;
         self.command(DeviceInput::Enter { proof, address: self.address }).await
@@ -174,7 +178,6 @@ impl IProvisioningService for CentralStationProvisioningService {
         if *device_id != self.device_id {
             return Err(ErrorCode::DeviceMismatch.into());
         }
-        self.pairing()?;
         self.command(DeviceInput::Announce { address: device_ip }).await?;
         self.draw()
     }

@@ -36,12 +36,14 @@ pub mod qr;
 
 mod central;
 mod driver;
+mod mock;
 mod rng;
 mod service;
 mod settings;
 
 pub use central::CentralStationProvisioningService;
 pub use driver::DeviceParts;
+pub use mock::{MockConfig, MockProvisioningService};
 pub use service::{
     CertificateView, CodeVerdict, EventHub, EventStream, IProvisioningService, PairingView,
     PayloadFields, ProvisioningError, ProvisioningEvent, ProvisioningPayload, ProvisioningResult,

@@ -11,8 +11,8 @@ use super::{Driver, outcome};
 use crate::ports::DeviceEndpoint;
 use crate::service::{ProvisioningEvent, ProvisioningResult};
 
-/// Longest wait for a socket to be bound.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a socket to be bound or freed.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// Runs one action. Only binding and closing a socket is awaited here; calls to the station
@@ -21,7 +21,7 @@ impl Driver {
         match action {
             DeviceAction::OpenListener => {
                 let endpoint: Arc<dyn DeviceEndpoint> = Arc::new(self.handle.endpoint());
-                let opened = timeout(OPEN_TIMEOUT, self.parts.listener.open(endpoint)).await;
+                let opened = timeout(SOCKET_TIMEOUT, self.parts.listener.open(endpoint)).await;
                 let port = match opened {
                     Ok(Ok(port)) => Some(port),
                     Ok(Err(error)) => {
@@ -35,7 +35,7 @@ impl Driver {
                 };
                 self.queue.push_back(Feedback::Listening(port));
             }
-            DeviceAction::CloseListener => self.parts.listener.close().await,
+            DeviceAction::CloseListener => self.close_listener().await,
             DeviceAction::AnswerDelivery { session_id, status } => {
                 self.waiting.answer(session_id, &status);
             }
@@ -61,6 +61,12 @@ impl Driver {
         }
     }
 
+    pub(super) async fn close_listener(&self) {
+        if timeout(SOCKET_TIMEOUT, self.parts.listener.close()).await.is_err() {
+            tracing::error!("listener not closed in time");
+        }
+    }
+
     fn emit(&mut self, event: DeviceEvent) {
         let event = match event {
             DeviceEvent::QrCodeGenerated => ProvisioningEvent::QrCodeGenerated {
@@ -72,7 +78,7 @@ impl Driver {
                 ProvisioningEvent::ConfigurationReceived { configuration_hash }
             }
             DeviceEvent::ProvisioningCompleted { server_url, device_label, .. } => {
-                let result = ProvisioningResult::success(server_url, Some(device_label));
+                let result = ProvisioningResult::success(server_url, device_label);
                 self.waiting.ended(&result);
                 ProvisioningEvent::ProvisioningCompleted(result)
             }

@@ -1,8 +1,13 @@
 //! How others talk to the driver.
 
 use tokio::sync::{mpsc, oneshot};
+use zmon_crypto::jws::{self, Typ};
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::SessionId;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
+use zmon_wire::kind::V1;
+use zmon_wire::session::StatusDocument;
+use zmon_wire::strict;
 
 use super::{Driver, endpoint::Endpoint};
 use crate::service::VerifiedConfiguration;
@@ -16,6 +21,8 @@ pub(crate) enum Command {
     Input(DeviceInput, Reply<DeviceReply>),
     /// A sealed configuration.
     Configuration(Vec<u8>, Reply<Reception>),
+    /// Sign that a session is still under way.
+    Pending(SessionId, Reply<String>),
     /// Close everything and end.
     Stop(oneshot::Sender<()>),
 }
@@ -52,6 +59,11 @@ impl Handle {
     /// Hands over an envelope and waits until it is accepted or refused.
     pub(crate) async fn configuration(&self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
         self.ask(|reply| Command::Configuration(envelope, reply)).await
+    }
+
+    /// A signed status that says: not ended yet.
+    pub(super) async fn pending(&self, session: SessionId) -> Result<String, ErrorReport> {
+        self.ask(|reply| Command::Pending(session, reply)).await
     }
 
     /// Stops the driver and waits until it has closed everything.
@@ -92,8 +104,26 @@ impl Driver {
                 let answer = self.receive(envelope).await;
                 drop(reply.send(answer));
             }
+            Command::Pending(session, reply) => drop(reply.send(self.sign_pending(session))),
             Command::Stop(done) => drop(done),
         }
+    }
+
+    /// The delivery outlived its bound; the station asks for the outcome later (D13).
+    fn sign_pending(&self, session_id: SessionId) -> Result<String, ErrorReport> {
+        let document = StatusDocument {
+            v: V1::default(),
+            session_id,
+            state: self.machine.state(),
+            success: false,
+            code: None,
+            configuration_hash: None,
+        };
+        let payload = strict::to_vec(&document).map_err(|_| ErrorCode::Internal)?;
+        let identity = self.parts.keys.identity();
+        let mut rng = self.parts.rng.lock();
+        jws::sign(Typ::Status, None, &payload, identity, &mut *rng)
+            .map_err(|error| error.code().into())
     }
 
     async fn receive(&mut self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {

@@ -28,7 +28,7 @@ impl CodeLedger {
     }
 
     /// Follows the machine: the code it now shows, or the session that took it.
-    pub(super) fn follow(
+    pub(crate) fn follow(
         &mut self,
         shown: Option<(&PairingCode, Tick)>,
         session: Option<SessionId>,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use zmon_crypto::{CodeHashKey, TokenKey};
-use zmon_domain::error::ErrorReport;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Actor;
 use zmon_domain::time::Tick;
 use zmon_protocol::device::{
@@ -38,6 +38,7 @@ use crate::link::LinkSupervisor;
 use crate::ports::StoreError;
 
 pub(crate) use handle::{Command, Handle, Reception};
+pub(crate) use ledger::CodeLedger;
 pub use parts::DeviceParts;
 pub(crate) use shared::Shared;
 pub(crate) use start::{Started, start};
@@ -45,6 +46,9 @@ use tasks::{Feedback, Finished, StationTasks};
 
 /// Wait before an internal input whose commit failed is tried again.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// Timers that may be due one right after the other before the driver takes a rest.
+const MAX_SPINS: u8 = 16;
 
 /// The task's state.
 pub(crate) struct Driver {
@@ -62,6 +66,8 @@ pub(crate) struct Driver {
     queue: VecDeque<Feedback>,
     /// Inputs whose commit failed, and when they are tried again.
     retry: Option<(Tick, VecDeque<Feedback>)>,
+    /// Timeouts in a row that left the next one due at once.
+    spins: u8,
 }
 
 impl Driver {
@@ -89,7 +95,7 @@ impl Driver {
         self.close().await;
         if let Some(done) = stopped {
             // The caller may have stopped waiting; the work is done either way.
-            drop(done.send(()));
+            let _ = done.send(());
         }
     }
 
@@ -131,9 +137,10 @@ impl Driver {
     async fn drain(&mut self) -> Result<(), ErrorReport> {
         let mut first = Ok(());
         while let Some(feedback) = self.queue.pop_front() {
-            if let Err(error) = self.feed(feedback).await {
-                first = first.and(Err(error));
-            }
+            let deaf = matches!(feedback, Feedback::Listening(None));
+            let fed = self.feed(feedback).await;
+            let deaf = if deaf { Err(ErrorCode::ListenerFailed.into()) } else { Ok(()) };
+            first = first.and(fed).and(deaf);
         }
         first
     }
@@ -167,9 +174,10 @@ impl Driver {
             return;
         }
         self.background(Feedback::Timeout).await;
-        let stuck = self.machine.poll_timeout().is_some_and(|at| at <= now);
-        if stuck && self.retry.is_none() {
-            // Never spin, whatever the machine says.
+        let again = self.machine.poll_timeout().is_some_and(|at| at <= now);
+        self.spins = if again { self.spins + 1 } else { 0 };
+        if self.spins > MAX_SPINS && self.retry.is_none() {
+            tracing::error!("the machine's timer does not advance");
             self.retry = Some((now + COMMIT_RETRY, VecDeque::new()));
         }
     }
@@ -177,7 +185,7 @@ impl Driver {
     async fn background(&mut self, feedback: Feedback) {
         self.queue.push_back(feedback);
         if let Err(report) = self.drain().await {
-            tracing::debug!(code = report.code.as_str(), "input refused");
+            tracing::debug!(code = %report.code, "input refused");
         }
     }
 
@@ -192,9 +200,9 @@ impl Driver {
         if projection::window_is_open(self.machine.state())
             && let Err(report) = self.handle_input(DeviceInput::Exit { actor: Actor::System }).await
         {
-            tracing::warn!(code = report.code.as_str(), "window not closed; the next start voids it");
+            tracing::warn!(code = %report.code, "window not closed; the next start voids it");
         }
-        self.parts.listener.close().await;
+        self.close_listener().await;
         self.link.stop();
     }
 

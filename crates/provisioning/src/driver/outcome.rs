@@ -7,6 +7,7 @@ use zmon_domain::ids::SessionId;
 use zmon_domain::time::UnixTime;
 use zmon_protocol::device::LinkCredentials;
 
+use crate::link::not_after;
 use crate::service::{CertificateView, ProvisioningResult, ServiceView, VerifiedConfiguration};
 
 /// The session under way, and who waits for its end. Dropping it tells them that it was cancelled.
@@ -83,7 +84,7 @@ impl Candidates {
 
     /// The active client certificate.
     pub(super) fn certificate(&self) -> Option<CertificateView> {
-        self.lock().active.as_ref().map(|active| CertificateView::new(active.not_after()))
+        self.lock().active.as_ref().map(|active| CertificateView::new(not_after(active)))
     }
 
     pub(super) fn activate(&self, active: Option<LinkCredentials>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
 use zmon_domain::code::PairingCode;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::Now;
@@ -45,11 +46,14 @@ impl Driver {
         let code = snapshot.code.as_ref()?;
         let code = PairingCode::parse(code, self.parts.profile.code_format).ok()?;
         let mut view = PairingView::new(code, now.mono + snapshot.expires_in?);
-        view.qr = snapshot.qr.as_ref().map(|qr| QrView {
-            content: Arc::new(qr.to_json()),
-            address: qr.ip_address,
-            timestamp: qr.expires_at - self.parts.profile.window(),
-            expires_at: qr.expires_at,
+        view.qr = snapshot.qr.as_ref().and_then(|qr| {
+            let content = qr.to_json();
+            Some(QrView {
+                content: Arc::new(Zeroizing::new(content.ok()?)),
+                address: qr.ip_address,
+                timestamp: qr.expires_at - self.parts.profile.window(),
+                expires_at: qr.expires_at,
+            })
         });
         Some(view)
     }

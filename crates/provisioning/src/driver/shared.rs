@@ -35,7 +35,7 @@ impl Shared {
     }
 
     /// Shows `view`; settings first, so that who sees "provisioned" finds them.
-    pub(super) fn show(&self, view: ServiceView) {
+    pub(crate) fn show(&self, view: ServiceView) {
         self.settings.send_if_modified(|settings| {
             let changed = *settings != view.settings;
             settings.clone_from(&view.settings);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use zmon_crypto::{CodeHashKey, TokenKey, labels};
-use zmon_domain::error::{ErrorReport};
+use zmon_domain::error::ErrorReport;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceContext, DeviceMachine};
 
@@ -77,6 +77,7 @@ pub(crate) async fn start(parts: DeviceParts) -> Result<Started, ErrorReport> {
         waiting: Waiting::default(),
         queue: VecDeque::new(),
         retry: None,
+        spins: 0,
         parts,
     };
     driver.take(restored).await.map_err(StepError::into_report)?;

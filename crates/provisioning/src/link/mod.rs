@@ -4,9 +4,11 @@
 //! for want of an audit row, surveillance may not (D16).
 
 mod backoff;
+mod certificate;
 mod status;
 mod supervisor;
 
 pub use backoff::Backoff;
+pub(crate) use certificate::not_after;
 pub use status::LinkStatus;
 pub use supervisor::{LinkParts, LinkSupervisor};

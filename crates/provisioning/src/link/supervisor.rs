@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::{Now, Tick};
 use zmon_protocol::device::{LinkCredentials, LinkError};
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::strict;
 
 use super::backoff::Backoff;
+use super::certificate::not_after;
 use super::status::LinkStatus;
 use crate::ports::{Clock, SharedRng, StationLink};
 use crate::service::ServiceView;
@@ -110,7 +110,7 @@ impl Runner {
             status.uptime = Duration::ZERO;
             status.last_error = None;
             status.server_url = credentials.map(|credentials| credentials.server_url.clone());
-            status.certificate_expires = credentials.and_then(certificate_expiry);
+            status.certificate_expires = credentials.and_then(not_after);
         });
     }
 
@@ -147,14 +147,14 @@ impl Runner {
 
     fn heartbeat(&mut self, now: Tick) -> Heartbeat {
         self.sequence += 1;
-        let state: ProvisioningState = self.parts.view.borrow().state;
+        let state = self.parts.view.borrow().state;
         let status = self.status.borrow();
         Heartbeat {
             sequence: self.sequence,
             uptime_seconds: now.since(self.started).as_secs(),
             bytes_sent: status.bytes_sent,
             errors: status.errors,
-            state: String::from(state.as_str()),
+            state,
             audit_checkpoint: None,
         }
     }
@@ -179,7 +179,7 @@ impl Runner {
         self.connected = None;
         self.status.send_modify(|status| {
             if status.connected {
-                tracing::warn!(code = error.code().as_str(), "link down");
+                tracing::warn!(code = %error.code(), "link down");
             }
             status.connected = false;
             status.uptime = Duration::ZERO;

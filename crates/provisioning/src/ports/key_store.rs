@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use zmon_crypto::{IdentityKey, Secret32};
 use zmon_domain::error::ErrorCode;
-use zmon_wire::identity::KeyProtection;
+use zmon_wire::kind::KeyProtection;
 
 /// Identity key, root secret and slot secrets (D19).
 ///

@@ -36,6 +36,9 @@ pub use view::{CertificateView, PairingView, QrView, ServiceView};
 /// action (D24).
 #[async_trait]
 pub trait IProvisioningService: Send + Sync {
+    /// Which device this is.
+    fn device_id(&self) -> &DeviceId;
+
     /// Opens a window: pairing code, QR code, listener (`enterProvisioningMode`, [W §11.1]).
     ///
     /// # Errors

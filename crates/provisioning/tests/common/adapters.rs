@@ -1,0 +1,206 @@
+//! Listener, link, keys and interlock in memory.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rand_core::CryptoRng;
+use zmon_crypto::{IdentityKey, RootSecret, Secret32, SoftIdentity};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::time::Tick;
+use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_provisioning::ports::{
+    ClinicalInterlock, Clock, DeviceEndpoint, KeyStore, KeyStoreError, ListenError, Listener,
+    Moment, StationLink,
+};
+use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
+use zmon_wire::kind::KeyProtection;
+use zmon_wire::outcome::CommitRequest;
+
+/// The port every test listener gets.
+pub const PORT: u16 = 40_001;
+
+/// A listener that opens nothing and remembers its endpoint.
+#[derive(Default)]
+pub struct MemoryListener {
+    endpoint: Mutex<Option<Arc<dyn DeviceEndpoint>>>,
+    broken: AtomicBool,
+}
+
+impl MemoryListener {
+    /// The endpoint, while open.
+    pub fn endpoint(&self) -> Option<Arc<dyn DeviceEndpoint>> {
+        self.endpoint.lock().unwrap().clone()
+    }
+
+    /// From now on it cannot be opened.
+    pub fn break_it(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Listener for MemoryListener {
+    async fn open(&self, endpoint: Arc<dyn DeviceEndpoint>) -> Result<u16, ListenError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(ListenError::Bind("told to fail".into()));
+        }
+        *self.endpoint.lock().unwrap() = Some(endpoint);
+        Ok(PORT)
+    }
+
+    async fn close(&self) {
+        *self.endpoint.lock().unwrap() = None;
+    }
+}
+
+/// Keys in memory.
+pub struct MemoryKeys {
+    root: RootSecret,
+    identity: SoftIdentity,
+    slots: Mutex<HashMap<u64, Secret32>>,
+}
+
+impl MemoryKeys {
+    /// Fresh keys.
+    pub fn new(identity: SoftIdentity, rng: &mut dyn CryptoRng) -> Self {
+        Self { root: RootSecret::generate(rng), identity, slots: Mutex::default() }
+    }
+}
+
+impl KeyStore for MemoryKeys {
+    fn identity(&self) -> &dyn IdentityKey {
+        &self.identity
+    }
+
+    fn derive(&self, label: &[u8]) -> Result<Secret32, KeyStoreError> {
+        Ok(self.root.derive(label))
+    }
+
+    fn protection(&self) -> KeyProtection {
+        KeyProtection::File
+    }
+
+    fn create_slot_secret(
+        &self,
+        generation: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Secret32, KeyStoreError> {
+        let secret = Secret32::generate(rng);
+        self.slots.lock().unwrap().insert(generation, secret.clone());
+        Ok(secret)
+    }
+
+    fn slot_secret(&self, generation: u64) -> Result<Option<Secret32>, KeyStoreError> {
+        Ok(self.slots.lock().unwrap().get(&generation).cloned())
+    }
+
+    fn destroy_slot_secret(&self, generation: u64) -> Result<(), KeyStoreError> {
+        self.slots.lock().unwrap().remove(&generation);
+        Ok(())
+    }
+}
+
+/// An interlock with a switch.
+#[derive(Default)]
+pub struct Switch(pub Mutex<Vec<Moment>>);
+
+#[async_trait]
+impl ClinicalInterlock for Switch {
+    async fn check(&self, moment: Moment) -> Result<(), ErrorReport> {
+        let active = self.0.lock().unwrap().contains(&moment);
+        if active { Err(ErrorCode::InterlockActive.into()) } else { Ok(()) }
+    }
+}
+
+/// Answers `commit` and `outcome` as a station would.
+pub trait Commits: Send + Sync {
+    /// The signed outcome of a commit.
+    fn commit(&self, request: &CommitRequest) -> Vec<u8>;
+    /// The signed outcome of a question.
+    fn outcome(&self, ask: &str) -> Vec<u8>;
+}
+
+/// A link to a station in memory, with faults.
+pub struct MemoryLink {
+    clock: Arc<dyn Clock>,
+    station: Mutex<Option<Arc<dyn Commits>>>,
+    /// What tests answer, in order; then success.
+    pub tests: Mutex<Vec<LinkError>>,
+    /// What commits answer, in order; then the station's outcome.
+    pub commits: Mutex<Vec<LinkError>>,
+    /// When each test began.
+    pub tested: Mutex<Vec<Tick>>,
+    /// When each heartbeat came, with its sequence number.
+    pub beats: Mutex<Vec<(Tick, u64)>>,
+    /// Heartbeats fail while this is set.
+    pub deaf: AtomicBool,
+    /// Questions for the outcome.
+    pub asks: AtomicUsize,
+}
+
+impl MemoryLink {
+    /// A link on which everything succeeds.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            station: Mutex::default(),
+            tests: Mutex::default(),
+            commits: Mutex::default(),
+            tested: Mutex::default(),
+            beats: Mutex::default(),
+            deaf: AtomicBool::new(false),
+            asks: AtomicUsize::new(0),
+        }
+    }
+
+    /// Who answers commits.
+    pub fn connect(&self, station: Arc<dyn Commits>) {
+        *self.station.lock().unwrap() = Some(station);
+    }
+
+    fn station(&self) -> Result<Arc<dyn Commits>, LinkError> {
+        self.station.lock().unwrap().clone().ok_or(LinkError::Network(ErrorCode::StationUnreachable))
+    }
+}
+
+#[async_trait]
+impl StationLink for MemoryLink {
+    async fn test(&self, _: &LinkCredentials) -> Result<(), LinkError> {
+        self.tested.lock().unwrap().push(self.clock.now().mono);
+        let mut faults = self.tests.lock().unwrap();
+        if faults.is_empty() { Ok(()) } else { Err(faults.remove(0)) }
+    }
+
+    async fn commit(
+        &self,
+        _: &LinkCredentials,
+        request: &CommitRequest,
+    ) -> Result<Vec<u8>, LinkError> {
+        let mut faults = self.commits.lock().unwrap();
+        if !faults.is_empty() {
+            return Err(faults.remove(0));
+        }
+        drop(faults);
+        Ok(self.station()?.commit(request))
+    }
+
+    async fn ask_outcome(&self, _: &LinkCredentials, ask: &str) -> Result<Vec<u8>, LinkError> {
+        self.asks.fetch_add(1, Ordering::SeqCst);
+        Ok(self.station()?.outcome(ask))
+    }
+
+    async fn heartbeat(
+        &self,
+        _: &LinkCredentials,
+        heartbeat: &Heartbeat,
+    ) -> Result<HeartbeatAnswer, LinkError> {
+        if self.deaf.load(Ordering::SeqCst) {
+            return Err(LinkError::Network(ErrorCode::StationUnreachable));
+        }
+        let now = self.clock.now();
+        self.beats.lock().unwrap().push((now.mono, heartbeat.sequence));
+        Ok(HeartbeatAnswer { time: now.wall.unwrap(), config_version: 1 })
+    }
+}

@@ -1,0 +1,114 @@
+//! A store in memory that does what the port promises, and fails when told to.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::time::Now;
+use zmon_protocol::device::{BootState, DeviceRecord, DeviceWrite};
+use zmon_provisioning::ports::{AuditPage, AuditReport, AuditRow, DeviceStore, StoreError};
+
+/// What the store holds.
+#[derive(Default)]
+pub struct MemoryStore {
+    boot: Mutex<BootState>,
+    rows: Mutex<Vec<AuditEvent>>,
+    commits: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+impl MemoryStore {
+    /// The next `count` commits fail.
+    pub fn fail_next(&self, count: usize) {
+        self.failures.store(count, Ordering::SeqCst);
+    }
+
+    /// Commits that succeeded.
+    pub fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Event types of all rows, in order.
+    pub fn event_types(&self) -> Vec<EventType> {
+        self.rows.lock().unwrap().iter().map(|row| row.event).collect()
+    }
+
+    /// What a restart would find.
+    pub fn boot(&self) -> BootState {
+        self.boot.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl DeviceStore for MemoryStore {
+    async fn load(&self) -> Result<BootState, StoreError> {
+        Ok(self.boot())
+    }
+
+    async fn commit(&self, _now: &Now, record: &DeviceRecord) -> Result<(), StoreError> {
+        let failing = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if failing.is_ok() {
+            return Err(StoreError::Audit("told to fail".into()));
+        }
+        self.rows.lock().unwrap().extend(record.audit.iter().cloned());
+        let mut boot = self.boot.lock().unwrap();
+        for write in &record.writes {
+            apply(&mut boot, write);
+        }
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn events(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        let page = (1u64..)
+            .zip(rows.iter())
+            .filter(|(sequence, _)| *sequence > page.after)
+            .take(page.limit as usize)
+            .map(|(sequence, row)| {
+                AuditRow::new(sequence, "device:test".into(), row.event, row.success)
+            });
+        Ok(page.collect())
+    }
+
+    async fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+        Ok(AuditReport::default())
+    }
+
+    async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+}
+
+fn apply(boot: &mut BootState, write: &DeviceWrite) {
+    match write {
+        DeviceWrite::OpenWindow(_) | DeviceWrite::ClaimWindow(..) => boot.window_open = true,
+        DeviceWrite::CloseWindow => boot.window_open = false,
+        DeviceWrite::StageB(slot) => {
+            boot.generation = slot.generation;
+            boot.slot_b = Some((slot.clone(), false));
+        }
+        DeviceWrite::DropB => boot.slot_b = None,
+        DeviceWrite::MarkCommitSent(_) => {
+            if let Some((_, sent)) = &mut boot.slot_b {
+                *sent = true;
+            }
+        }
+        DeviceWrite::Flip => {
+            boot.slot_a = boot.slot_b.take().map(|(slot, _)| slot);
+            boot.deprovisioned = false;
+        }
+        DeviceWrite::Deprovision => {
+            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, true);
+        }
+        DeviceWrite::RememberSite(site, not_before) => {
+            boot.site_not_before.retain(|(known, _)| known != site);
+            boot.site_not_before.push((site.clone(), *not_before));
+        }
+        DeviceWrite::RaiseFloor(floor) => boot.floor = Some(*floor),
+        other => panic!("unknown write {other:?}"),
+    }
+}
