@@ -1,0 +1,181 @@
+//! HTTP/1.1 on one accepted stream: the same for TLS and for the control socket.
+
+use core::convert::Infallible;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::any::Any;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http::{Extensions, Request};
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tower_http::catch_panic::{CatchPanic, ResponseForPanic};
+
+use super::limits::ServerLimits;
+use super::timed::{Busy, BusyGuard, Timed};
+
+/// Most header bytes of one request.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Most headers of one request.
+const HEADERS: usize = 64;
+
+/// Why the server answers in a router's stead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The request took longer than [`ServerLimits::request`].
+    Timeout,
+    /// A handler panicked: a defect, logged as such.
+    Panic,
+}
+
+/// A router with the answers the server gives in its stead.
+#[derive(Debug, Clone)]
+pub struct Service {
+    router: Router,
+    fault: fn(Fault) -> Response,
+}
+
+impl Service {
+    /// `fault` makes the listener's own kind of problem document.
+    pub fn new(router: Router, fault: fn(Fault) -> Response) -> Self {
+        Self { router, fault }
+    }
+}
+
+/// Serves requests until the peer leaves, a limit is passed or `stop` is cancelled; then a request
+/// under way is still answered.
+pub(crate) async fn serve<I>(
+    io: I,
+    service: Service,
+    extensions: Extensions,
+    limits: ServerLimits,
+    stop: CancellationToken,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let busy = Busy::default();
+    let stream = TokioIo::new(Timed::new(io, busy.clone(), limits));
+    let answering = service_fn(move |mut request: Request<Incoming>| {
+        let guard = busy.begin();
+        request.extensions_mut().extend(extensions.clone());
+        answer(request, service.clone(), limits, guard)
+    });
+    let connection = http1::Builder::new()
+        .auto_date_header(false)
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(stream, answering);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        biased;
+        done = connection.as_mut() => done,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    service: Service,
+    limits: ServerLimits,
+    guard: BusyGuard,
+) -> Result<Response<Guarded>, Infallible> {
+    let fault = service.fault;
+    let caught = CatchPanic::custom(service.router, Panicked(fault));
+    let response = match timeout(limits.request, caught.oneshot(request)).await {
+        Ok(Ok(response)) => response.map(Body::new),
+        Err(_elapsed) => fault(Fault::Timeout),
+    };
+    Ok(response.map(|body| Guarded { body, _guard: guard }))
+}
+
+/// Turns a panic into the listener's answer.
+#[derive(Clone)]
+struct Panicked(fn(Fault) -> Response);
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response {
+        tracing::error!(panic = panic_text(panic.as_ref()), "handler panicked");
+        (self.0)(Fault::Panic)
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text")
+}
+
+/// A body that keeps its connection busy until it has been sent.
+pub(crate) struct Guarded {
+    body: Body,
+    _guard: BusyGuard,
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads at most `limit` bytes of a request body.
+///
+/// A longer body is refused from its announced length or at the first byte too many; the rest is
+/// dropped while the answer is sent.
+///
+/// # Errors
+/// [`BodyError`].
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(BodyError::TooLarge);
+    }
+    match http_body_util::Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
+    }
+}
+
+/// Why a request body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// Longer than the limit.
+    TooLarge,
+    /// The peer stopped in the middle.
+    Broken,
+}

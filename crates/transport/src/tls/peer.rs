@@ -1,0 +1,53 @@
+//! What the layers above learn of a client certificate: its serial and its key, never its names.
+
+use rustls_pki_types::CertificateDer;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
+use zmon_crypto::x509::spki_thumbprint;
+use zmon_domain::ids::{Serial, Thumbprint};
+
+/// The verified client certificate of one connection, as a request extension.
+///
+/// Identity is the serial's record in the station and the key, not a subject name (T24).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    serial: Serial,
+    thumbprint: Thumbprint,
+}
+
+impl PeerCertificate {
+    /// Reads a certificate that path validation has accepted.
+    ///
+    /// `None` when it cannot be read or its serial is longer than 20 bytes (RFC 5280 §4.1.2.2).
+    pub fn from_verified(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = Certificate::from_der(certificate).ok()?;
+        Some(Self {
+            serial: Serial::from_bytes(parsed.tbs_certificate().serial_number().as_bytes()).ok()?,
+            thumbprint: spki_thumbprint(certificate).ok()?,
+        })
+    }
+
+    /// Serial number: the key of the station's certificate record.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub fn thumbprint(&self) -> &Thumbprint {
+        &self.thumbprint
+    }
+}
+
+/// id-kp-clientAuth (RFC 5280 §4.2.1.12).
+const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+
+/// Whether the extended key usage is present and names clientAuth and nothing else (D8).
+pub(crate) fn has_exactly_client_auth(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(parsed) = Certificate::from_der(certificate) else { return false };
+    matches!(
+        parsed.tbs_certificate().get_extension::<ExtendedKeyUsage>(),
+        Ok(Some((_, ExtendedKeyUsage(uses)))) if uses == [CLIENT_AUTH]
+    )
+}
