@@ -68,6 +68,24 @@ impl Suite {
     }
 }
 
+impl From<zmon_wire::kind::Suite> for Suite {
+    fn from(suite: zmon_wire::kind::Suite) -> Self {
+        match suite {
+            zmon_wire::kind::Suite::P256 => Self::P256,
+            zmon_wire::kind::Suite::Rsa2048 => Self::Rsa2048,
+        }
+    }
+}
+
+impl From<Suite> for zmon_wire::kind::Suite {
+    fn from(suite: Suite) -> Self {
+        match suite {
+            Suite::P256 => Self::P256,
+            Suite::Rsa2048 => Self::Rsa2048,
+        }
+    }
+}
+
 /// Why a key was refused or could not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -16,6 +16,8 @@ macro_rules! fixture {
 fn suites_have_their_numbers_and_algorithms() {
     for suite in [Suite::P256, Suite::Rsa2048] {
         assert_eq!(Suite::from_u8(suite.as_u8()), Some(suite));
+        let wire = zmon_wire::kind::Suite::from(suite);
+        assert_eq!((Suite::from(wire), wire.number()), (suite, suite.as_u8()));
     }
     assert_eq!((Suite::from_u8(0), Suite::from_u8(3)), (None, None));
     assert_eq!(Suite::P256.jws_alg(), "ES256");

@@ -4,3 +4,4 @@
 mod client_chain;
 mod signing_chain;
 mod support;
+mod vectors;

@@ -1,0 +1,89 @@
+//! The vectors of `docs/vectors`: recomputed here, and by an independent Python script there.
+//!
+//! Keys are inputs and stay as they are in the files. Everything else follows from them and from
+//! seeded random numbers, so that a change of any byte of the protocol shows as a difference.
+//! After an intended change write the files anew:
+//! `cargo test -p zmon-crypto --features rsa -- --ignored write_vectors`.
+
+mod build;
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use zmon_crypto::Suite;
+use zmon_crypto::envelope::Envelope;
+use zmon_crypto::schedule::{Prk, transcript};
+use zmon_crypto::{KemKey, PairingToken};
+
+use crate::support::rng;
+use build::{Keys, hex, pairing, unhex};
+
+fn path(suite: Suite) -> PathBuf {
+    let name = match suite {
+        Suite::P256 => "pairing-p256.json",
+        Suite::Rsa2048 => "pairing-rsa2048.json",
+    };
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors").join(name)
+}
+
+fn stored(suite: Suite) -> Value {
+    serde_json::from_slice(&fs::read(path(suite)).unwrap()).unwrap()
+}
+
+fn suites() -> impl Iterator<Item = Suite> {
+    [Suite::P256, Suite::Rsa2048].into_iter().filter(|suite| suite.is_supported())
+}
+
+#[test]
+fn the_published_vectors_are_what_the_code_computes() {
+    for suite in suites() {
+        let stored = stored(suite);
+        let computed = pairing(suite, &Keys::from_json(&stored["keys"]));
+        for (section, value) in stored.as_object().unwrap() {
+            assert_eq!(&computed[section], value, "{suite:?}, section {section}");
+        }
+        assert_eq!(computed, stored, "{suite:?}");
+    }
+}
+
+/// Needs none of the random numbers: opens the stored bytes with the stored keys.
+#[test]
+fn the_published_envelopes_open() {
+    for suite in suites() {
+        let stored = stored(suite);
+        let text =
+            |section: &str, member: &str| stored[section][member].as_str().unwrap().to_owned();
+        let hello = text("hello", "jws");
+        let t = transcript(hello.as_bytes(), text("identity", "jws").as_bytes());
+        assert_eq!(hex(t.as_bytes()), text("session", "transcript"));
+        let token = PairingToken::parse_base64url(&text("token", "text")).unwrap();
+        let prk = Prk::from_token(hello.as_bytes(), &token);
+        assert_eq!(hex(&prk.claim_mac(hello.as_bytes())), text("claim", "claimMac"));
+        let keys = prk.session(&t);
+        let bytes = unhex(&stored["envelope"]["bytes"]);
+        let envelope = Envelope::parse(&bytes).unwrap();
+        let proof = envelope.verify_mac(&keys).unwrap();
+        let kem = KemKey::from_pkcs8(&unhex(&stored["keys"]["kem"])).unwrap();
+        let plaintext = envelope.open(proof, &kem, &keys, &t, &mut rng(1)).unwrap();
+        assert_eq!(plaintext.expose(), text("configuration", "jws").as_bytes());
+    }
+}
+
+#[cfg(feature = "rsa")]
+#[test]
+#[ignore = "writes docs/vectors; run after an intended change of the protocol"]
+fn write_vectors() {
+    for suite in suites() {
+        let keys = match fs::read(path(suite)) {
+            Ok(file) => {
+                let stored: Value = serde_json::from_slice(&file).unwrap();
+                Keys::from_json(&stored["keys"])
+            }
+            Err(_) => Keys::generate(suite),
+        };
+        let text = serde_json::to_string_pretty(&pairing(suite, &keys)).unwrap();
+        fs::create_dir_all(path(suite).parent().unwrap()).unwrap();
+        fs::write(path(suite), text + "\n").unwrap();
+    }
+}

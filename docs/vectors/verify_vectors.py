@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+"""Recomputes the pairing vectors without any code of this project.
+
+Usage: python3 docs/vectors/verify_vectors.py
+
+Needs Python 3.10 and the package `cryptography`. HKDF, HMAC and the transcript come from the
+standard library; HPKE is written out below after RFC 9180 and, if the package `pyhpke` is
+installed, opened a second time by that. Exit status 0 means every check passed.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import sys
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+CONFIG_SIGNING = "1.3.6.1.4.1.58888.1.1"
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+CHECKS = []
+
+
+def check(name, condition):
+    """Records one check; the first failure ends the run."""
+    if not condition:
+        sys.exit(f"FAILED: {name}")
+    CHECKS.append(name)
+
+
+# --- primitives in the protocol's notation -----------------------------------------------------
+
+
+def h(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def mac(key, *parts):
+    return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+
+
+def l(x):  # noqa: E743 - the protocol calls it L
+    return len(x).to_bytes(4, "big") + x
+
+
+def extract(salt, ikm):
+    return mac(salt, ikm)
+
+
+def expand(prk, info, length):
+    out, block, counter = b"", b"", 1
+    while len(out) < length:
+        block = mac(prk, block, info, bytes([counter]))
+        out, counter = out + block, counter + 1
+    return out[:length]
+
+
+def b64url(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+# --- HPKE mode_psk: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM (RFC 9180) ---------------
+
+
+def hpke_open_psk(private_key, enc, info, aad, psk, psk_id, ct):
+    def labeled_extract(suite_id, salt, label, ikm):
+        return extract(salt, b"HPKE-v1" + suite_id + label + ikm)
+
+    def labeled_expand(suite_id, prk, label, info, length):
+        labeled = length.to_bytes(2, "big") + b"HPKE-v1" + suite_id + label + info
+        return expand(prk, labeled, length)
+
+    kem_suite = b"KEM" + (0x0010).to_bytes(2, "big")
+    suite = b"HPKE" + b"".join(n.to_bytes(2, "big") for n in (0x0010, 0x0001, 0x0002))
+    ephemeral = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), enc)
+    dh = private_key.exchange(ec.ECDH(), ephemeral)
+    recipient = private_key.public_key().public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    eae_prk = labeled_extract(kem_suite, b"", b"eae_prk", dh)
+    shared = labeled_expand(kem_suite, eae_prk, b"shared_secret", enc + recipient, 32)
+
+    psk_id_hash = labeled_extract(suite, b"", b"psk_id_hash", psk_id)
+    info_hash = labeled_extract(suite, b"", b"info_hash", info)
+    context = b"\x01" + psk_id_hash + info_hash
+    secret = labeled_extract(suite, shared, b"secret", psk)
+    key = labeled_expand(suite, secret, b"key", context, 32)
+    nonce = labeled_expand(suite, secret, b"base_nonce", context, 12)
+    return AESGCM(key).decrypt(nonce, ct, aad)
+
+
+def pyhpke_open_psk(private_key, enc, info, aad, psk, psk_id, ct):
+    """The same by an independent package; None if it is not installed."""
+    try:
+        from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+    except ImportError:
+        return None
+    suite = CipherSuite.new(KEMId.DHKEM_P256_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES256_GCM)
+    pem = private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    key = KEMKey.from_pem(pem)
+    recipient = suite.create_recipient_context(enc, key, info=info, psk=psk, psk_id=psk_id)
+    return recipient.open(ct, aad=aad)
+
+
+# --- signatures ---------------------------------------------------------------------------------
+
+
+def verify_jws(jws, typ, key):
+    """Verifies a compact JWS and returns (header, payload)."""
+    signed, _, signature = jws.rpartition(".")
+    header, payload = (b64url(part) for part in signed.split("."))
+    header = json.loads(header)
+    signature = b64url(signature)
+    check(f"{typ}: typ", header["typ"] == typ)
+    if isinstance(key, rsa.RSAPublicKey):
+        check(f"{typ}: alg", header["alg"] == "PS256")
+        pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+        key.verify(signature, signed.encode(), pss, hashes.SHA256())
+    else:
+        check(f"{typ}: alg", header["alg"] == "ES256" and len(signature) == 64)
+        r, s = (int.from_bytes(part, "big") for part in (signature[:32], signature[32:]))
+        key.verify(
+            utils.encode_dss_signature(r, s), signed.encode(), ec.ECDSA(hashes.SHA256())
+        )
+    check(f"{typ}: signature", True)
+    return header, payload
+
+
+def spki(public_key):
+    return public_key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def load(keys, name):
+    return serialization.load_der_private_key(bytes.fromhex(keys[name]), None)
+
+
+# --- one file -----------------------------------------------------------------------------------
+
+
+def verify_derivations(v):
+    root = bytes.fromhex(v["keys"]["root"])
+    for label, key in v["derived"]["byLabel"].items():
+        check(f"root label {label}", expand(root, label.encode(), 32).hex() == key)
+    code_key = expand(root, b"zp1 code hash", 32)
+    code = v["derived"]["codeHash"]
+    check("code hash", mac(code_key, code["code"].encode()).hex() == code["hash"])
+    thumbprint = h(spki(load(v["keys"], "identity").public_key()))
+    check("identity thumbprint", thumbprint.hex() == v["derived"]["identityThumbprint"])
+    return root, thumbprint
+
+
+def verify_token(v, root, thumbprint):
+    t = v["token"]
+    body = (
+        b"\x01" + t["port"].to_bytes(2, "big") + bytes.fromhex(t["nonce"]) + thumbprint[:16]
+    )
+    check("token body", len(body) == 35)
+    fields = [t[name].encode() for name in ("deviceId", "serial", "ipAddress", "code", "expiresAt")]
+    tag = mac(
+        expand(root, b"zp1 token", 32),
+        bytes.fromhex(t["windowId"]),
+        body,
+        *(l(field) for field in fields),
+    )
+    token = body + tag[:16]
+    check("token bytes", token.hex() == t["bytes"] and len(token) == 51)
+    text = base64.urlsafe_b64encode(token).decode()
+    check("token text", text == t["text"] and len(text) == 68)
+    check("token id", h(b"zp1 token id", token)[:16].hex() == t["tokenId"])
+    return token
+
+
+def verify_certificates(v):
+    def chain(name):
+        return [x509.load_der_x509_certificate(bytes.fromhex(c)) for c in v["certificates"][name]]
+
+    def purposes(certificate):
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return [oid.dotted_string for oid in usage]
+
+    def names(certificate):
+        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return sorted(san.get_values_for_type(x509.UniformResourceIdentifier))
+
+    (anchor,), (signing,), (client, client_ca) = (
+        chain(name) for name in ("anchor", "signing", "client")
+    )
+    signing.verify_directly_issued_by(anchor)
+    client.verify_directly_issued_by(client_ca)
+    check("signing purpose", purposes(signing) == [CONFIG_SIGNING])
+    check("signing names", names(signing) == ["urn:zp:site:SITE-A", "urn:zp:station:CS-1"])
+    lifetime = signing.not_valid_after_utc - signing.not_valid_before_utc
+    check("signing lifetime", lifetime.days <= 90)
+    check("client purpose", purposes(client) == [CLIENT_AUTH])
+    check("client names", names(client) == ["urn:zp:device:MON-1"])
+    check("client key", spki(client.public_key()) == spki(load(v["keys"], "tls").public_key()))
+
+    listener = x509.load_der_x509_certificate(bytes.fromhex(v["certificates"]["listener"]))
+    listener.verify_directly_issued_by(listener)
+    identity = load(v["keys"], "identity").public_key()
+    check("listener key", spki(listener.public_key()) == spki(identity))
+    return signing
+
+
+def verify_messages(v, signing, thumbprint, token):
+    hello = v["hello"]["jws"].encode()
+    header, payload = verify_jws(v["hello"]["jws"], "zp-hello+jws", signing.public_key())
+    der = signing.public_bytes(serialization.Encoding.DER)
+    check("hello x5c", [base64.b64decode(c) for c in header["x5c"]] == [der])
+    check("hello payload", payload.decode() == v["hello"]["payload"])
+    check("hello hash", h(hello).hex() == v["hello"]["hash"])
+    said = json.loads(payload)
+    check("hello window", b64url(said["windowRef"]) == h(b"zp1 token id", token)[:16])
+    check("hello device key", b64url(said["deviceKey16"]) == thumbprint[:16])
+
+    identity_key = load(v["keys"], "identity").public_key()
+    _, payload = verify_jws(v["identity"]["jws"], "zp-identity+jws", identity_key)
+    check("identity payload", payload.decode() == v["identity"]["payload"])
+    said = json.loads(payload)
+    check("identity answers the hello", b64url(said["helloHash"]) == h(hello))
+    check("identity key", h(b64url(said["identityKey"])) == thumbprint)
+    kem = load(v["keys"], "kem").public_key()
+    check("kem key", b64url(said["kemKey"]) == spki(kem))
+    csr = x509.load_der_x509_csr(b64url(said["csr"]))
+    check("csr signature", csr.is_signature_valid)
+    check("csr key", spki(csr.public_key()) == spki(load(v["keys"], "tls").public_key()))
+    return hello, v["identity"]["jws"].encode()
+
+
+def verify_session(v, token, hello, identity):
+    prk = extract(h(b"zp1 hello", l(hello)), token)
+    claim = mac(expand(prk, b"zp1 claim", 32), hello)
+    check("claim MAC", claim.hex() == v["claim"]["claimMac"])
+    t = h(b"zp1 session", l(hello), l(identity))
+    s = v["session"]
+    check("transcript", t.hex() == s["transcript"])
+    k_mac, psk, k_key = (expand(prk, label + t, 32) for label in (b"zp1 mac", b"zp1 psk", b"zp1 key"))
+    check("kMac", k_mac.hex() == s["kMac"])
+    check("psk", psk.hex() == s["psk"])
+    check("kKey", k_key.hex() == s["kKey"])
+    bits = int.from_bytes(expand(prk, b"zp1 words" + t, 6), "big") >> 4
+    words = [(bits >> shift) & 0x7FF for shift in (33, 22, 11, 0)]
+    check("words", words == s["wordIndices"])
+    return t, k_mac, psk
+
+
+def verify_envelope(v, t, k_mac, psk):
+    suite = v["suite"]
+    e = v["envelope"]
+    data = bytes.fromhex(e["bytes"])
+    session_id, message_id = bytes.fromhex(e["sessionId"]), bytes.fromhex(e["messageId"])
+    header = b"\x01" + bytes([suite]) + session_id + message_id
+    check("envelope header", data[:34] == header)
+    body, tag = data[:-32], data[-32:]
+    check("envelope MAC", hmac.compare_digest(mac(k_mac, body), tag))
+    enc_length = int.from_bytes(body[34:38], "big")
+    enc, rest = body[38 : 38 + enc_length], body[38 + enc_length :]
+    ct = rest[4:]
+    check("envelope lengths", int.from_bytes(rest[:4], "big") == len(ct))
+
+    info = b"zp1 config" + bytes([suite]) + t
+    private = load(v["keys"], "kem")
+    expected = v["configuration"]["jws"].encode()
+    if suite == 1:
+        args = (private, enc, info, header, psk, session_id, ct)
+        check("envelope opens by RFC 9180", hpke_open_psk(*args) == expected)
+        other = pyhpke_open_psk(*args)
+        if other is None:
+            print("  pyhpke is not installed: HPKE checked by the code above only")
+        else:
+            check("envelope opens by pyhpke", other == expected)
+        try:
+            hpke_open_psk(private, enc, info, header, bytes(32), session_id, ct)
+            check("a wrong psk is refused", False)
+        except InvalidTag:
+            check("a wrong psk is refused", True)
+    else:
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=info)
+        cek = private.decrypt(enc, oaep)
+        check("CEK", len(cek) == 32)
+        okm = expand(extract(psk, cek), b"zp1 rsa" + t + h(enc), 44)
+        opened = AESGCM(okm[:32]).decrypt(okm[32:], ct, header)
+        check("envelope opens by OAEP, HKDF and AES-GCM", opened == expected)
+
+
+def verify_configuration(v, signing, t, thumbprint):
+    _, payload = verify_jws(v["configuration"]["jws"], "zp-config+jws", signing.public_key())
+    check("configuration payload", payload.decode() == v["configuration"]["payload"])
+    said = json.loads(payload)
+    check("configuration repeats T", b64url(said["session"]) == t)
+    check("configuration repeats the key", said["deviceKey"] == thumbprint.hex())
+    check("configuration repeats the code", said["pairingCode"] == v["token"]["code"])
+    pem = base64.b64decode(said["clientCertificate"])
+    check("client chain is base64 of PEM", len(x509.load_pem_x509_certificates(pem)) == 2)
+
+
+def verify_audit(v):
+    prev = bytes(32)
+    for row in v["audit"]:
+        check("audit link", row["prev"] == prev.hex())
+        record = row["record"].encode()
+        prev = h(b"zp1 audit", row["lane"].encode(), row["seq"].to_bytes(8, "big"), prev, l(record))
+        check("audit hash", row["hash"] == prev.hex())
+
+
+def main():
+    folder = pathlib.Path(__file__).resolve().parent
+    files = sorted(folder.glob("pairing-*.json"))
+    check("both vector files are there", len(files) == 2)
+    for file in files:
+        before = len(CHECKS)
+        v = json.loads(file.read_text())
+        root, thumbprint = verify_derivations(v)
+        token = verify_token(v, root, thumbprint)
+        signing = verify_certificates(v)
+        hello, identity = verify_messages(v, signing, thumbprint, token)
+        t, k_mac, psk = verify_session(v, token, hello, identity)
+        verify_envelope(v, t, k_mac, psk)
+        verify_configuration(v, signing, t, thumbprint)
+        verify_audit(v)
+        print(f"{file.name}: {len(CHECKS) - before} checks passed")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (InvalidSignature, InvalidTag) as error:
+        sys.exit(f"FAILED: {type(error).__name__} after: {CHECKS[-1]}")
