@@ -20,12 +20,7 @@ use super::state::{Configuring, Evidence, Pairing, Staged, State};
 use super::step::{Outcome, Step};
 
 /// An envelope arrived.
-pub(super) fn receive(
-    core: &mut Core,
-    step: &mut Step<'_>,
-    state: State,
-    bytes: &[u8],
-) -> Outcome {
+pub(super) fn receive(core: &mut Core, step: &mut Step<'_>, state: State, bytes: &[u8]) -> Outcome {
     match state {
         State::Pairing(pairing) => deliver(core, step, pairing, bytes),
         State::Configuring(_) | State::Validating(_) => {
@@ -88,12 +83,7 @@ fn speaks_of(bytes: &[u8], session: SessionId) -> bool {
         && bytes.len() > HEADER_LEN
 }
 
-fn deliver(
-    core: &mut Core,
-    step: &mut Step<'_>,
-    pairing: Box<Pairing>,
-    bytes: &[u8],
-) -> Outcome {
+fn deliver(core: &mut Core, step: &mut Step<'_>, pairing: Box<Pairing>, bytes: &[u8]) -> Outcome {
     let session = pairing.claim.session_id;
     if !speaks_of(bytes, session) {
         return stranger(core, step, State::Pairing(pairing), ErrorCode::SessionUnknown);
@@ -186,7 +176,7 @@ fn stage(
     let staged = Staged {
         origin: claim.mode.origin,
         slot: Arc::new(loaded),
-        evidence: Evidence::Checked(proofs),
+        _evidence: Evidence::Checked(proofs),
         envelope_hash: Some(sha256(bytes)),
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),

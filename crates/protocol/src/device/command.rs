@@ -132,12 +132,7 @@ pub(super) fn exit(core: &mut Core, step: &mut Step<'_>, state: State, actor: Ac
         State::Provisioned(mut provisioned) => {
             if provisioned.last_error.take().is_none() {
                 let state = State::Provisioned(provisioned);
-                return step.refuse(
-                    state,
-                    actor,
-                    Action::Cancel,
-                    ErrorCode::NotInProvisioningMode,
-                );
+                return step.refuse(state, actor, Action::Cancel, ErrorCode::NotInProvisioningMode);
             }
             step.note(EventType::ProvisioningModeExited, actor);
             done(State::Provisioned(provisioned))
@@ -223,10 +218,9 @@ pub(super) fn deprovision(
         State::Ready(_) | State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
             end::cancel(core, step, state, actor.clone(), EventType::PairingCancelled)
         }
-        State::NotProvisioned
-        | State::Deprovisioned
-        | State::Provisioned(_)
-        | State::Error(_) => state,
+        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
+            state
+        }
     };
     drop(state);
     let mut row = step.row(EventType::DeviceDeprovisioned, actor);

@@ -74,9 +74,9 @@ pub(super) fn ask(step: &mut Step<'_>, staged: Staged, asked: u32) -> State {
         nonce,
         serial: staged.slot.slot.serial,
     };
-    let signed = strict::to_vec(&document).ok().and_then(|payload| {
-        jws::sign(Typ::Ask, None, &payload, step.ctx.identity, step.rng).ok()
-    });
+    let signed = strict::to_vec(&document)
+        .ok()
+        .and_then(|payload| jws::sign(Typ::Ask, None, &payload, step.ctx.identity, step.rng).ok());
     let Some(ask) = signed else { return pause(step, staged, asked) };
     if asked == 1 {
         let row = step
@@ -175,12 +175,7 @@ fn verdict(
     }
 }
 
-fn decide(
-    core: &mut Core,
-    step: &mut Step<'_>,
-    staged: Staged,
-    result: OutcomeResult,
-) -> State {
+fn decide(core: &mut Core, step: &mut Step<'_>, staged: Staged, result: OutcomeResult) -> State {
     let session = staged.slot.slot.session_id;
     match result {
         OutcomeResult::Committed => {

@@ -108,7 +108,8 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, staged: Staged) -> 
     step.out.write(DeviceWrite::Flip);
     step.out.write(DeviceWrite::CloseWindow);
     if let Some(envelope) = envelope_hash {
-        let status = remember(core, step, session, envelope, ProvisioningState::Provisioned, Ok(hash));
+        let status =
+            remember(core, step, session, envelope, ProvisioningState::Provisioned, Ok(hash));
         answer(step, session, status);
     }
     step.out.act(DeviceAction::CloseListener);
@@ -203,12 +204,9 @@ fn dismantle(state: State) -> Result<Remains, alloc::boxed::Box<State>> {
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
             Err(alloc::boxed::Box::new(state))
         }
-        State::Ready(ready) => Ok(Remains {
-            origin: ready.mode.origin,
-            session_id: None,
-            taken: None,
-            staged: false,
-        }),
+        State::Ready(ready) => {
+            Ok(Remains { origin: ready.mode.origin, session_id: None, taken: None, staged: false })
+        }
         State::Pairing(pairing) => Ok(Remains {
             origin: pairing.claim.mode.origin,
             session_id: Some(pairing.claim.session_id),

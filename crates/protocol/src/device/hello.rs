@@ -53,7 +53,8 @@ pub(super) fn verify(
         let _ = refuse_claim(bytes, mac);
         Refused { code, session, junk }
     };
-    let jws = Unverified::parse(bytes).map_err(|_| refused(ErrorCode::HelloMalformed, None, true))?;
+    let jws =
+        Unverified::parse(bytes).map_err(|_| refused(ErrorCode::HelloMalformed, None, true))?;
     let chain = jws.x5c().map_err(|_| refused(ErrorCode::HelloMalformed, None, true))?;
     // Only to name the session in the audit row of a refusal.
     let session = strict::parse::<Hello>(jws.payload_unverified(), limits::BODY_MAX.default)
@@ -77,16 +78,9 @@ pub(super) fn verify(
         return Err(refuse(ErrorCode::DeviceKeyMismatch));
     }
     let chain = check_time(core, step.now, &hello, &certificate).map_err(refuse)?;
-    let (prk, claimed) = check_claim(bytes, mac, token)
-        .map_err(|code| Refused { code, session, junk: false })?;
-    Ok(Verified {
-        hello,
-        certificate,
-        prk,
-        claimed,
-        _signature: verified.proof(),
-        _chain: chain,
-    })
+    let (prk, claimed) =
+        check_claim(bytes, mac, token).map_err(|code| Refused { code, session, junk: false })?;
+    Ok(Verified { hello, certificate, prk, claimed, _signature: verified.proof(), _chain: chain })
 }
 
 /// Latest instant the device may take as trusted from this hello (D14).

@@ -135,4 +135,3 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         }
     }
 }
-

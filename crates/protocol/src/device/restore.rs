@@ -19,8 +19,15 @@ use super::step::Outbox;
 
 pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> DeviceTransition {
     let mut out = Outbox::default();
-    let BootState { slot_a, slot_b, window_open, deprovisioned, floor, site_not_before, generation } =
-        boot;
+    let BootState {
+        slot_a,
+        slot_b,
+        window_open,
+        deprovisioned,
+        floor,
+        site_not_before,
+        generation,
+    } = boot;
     let used = [slot_a.as_ref(), slot_b.as_ref().map(|(slot, _)| slot)];
     let generation =
         used.into_iter().flatten().map(|slot| slot.generation).fold(generation, u64::max);
@@ -55,7 +62,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
             let staged = Staged {
                 origin,
                 slot,
-                evidence: Evidence::Durable,
+                _evidence: Evidence::Durable,
                 envelope_hash: None,
                 deadline: None,
                 station_name: None,

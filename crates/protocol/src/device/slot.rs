@@ -95,9 +95,8 @@ impl Slot {
 impl Loaded {
     /// Reads a stored slot.
     pub(super) fn read(slot: Slot) -> Result<Self, ErrorReport> {
-        let document: ConfigurationDocument =
-            ConfigurationDocument::parse(&slot.configuration)
-                .map_err(|_| ErrorCode::StorageCorrupt)?;
+        let document: ConfigurationDocument = ConfigurationDocument::parse(&slot.configuration)
+            .map_err(|_| ErrorCode::StorageCorrupt)?;
         Self::from_document(slot, &document)
             .map_err(|field| ErrorReport::field(ErrorCode::StorageCorrupt, field))
     }

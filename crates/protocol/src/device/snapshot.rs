@@ -99,7 +99,9 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
             show_staged(&mut snapshot, &validating.staged, now);
             snapshot.in_doubt = validating.progress.in_doubt();
             snapshot.attempt = match validating.progress {
-                Progress::Testing { attempt } | Progress::Committing { attempt, .. } => Some(attempt),
+                Progress::Testing { attempt } | Progress::Committing { attempt, .. } => {
+                    Some(attempt)
+                }
                 Progress::TestPause { next, .. } | Progress::CommitPause { next, .. } => Some(next),
                 Progress::Asking { .. } | Progress::AskPause { .. } => None,
             };

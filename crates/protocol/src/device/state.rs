@@ -155,7 +155,7 @@ pub(super) struct Proofs {
 #[derive(Clone, Copy)]
 pub(super) enum Evidence {
     /// Checked in this run.
-    Checked(#[expect(dead_code, reason = "held so that a skipped check does not compile")] Proofs),
+    Checked(Proofs),
     /// Checked before it became durable in slot B, in an earlier run.
     Durable,
 }
@@ -171,7 +171,7 @@ pub(super) struct Configuring {
 pub(super) struct Staged {
     pub(super) origin: Origin,
     pub(super) slot: Arc<Loaded>,
-    pub(super) evidence: Evidence,
+    pub(super) _evidence: Evidence,
     /// SHA-256 of the envelope; none after a restart.
     pub(super) envelope_hash: Option<[u8; 32]>,
     /// End of the session until commit is sent; none after a restart.
@@ -310,7 +310,11 @@ impl State {
             Self::Configuring(_) => ReprovisioningPhase::Configuring,
             Self::Validating(_) => ReprovisioningPhase::Validating,
         };
-        if self.active().is_some() { ProvisioningState::Reprovisioning(phase) } else { phase.plain() }
+        if self.active().is_some() {
+            ProvisioningState::Reprovisioning(phase)
+        } else {
+            phase.plain()
+        }
     }
 
     /// Slot B holds something.

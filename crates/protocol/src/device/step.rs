@@ -1,6 +1,5 @@
 //! One step in the making: what it may read, and what it will propose.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
@@ -119,14 +118,4 @@ impl Step<'_> {
 /// Done, nothing to say.
 pub(super) const fn done(state: State) -> Outcome {
     (state, Ok(DeviceReply::None))
-}
-
-/// Lower-case hexadecimal, for the detail of a row.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|nibble| DIGITS.get(usize::from(nibble)).copied().map(char::from))
-        .collect()
 }

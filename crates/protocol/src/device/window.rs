@@ -48,12 +48,7 @@ pub(super) fn open(core: &mut Core, step: &mut Step<'_>, mode: Mode, window: Win
 }
 
 /// Replaces the window by another one while the listener stays open (D10, D11).
-pub(super) fn replace(
-    step: &mut Step<'_>,
-    mode: Mode,
-    window: Window,
-    port: Option<u16>,
-) -> State {
+pub(super) fn replace(step: &mut Step<'_>, mode: Mode, window: Window, port: Option<u16>) -> State {
     step.out.write(DeviceWrite::OpenWindow(window.id));
     generated_row(step, &mode, &window);
     let mut ready = Ready { mode, window, tokens: None };
@@ -135,4 +130,3 @@ fn mint(
     };
     Some((Minted { token: Arc::new(token), at: step.now.mono }, qr))
 }
-

@@ -12,6 +12,7 @@ use zmon_domain::ids::{
     DeviceId, DeviceSerial, OperatorId, SessionId, SiteId, StationId, StationName, Thumbprint,
 };
 use zmon_domain::limits;
+use zmon_domain::role::Role;
 use zmon_domain::settings::DeviceSettings;
 
 /// What every step of a session may use; borrowed for the call.
@@ -156,6 +157,8 @@ pub struct OpenRequest {
     pub address: DeviceAddress,
     /// Who scanned.
     pub operator: OperatorId,
+    /// The role they have, for the audit rows.
+    pub role: Role,
     /// Present when `pair` alone does scan and pair in one call (D7).
     pub pair: Option<PairDetails>,
 }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, Thumbprint, TokenId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+};
 use zmon_domain::settings::DeviceSettings;
 
 use super::context::{PairDetails, RegistryEntry};
@@ -246,6 +248,12 @@ pub enum StationEvent {
     Identified {
         /// Full SHA-256 of its identity SPKI.
         identity_key: Thumbprint,
+        /// Its serial number.
+        device_serial: DeviceSerial,
+        /// Its firmware.
+        firmware_version: FirmwareVersion,
+        /// Its latest audit checkpoint, for the station to verify and keep (D16).
+        audit_checkpoint: Option<String>,
     },
     /// The device tested its connection.
     Tested,

@@ -7,22 +7,28 @@ use zmon_wire::pair::PairAnswer;
 
 use super::context::{OpenRequest, SessionContext};
 use super::io::{SessionInput, SessionPhase, SessionTransition};
+use super::state::{Core, State};
+use super::step::{Outcome, Step};
+use super::{deliver, dial, end, identify, issue, open, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
-pub struct SessionMachine {}
+pub struct SessionMachine {
+    pub(super) core: Core,
+    pub(super) state: State,
+}
 
 impl SessionMachine {
     /// Starts a session: checks reservation, registry, key and address, then dials.
     ///
-    /// A refused scan ends in `Failed` with its row, a reply that says why, and no action.
+    /// A refused scan ends in `Failed` with its row, a reply that says why, and no dialling.
     pub fn open(
         ctx: &SessionContext<'_>,
         now: &Now,
         rng: &mut dyn CryptoRng,
         request: OpenRequest,
     ) -> SessionTransition {
-        todo!()
+        open::open(Step::new(ctx, now, rng), request)
     }
 
     /// Takes one input.
@@ -33,48 +39,81 @@ impl SessionMachine {
         rng: &mut dyn CryptoRng,
         input: SessionInput,
     ) -> SessionTransition {
-        todo!()
+        let before = self.phase();
+        let Self { mut core, state } = self;
+        let mut step = Step::new(ctx, now, rng);
+        let (state, reply) = dispatch(&mut core, &mut step, state, input);
+        step.finish(Some(before), core, state, reply)
     }
 
     /// When the machine wants its next `Timeout`. An instant that has passed means now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        todo!()
+        timer::next(&self.core, &self.state)
     }
 
     /// Where the session is.
     #[must_use]
-    pub fn phase(&self) -> SessionPhase {
-        todo!()
+    pub const fn phase(&self) -> SessionPhase {
+        self.state.phase()
     }
 
     /// The session.
     #[must_use]
-    pub fn session_id(&self) -> SessionId {
-        todo!()
+    pub const fn session_id(&self) -> SessionId {
+        self.core.session_id
     }
 
     /// The device.
     #[must_use]
-    pub fn device_id(&self) -> &DeviceId {
-        todo!()
+    pub const fn device_id(&self) -> &DeviceId {
+        &self.core.device_id
     }
 
     /// Who works on it.
     #[must_use]
-    pub fn operator(&self) -> &OperatorId {
-        todo!()
+    pub const fn operator(&self) -> &OperatorId {
+        &self.core.operator
     }
 
     /// Serial number of the certificate issued in this session.
     #[must_use]
     pub fn serial(&self) -> Option<&Serial> {
-        todo!()
+        self.state.issued().map(|issued| &issued.serial)
     }
 
     /// The answer of `pair` in [W §11.3]'s shape, once paired.
     #[must_use]
     pub fn answer(&self) -> Option<PairAnswer> {
-        todo!()
+        match &self.state {
+            State::Paired(issued) => Some(PairAnswer::clone(&issued.answer)),
+            State::Dialling(_)
+            | State::Identified(_)
+            | State::Issuing(_)
+            | State::Delivering(_)
+            | State::AwaitingCommit(_)
+            | State::Failed(_)
+            | State::Released => None,
+        }
+    }
+}
+
+fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionInput) -> Outcome {
+    match input {
+        SessionInput::Identity(document) => identify::identity(core, step, state, &document),
+        SessionInput::DialFailed(code) => dial::failed(core, step, state, code),
+        SessionInput::RegistryConflict => identify::conflict(core, step, state),
+        SessionInput::Pair { operator, details } => {
+            issue::pair(core, step, state, &operator, details)
+        }
+        SessionInput::Issued { chain, serial } => issue::issued(core, step, state, chain, serial),
+        SessionInput::IssueFailed(code) => issue::failed(core, step, state, code),
+        SessionInput::Delivered(status) => deliver::delivered(core, step, state, &status),
+        SessionInput::DeliveryFailed(code) => deliver::failed(core, step, state, code),
+        SessionInput::Tested { serial } => deliver::tested(step, state, &serial),
+        SessionInput::Committed { serial } => deliver::committed(core, step, state, &serial),
+        SessionInput::Aborted { serial } => deliver::aborted(core, step, state, &serial),
+        SessionInput::Cancel { operator } => end::cancel(core, step, state, &operator),
+        SessionInput::Timeout => timer::fire(core, step, state),
     }
 }

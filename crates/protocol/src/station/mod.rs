@@ -2,14 +2,23 @@
 
 pub mod certificate;
 mod context;
+mod deliver;
+mod dial;
+mod end;
+mod identify;
 mod io;
+mod issue;
 mod machine;
+mod open;
 pub mod outcome;
+mod state;
+mod step;
+mod timer;
 
 pub use certificate::{CertificateConflict, CertificateEvent, CertificateState, CertificateUse};
 pub use context::{
-    DeviceRecord, DeviceTrust, OpenRequest, PairDetails, RegistryEntry, Reservation, ServerParameters,
-    SessionContext, StationPolicy,
+    DeviceRecord, DeviceTrust, OpenRequest, PairDetails, RegistryEntry, Reservation,
+    ServerParameters, SessionContext, StationPolicy,
 };
 pub use io::{
     Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,

@@ -6,13 +6,19 @@ use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 use zmon_crypto::IdentityPublic;
-use zmon_domain::audit::AuditEvent;
-use zmon_domain::error::ErrorReport;
+use zmon_crypto::jws::{Typ, Unverified};
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
-use zmon_wire::outcome::{CommitRequest, OutcomeAsk};
+use zmon_domain::limits;
+use zmon_domain::role::Actor;
+use zmon_wire::kind::V1;
+use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
+use zmon_wire::strict;
 
 use super::certificate::CertificateState;
 use super::context::SessionContext;
+use super::open;
 
 /// One certificate as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +63,12 @@ pub enum Change {
 
 /// Decides a commit that came over mTLS with the certificate `view`.
 ///
+/// A commit of a certificate that is current, or was, gets its answer again; one of a certificate
+/// that was aborted is told so.
+///
 /// # Errors
-/// `SessionMismatch` or `DeviceMismatch` when the request speaks of another session or serial than
-/// the certificate it came with; `KeyStoreUnavailable` when the answer cannot be signed.
+/// `SessionMismatch` when the request speaks of another session or serial than the certificate it came
+/// with; `KeyStoreUnavailable` when the answer cannot be signed.
 pub fn commit(
     ctx: &SessionContext<'_>,
     rng: &mut dyn CryptoRng,
@@ -67,32 +76,109 @@ pub fn commit(
     view: &CertificateView,
     current: Option<&Serial>,
 ) -> Result<Verdict, ErrorReport> {
-    todo!()
+    if request.session_id != view.session_id || request.serial != view.serial {
+        return Err(ErrorCode::SessionMismatch.into());
+    }
+    let mut audit = Vec::new();
+    let (change, result) = match decided(view) {
+        Some(result) => (Change::None, result),
+        None => {
+            audit.push(row(view, AuditEvent::new(EventType::CommitConfirmed, Actor::Peer)));
+            if let Some(current) = current {
+                let event = AuditEvent::new(EventType::CertificateSuperseded, Actor::Peer)
+                    .device(&view.device_id)
+                    .session(view.session_id)
+                    .with("serial", current);
+                audit.push(event);
+            }
+            (Change::Commit { supersedes: current.cloned() }, OutcomeResult::Committed)
+        }
+    };
+    let answer = sign(ctx, rng, view, request.nonce, result)?;
+    Ok(Verdict { change, audit, answer })
 }
 
-/// Reads an ask and checks it against the identity key the registry holds for its device.
+/// Reads an ask and checks it against the identity key on record for its certificate.
 ///
 /// # Errors
-/// `JwsMalformed`, `SignatureInvalid`, or the field at fault.
+/// `JwsMalformed`, or `SignatureInvalid`.
 pub fn verify_ask(
     ctx: &SessionContext<'_>,
     ask: &[u8],
     key: &IdentityPublic,
 ) -> Result<OutcomeAsk, ErrorReport> {
-    todo!()
+    let verified = Unverified::parse(ask)
+        .and_then(|jws| jws.verify_with(Typ::Ask, key, ctx.algorithms))
+        .map_err(|error| error.code())?;
+    strict::parse(verified.payload(), limits::BODY_MAX.default)
+        .map_err(|error| error.report(ErrorCode::JwsMalformed))
 }
 
 /// Decides an ask that [`verify_ask`] accepted. An ask about a certificate that is still pending
-/// aborts it: a commit that arrives later is refused with the same answer.
+/// aborts it: a commit that arrives later is refused with the same answer. An ask about a certificate
+/// this station never issued is no question of its record.
 ///
 /// # Errors
-/// `SessionMismatch` or `DeviceMismatch` when the ask does not fit the certificate;
-/// `KeyStoreUnavailable` when the answer cannot be signed.
+/// `SessionUnknown` without a certificate; `SessionMismatch` or `DeviceMismatch` when the ask does not
+/// fit it; `KeyStoreUnavailable` when the answer cannot be signed.
 pub fn answer(
     ctx: &SessionContext<'_>,
     rng: &mut dyn CryptoRng,
     ask: &OutcomeAsk,
     view: Option<&CertificateView>,
 ) -> Result<Verdict, ErrorReport> {
-    todo!()
+    let view = view.ok_or(ErrorCode::SessionUnknown)?;
+    if ask.device_id != view.device_id {
+        return Err(ErrorCode::DeviceMismatch.into());
+    }
+    if ask.session_id != view.session_id || ask.serial != view.serial {
+        return Err(ErrorCode::SessionMismatch.into());
+    }
+    let mut audit = Vec::new();
+    let (change, result) = match decided(view) {
+        Some(result) => (Change::None, result),
+        None => {
+            let code = ErrorCode::CommitAborted;
+            let event = AuditEvent::failed(EventType::CertificateAborted, Actor::Peer, code);
+            audit.push(row(view, event));
+            (Change::Abort, OutcomeResult::Aborted)
+        }
+    };
+    let answer = sign(ctx, rng, view, ask.nonce, result)?;
+    Ok(Verdict { change, audit, answer })
+}
+
+/// What the record says; nothing while the certificate is pending.
+const fn decided(view: &CertificateView) -> Option<OutcomeResult> {
+    match (view.state, view.committed) {
+        // Whatever has become of it since: the device did switch to it, or was told to.
+        (_, true) | (CertificateState::Current | CertificateState::Superseded, false) => {
+            Some(OutcomeResult::Committed)
+        }
+        (CertificateState::Revoked, false) => Some(OutcomeResult::Aborted),
+        (CertificateState::Pending, false) => None,
+    }
+}
+
+fn row(view: &CertificateView, event: AuditEvent) -> AuditEvent {
+    event.device(&view.device_id).session(view.session_id).with("serial", &view.serial)
+}
+
+fn sign(
+    ctx: &SessionContext<'_>,
+    rng: &mut dyn CryptoRng,
+    view: &CertificateView,
+    nonce: [u8; 32],
+    result: OutcomeResult,
+) -> Result<String, ErrorReport> {
+    let outcome = Outcome {
+        v: V1::default(),
+        session_id: view.session_id,
+        device_id: view.device_id.clone(),
+        serial: view.serial.clone(),
+        nonce,
+        result,
+    };
+    let payload = strict::to_vec(&outcome).map_err(|_| ErrorCode::Internal)?;
+    open::sign_with(ctx, rng, Typ::Outcome, &payload).map_err(ErrorReport::from)
 }

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use zmon_crypto::evidence::SignatureVerified;
 use zmon_crypto::schedule::{Prk, SessionKeys, Transcript};
@@ -11,6 +10,7 @@ use zmon_crypto::{IdentityPublic, KemPublic};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
+use zmon_domain::role::Role;
 use zmon_domain::time::Tick;
 use zmon_wire::pair::PairAnswer;
 
@@ -23,6 +23,7 @@ pub(super) struct Core {
     pub(super) session_id: SessionId,
     pub(super) device_id: DeviceId,
     pub(super) operator: OperatorId,
+    pub(super) role: Role,
     pub(super) record: DeviceRecord,
     pub(super) scanned_serial: Option<DeviceSerial>,
     pub(super) token_id: TokenId,
@@ -100,11 +101,10 @@ pub(super) struct AwaitingCommit {
     pub(super) issued: Issued,
 }
 
-/// Failed, with the certificate it may have left.
+/// Failed, with the cause.
 #[derive(Clone)]
 pub(super) struct Failed {
     pub(super) report: ErrorReport,
-    pub(super) serial: Option<Serial>,
 }
 
 impl State {
@@ -134,7 +134,3 @@ impl State {
         }
     }
 }
-
-/// DER certificates as owned bytes.
-pub(super) type Chain = Vec<Vec<u8>>;
-

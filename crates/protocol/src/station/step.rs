@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::role::{Actor, Role};
+use zmon_domain::role::Actor;
 use zmon_domain::time::{Now, UnixTime};
 
 use super::context::SessionContext;
@@ -43,11 +43,6 @@ impl<'a> Step<'a> {
             actions: Vec::new(),
             events: Vec::new(),
         }
-    }
-
-    /// Writes a row about this session: it succeeded.
-    pub(super) fn note(&mut self, core: &Core, event: EventType, actor: Actor) {
-        self.row(core, AuditEvent::new(event, actor));
     }
 
     /// Writes a row about this session: it failed.
@@ -105,8 +100,7 @@ impl<'a> Step<'a> {
 impl Core {
     /// The operator of this session, for rows.
     pub(super) fn actor(&self) -> Actor {
-        // Whoever opens a session was admitted as one who pairs; the station checks the role.
-        Actor::Operator { id: self.operator.clone(), role: Role::Technician }
+        Actor::Operator { id: self.operator.clone(), role: self.role }
     }
 }
 

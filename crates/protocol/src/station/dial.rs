@@ -1,0 +1,66 @@
+//! Reaching the device: 3 attempts in all at what may pass; the same request every time (D11, D18).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use zmon_domain::error::{ErrorCode, ErrorName};
+use zmon_domain::limits;
+
+use super::end;
+use super::io::StationAction;
+use super::state::{Core, Dialling, State};
+use super::step::{Outcome, Step, done};
+
+/// Sends hello and claim.
+pub(super) fn send(core: &Core, step: &mut Step<'_>, dialling: &Dialling) {
+    step.act(StationAction::SendSession {
+        attempt: dialling.attempt,
+        target: core.target.clone(),
+        hello: String::from(&*dialling.hello),
+        claim_mac: dialling.claim_mac,
+    });
+}
+
+/// Whether trying again may help: the network, and nothing the device or the policy decided.
+pub(super) fn may_pass(code: ErrorCode) -> bool {
+    code.name() == Some(ErrorName::NetworkError) && code != ErrorCode::AddressNotPermitted
+}
+
+/// The pause after attempt `attempt`; it doubles.
+pub(super) fn pause(attempt: u8) -> core::time::Duration {
+    limits::ATTEMPT_PAUSE.default * 2_u32.saturating_pow(u32::from(attempt.saturating_sub(1)))
+}
+
+/// The device was not reached, or refused the claim.
+pub(super) fn failed(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    code: ErrorCode,
+) -> Outcome {
+    match state {
+        State::Dialling(mut dialling) if dialling.retry_at.is_none() => {
+            if may_pass(code) && dialling.attempt < limits::ATTEMPTS.default {
+                dialling.retry_at = Some(step.now.mono + pause(dialling.attempt));
+                dialling.attempt += 1;
+                return done(State::Dialling(dialling));
+            }
+            done(end::fail(core, step, State::Dialling(dialling), code.into()))
+        }
+        State::Dialling(_)
+        | State::Identified(_)
+        | State::Issuing(_)
+        | State::Delivering(_)
+        | State::AwaitingCommit(_)
+        | State::Paired(_)
+        | State::Failed(_)
+        | State::Released => done(state),
+    }
+}
+
+/// The next attempt is due.
+pub(super) fn again(core: &Core, step: &mut Step<'_>, mut dialling: Box<Dialling>) -> State {
+    dialling.retry_at = None;
+    send(core, step, &dialling);
+    State::Dialling(dialling)
+}

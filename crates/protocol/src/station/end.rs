@@ -1,0 +1,112 @@
+//! How a session ends.
+
+use alloc::boxed::Box;
+
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::OperatorId;
+use zmon_domain::role::Actor;
+
+use super::io::{Refusal, StationAction, StationEvent, StationWrite};
+use super::state::{Core, Failed, Issued, State};
+use super::step::{Outcome, Step, done};
+
+/// Ends the session with a failure; a certificate that is pending is aborted in the same transaction.
+pub(super) fn fail(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    report: ErrorReport,
+) -> State {
+    drop_pending(core, step, &state, report.code);
+    let row = AuditEvent::failed(EventType::PairingFailed, core.actor(), report.code);
+    step.row(core, row);
+    release(core, step);
+    step.events.push(StationEvent::Failed(report.clone()));
+    State::Failed(Box::new(Failed { report }))
+}
+
+/// Ends the session without a failure: nobody paired.
+pub(super) fn give_up(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: &State,
+    actor: Actor,
+    code: ErrorCode,
+) -> State {
+    drop_pending(core, step, state, code);
+    step.failure(core, EventType::SessionReleased, actor, code);
+    release(core, step);
+    State::Released
+}
+
+/// The certificate is current, or the device says so: paired.
+pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, issued: Issued) -> State {
+    if let Some(details) = &core.details {
+        step.write(StationWrite::Assign {
+            device_id: core.device_id.clone(),
+            settings: details.settings.clone(),
+        });
+    }
+    let row = AuditEvent::new(EventType::PairingSucceeded, core.actor())
+        .configuration_hash(issued.configuration_hash)
+        .with("serial", &issued.serial);
+    step.row(core, row);
+    release(core, step);
+    step.events.push(StationEvent::Paired);
+    State::Paired(Box::new(issued))
+}
+
+/// An operator gives the session up.
+pub(super) fn cancel(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    operator: &OperatorId,
+) -> Outcome {
+    if *operator != core.operator {
+        let report = ErrorReport::from(ErrorCode::SessionReserved);
+        return (state, Err(Refusal { report, holder: Some(core.operator.clone()) }));
+    }
+    match state {
+        State::Paired(_) | State::Failed(_) | State::Released => {
+            (state, Err(ErrorCode::StateConflict.into()))
+        }
+        State::Delivering(delivering) if delivering.committed => {
+            (State::Delivering(delivering), Err(ErrorCode::StateConflict.into()))
+        }
+        State::Dialling(_)
+        | State::Identified(_)
+        | State::Issuing(_)
+        | State::Delivering(_)
+        | State::AwaitingCommit(_) => {
+            let actor = core.actor();
+            done(give_up(core, step, &state, actor, ErrorCode::Cancelled))
+        }
+    }
+}
+
+/// A device id came with a key that is not its own (D9).
+pub(super) fn alarm(core: &Core, step: &mut Step<'_>) {
+    let code = ErrorCode::DeviceKeyConflict;
+    step.failure(core, EventType::DeviceKeyConflict, Actor::Peer, code);
+    step.events.push(StationEvent::Alarm(code.into()));
+}
+
+fn release(core: &Core, step: &mut Step<'_>) {
+    step.write(StationWrite::Release {
+        session_id: core.session_id,
+        device_id: core.device_id.clone(),
+    });
+    step.act(StationAction::Hangup);
+}
+
+/// Aborts the certificate of this session, unless the store has it as current.
+fn drop_pending(core: &Core, step: &mut Step<'_>, state: &State, code: ErrorCode) {
+    let Some(issued) = state.issued() else { return };
+    let serial = issued.serial.clone();
+    let row = AuditEvent::failed(EventType::CertificateAborted, Actor::System, code)
+        .with("serial", &serial);
+    step.row(core, row);
+    step.write(StationWrite::AbortPending { serial });
+}

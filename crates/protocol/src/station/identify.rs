@@ -1,0 +1,182 @@
+//! Who answered: nonce, ids, registry, key, request (D9).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use zmon_crypto::jws::{Typ, Unverified};
+use zmon_crypto::schedule::transcript;
+use zmon_crypto::x509::csr;
+use zmon_crypto::{IdentityPublic, KemPublic, sha256};
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::limits;
+use zmon_domain::role::Actor;
+use zmon_wire::identity::IdentityDocument;
+use zmon_wire::kind::KeyProtection;
+use zmon_wire::strict;
+
+use super::context::{DeviceRecord, RegistryEntry, SessionContext};
+use super::io::{StationEvent, StationWrite};
+use super::state::{Core, Dialling, Identified, State};
+use super::step::{Outcome, Step, done};
+use super::{end, issue};
+use crate::convert::wire_suite;
+
+/// The device's answer to the claim.
+pub(super) fn identity(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    bytes: &[u8],
+) -> Outcome {
+    let dialling = match state {
+        State::Dialling(dialling) => dialling,
+        State::Identified(_)
+        | State::Issuing(_)
+        | State::Delivering(_)
+        | State::AwaitingCommit(_)
+        | State::Paired(_)
+        | State::Failed(_)
+        | State::Released => return done(state),
+    };
+    let (device, document) = match verify(step.ctx, core, &dialling, bytes) {
+        Ok(verified) => verified,
+        Err(code) => {
+            if code == ErrorCode::DeviceKeyConflict {
+                end::alarm(core, step);
+            }
+            step.failure(core, EventType::IdentityRefused, Actor::Peer, code);
+            return done(end::fail(core, step, State::Dialling(dialling), code.into()));
+        }
+    };
+    step.write(StationWrite::Claim { session_id: core.session_id, token_id: core.token_id });
+    if let DeviceRecord::Unknown(id) = &core.record {
+        let entry = RegistryEntry {
+            device_id: id.clone(),
+            serial: document.device_serial.clone(),
+            identity_key: device.public.thumbprint(),
+            decommissioned: false,
+        };
+        step.write(StationWrite::AddDevice(entry));
+    }
+    let row = AuditEvent::new(EventType::SessionClaimed, Actor::Peer)
+        .with("deviceSerial", &document.device_serial)
+        .with("firmwareVersion", &document.firmware_version)
+        .with("keyProtection", document.key_protection)
+        .with("clockQuality", document.clock_quality);
+    step.row(core, row);
+    step.events.push(StationEvent::Identified {
+        identity_key: device.public.thumbprint(),
+        device_serial: document.device_serial,
+        firmware_version: document.firmware_version,
+        audit_checkpoint: document.audit_checkpoint,
+    });
+    if core.details.is_some() {
+        return done(issue::begin(core, step, Box::new(device)));
+    }
+    done(State::Identified(Box::new(device)))
+}
+
+/// The registry holds id, serial number or key in another row: refused and alarmed.
+pub(super) fn conflict(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
+    match state {
+        State::Dialling(_) | State::Identified(_) | State::Issuing(_) => {
+            end::alarm(core, step);
+            let code = ErrorCode::DeviceKeyConflict;
+            step.failure(core, EventType::IdentityRefused, Actor::Peer, code);
+            done(end::fail(core, step, state, code.into()))
+        }
+        State::Delivering(_)
+        | State::AwaitingCommit(_)
+        | State::Paired(_)
+        | State::Failed(_)
+        | State::Released => done(state),
+    }
+}
+
+fn verify(
+    ctx: &SessionContext<'_>,
+    core: &Core,
+    dialling: &Dialling,
+    bytes: &[u8],
+) -> Result<(Identified, IdentityDocument), ErrorCode> {
+    let jws = Unverified::parse(bytes).map_err(|_| ErrorCode::IdentityInvalid)?;
+    // Read before it is verified, only to find the key; the registry vouches for that key below.
+    let claimed: IdentityDocument =
+        strict::parse(jws.payload_unverified(), limits::BODY_MAX.default)
+            .map_err(|_| ErrorCode::IdentityInvalid)?;
+    let public = IdentityPublic::parse(&claimed.identity_key).map_err(|error| error.code())?;
+    check_key(core, &public)?;
+    let verified = jws
+        .verify_with(Typ::Identity, &public, ctx.algorithms)
+        .map_err(|_| ErrorCode::IdentityInvalid)?;
+    // `claimed` was parsed from the very bytes that are verified now.
+    let document = claimed;
+    if document.session_id != core.session_id
+        || document.hello_hash != sha256(dialling.hello.as_bytes())
+    {
+        return Err(ErrorCode::SessionMismatch);
+    }
+    check_device(core, &document)?;
+    check_policy(ctx, &public, &document)?;
+    let kem = KemPublic::parse(&document.kem_key).map_err(|error| error.code())?;
+    if kem.suite() != public.suite() {
+        return Err(ErrorCode::SuiteUnsupported);
+    }
+    let csr = csr::verify(&document.csr, ctx.algorithms).map_err(|error| error.code())?;
+    if csr.public_key() == &public || csr.spki_der() == document.kem_key.as_slice() {
+        return Err(ErrorCode::CsrInvalid);
+    }
+    let transcript = transcript(dialling.hello.as_bytes(), bytes);
+    let device = Identified {
+        keys: Arc::new(dialling.prk.session(&transcript)),
+        serial: document.device_serial.clone(),
+        _signature: verified.proof(),
+        public,
+        kem,
+        csr,
+        transcript,
+    };
+    Ok((device, document))
+}
+
+/// The registry's key, or at least the one in the scanned token and in TLS.
+fn check_key(core: &Core, public: &IdentityPublic) -> Result<(), ErrorCode> {
+    if public.thumbprint().short() != core.target.thumbprint16 {
+        return Err(ErrorCode::DeviceKeyMismatch);
+    }
+    match &core.record {
+        DeviceRecord::Known(entry) if entry.identity_key != public.thumbprint() => {
+            Err(ErrorCode::DeviceKeyConflict)
+        }
+        DeviceRecord::Known(_) | DeviceRecord::Unknown(_) => Ok(()),
+    }
+}
+
+fn check_device(core: &Core, document: &IdentityDocument) -> Result<(), ErrorCode> {
+    let expected = match &core.record {
+        DeviceRecord::Known(entry) => Some(&entry.serial),
+        DeviceRecord::Unknown(_) => core.scanned_serial.as_ref(),
+    };
+    if document.device_id != core.device_id
+        || expected.is_some_and(|serial| *serial != document.device_serial)
+    {
+        return Err(ErrorCode::DeviceMismatch);
+    }
+    Ok(())
+}
+
+fn check_policy(
+    ctx: &SessionContext<'_>,
+    public: &IdentityPublic,
+    document: &IdentityDocument,
+) -> Result<(), ErrorCode> {
+    if document.suite != wire_suite(public.suite()) || !ctx.policy.suites.contains(&public.suite())
+    {
+        return Err(ErrorCode::SuiteUnsupported);
+    }
+    match document.key_protection {
+        KeyProtection::File if ctx.policy.require_hardware_keys => Err(ErrorCode::IdentityInvalid),
+        KeyProtection::File | KeyProtection::Hardware => Ok(()),
+    }
+}

@@ -1,0 +1,159 @@
+//! The scan: who may work on which device, where it is, and the hello (D9, D11, D18).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use rustls_pki_types::CertificateDer;
+use zmon_crypto::jws::{self, Typ};
+use zmon_crypto::schedule::Prk;
+use zmon_crypto::token::PairingToken;
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_wire::hello::Hello;
+use zmon_wire::kind::{Method, V1};
+use zmon_wire::strict;
+
+use super::context::{DeviceRecord, DeviceTrust, OpenRequest, SessionContext};
+use super::io::{Refusal, SessionTransition, StationEvent, StationWrite, Target};
+use super::state::{Core, Dialling, Failed, State};
+use super::step::Step;
+use super::{dial, end};
+
+/// Starts a session, or refuses it with a row.
+pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransition {
+    let now = step.now.mono;
+    let policy = step.ctx.policy;
+    let OpenRequest { token, code, pair, reservation, .. } = request;
+    let device_id = match &request.device {
+        DeviceRecord::Known(entry) => entry.device_id.clone(),
+        DeviceRecord::Unknown(id) => id.clone(),
+    };
+    let core = Core {
+        session_id: request.session_id,
+        device_id,
+        operator: request.operator,
+        role: request.role,
+        record: request.device,
+        scanned_serial: request.scanned_serial,
+        token_id: token.id(),
+        target: Target {
+            address: request.address,
+            port: token.port(),
+            thumbprint16: token.thumbprint16(),
+        },
+        code: Arc::new(code),
+        details: pair,
+        pair_by: now + policy.claim_without_pair,
+        deadline: now + policy.session_lifetime,
+    };
+    if let Some(held) = reservation {
+        let report = ErrorReport::from(ErrorCode::SessionReserved);
+        let refusal = Refusal { report, holder: Some(held.operator) };
+        return refused(step, core, refusal);
+    }
+    if let Err(code) = check(step.ctx, &core) {
+        return refused(step, core, code.into());
+    }
+    let (hello, prk) = match sign_hello(&mut step, &core, &token) {
+        Ok(signed) => signed,
+        Err(code) => return refused(step, core, code.into()),
+    };
+    step.write(StationWrite::Reserve {
+        session_id: core.session_id,
+        device_id: core.device_id.clone(),
+        operator: core.operator.clone(),
+        token_id: core.token_id,
+    });
+    let row = AuditEvent::new(EventType::SessionOpened, core.actor())
+        .with("address", core.target.address)
+        .with("port", core.target.port)
+        .with("token", core.token_id);
+    step.row(&core, row);
+    let claim_mac = prk.claim_mac(hello.as_bytes());
+    let hello = Arc::from(hello.as_str());
+    let dialling = Dialling { hello, claim_mac, prk, attempt: 1, retry_at: None };
+    dial::send(&core, &mut step, &dialling);
+    step.finish(None, core, State::Dialling(Box::new(dialling)), Ok(()))
+}
+
+/// Nothing is reserved, nothing dialled; a row says why. A foreign key for a known device is an alarm.
+fn refused(mut step: Step<'_>, core: Core, refusal: Refusal) -> SessionTransition {
+    let code = refusal.report.code;
+    if code == ErrorCode::DeviceKeyConflict {
+        end::alarm(&core, &mut step);
+    }
+    let row = AuditEvent::failed(EventType::PairingFailed, core.actor(), code)
+        .with("address", core.target.address);
+    step.row(&core, row);
+    step.events.push(StationEvent::Failed(refusal.report.clone()));
+    let state = State::Failed(Box::new(Failed { report: refusal.report.clone() }));
+    // No session row: the session never began.
+    let phase = state.phase();
+    step.finish(Some(phase), core, state, Err(refusal))
+}
+
+fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
+    match &core.record {
+        DeviceRecord::Known(entry) => {
+            if entry.decommissioned {
+                return Err(ErrorCode::DeviceDecommissioned);
+            }
+            if entry.identity_key.short() != core.target.thumbprint16 {
+                return Err(ErrorCode::DeviceKeyConflict);
+            }
+            if core.scanned_serial.as_ref().is_some_and(|scanned| *scanned != entry.serial) {
+                return Err(ErrorCode::DeviceMismatch);
+            }
+        }
+        DeviceRecord::Unknown(_) => match ctx.policy.device_trust {
+            DeviceTrust::Registry => return Err(ErrorCode::DeviceUnknown),
+            DeviceTrust::Scanned => {}
+        },
+    }
+    ctx.policy.networks.permits(core.target.address, core.target.port).map_err(|error| error.code())
+}
+
+fn sign_hello(
+    step: &mut Step<'_>,
+    core: &Core,
+    token: &PairingToken,
+) -> Result<(String, Prk), ErrorCode> {
+    let mut station_nonce = [0; 32];
+    step.rng.fill_bytes(&mut station_nonce);
+    let hello = Hello {
+        v: V1::default(),
+        session_id: core.session_id,
+        station_id: step.ctx.station_id.clone(),
+        station_name: step.ctx.name.clone(),
+        site_id: step.ctx.site_id.clone(),
+        method: Method::Qr,
+        device_id: core.device_id.clone(),
+        window_ref: *core.token_id.as_bytes(),
+        device_key16: core.target.thumbprint16,
+        station_nonce,
+        iat: step.wall()?,
+    };
+    let payload = strict::to_vec(&hello).map_err(|_| ErrorCode::Internal)?;
+    let signed = sign(step, Typ::Hello, &payload)?;
+    let prk = Prk::from_token(signed.as_bytes(), token);
+    Ok((signed, prk))
+}
+
+/// Signs with the configuration-signing key, its chain in the header.
+pub(super) fn sign(step: &mut Step<'_>, typ: Typ, payload: &[u8]) -> Result<String, ErrorCode> {
+    sign_with(step.ctx, step.rng, typ, payload)
+}
+
+/// As [`sign`], without a step.
+pub(super) fn sign_with(
+    ctx: &SessionContext<'_>,
+    rng: &mut dyn rand_core::CryptoRng,
+    typ: Typ,
+    payload: &[u8],
+) -> Result<String, ErrorCode> {
+    let chain: Vec<_> =
+        ctx.signing_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    jws::sign(typ, Some(&chain), payload, ctx.signer, rng).map_err(|error| error.code())
+}
