@@ -42,7 +42,8 @@ impl Junk {
     /// Takes out the rows whose minute is over.
     pub(crate) fn due(&mut self, now: Tick) -> Vec<AuditEvent> {
         let over = |count: &Count| now.since(count.since) >= WINDOW;
-        let rows = self.counts.iter().filter(|(_, count)| over(count)).map(|(key, count)| row(key, count));
+        let rows =
+            self.counts.iter().filter(|(_, count)| over(count)).map(|(key, count)| row(key, count));
         let rows = rows.collect();
         self.counts.retain(|_, count| !over(count));
         rows

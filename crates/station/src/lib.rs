@@ -18,8 +18,8 @@ pub use error::StationError;
 pub use events::StationEvent;
 pub use password::Password;
 pub use policy::{DefaultSettings, OwnAddress, StationPolicy, StationProfile};
-pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};
 pub use station::{
-    BearerToken, ConfigurationSigner, DeviceDetails, ImportReport, ImportRow, LoginAnswer,
-    NewOperator, OperatorSummary, PairOutcome, Peer, Station, StationParts, bootstrap_administrator,
+    ConfigurationSigner, ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome,
+    Peer, Station, StationParts, bootstrap_administrator,
 };
+pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};

@@ -56,10 +56,11 @@ impl Lockout {
         now: Tick,
     ) -> Option<Duration> {
         self.make_room(now);
-        let entry = self
-            .entries
-            .entry(key(source, account))
-            .or_insert(Entry { failures: 0, last: now, until: now });
+        let entry = self.entries.entry(key(source, account)).or_insert(Entry {
+            failures: 0,
+            last: now,
+            until: now,
+        });
         entry.failures = entry.failures.saturating_add(1);
         entry.last = now;
         let over = entry.failures.checked_sub(FREE)?;

@@ -66,9 +66,8 @@ impl Password {
     /// one a fixed hash is computed, so that timing does not tell which accounts exist.
     pub(crate) fn verify(&self, hash: Option<&str>) -> bool {
         let known = hash.is_some();
-        let matches = PasswordHash::new(hash.unwrap_or(NOBODY)).is_ok_and(|hash| {
-            Argon2::default().verify_password(self.0.as_bytes(), &hash).is_ok()
-        });
+        let matches = PasswordHash::new(hash.unwrap_or(NOBODY))
+            .is_ok_and(|hash| Argon2::default().verify_password(self.0.as_bytes(), &hash).is_ok());
         known && matches
     }
 }

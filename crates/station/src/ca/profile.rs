@@ -69,7 +69,8 @@ pub(super) fn signing(
     validity: Validity,
 ) -> Result<CertificateParams, CaError> {
     let mut params = leaf(&format!("{name} configuration"), serial, validity)?;
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(OID_CONFIG_SIGNING_ARCS.to_vec())];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::Other(OID_CONFIG_SIGNING_ARCS.to_vec())];
     params.subject_alt_names =
         vec![uri(URN_STATION, station.as_str())?, uri(URN_SITE, site.as_str())?];
     Ok(params)

@@ -8,7 +8,9 @@ mod runtime;
 mod store;
 
 pub use dialer::{DeviceConnection, DeviceDialer, DialError, Target};
-pub use issuer::{CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, IssuedCertificate};
+pub use issuer::{
+    CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, IssuedCertificate,
+};
 pub use rows::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus,
     LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,

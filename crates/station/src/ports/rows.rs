@@ -293,4 +293,3 @@ pub struct AuditDamage {
     /// What is wrong with it.
     pub rule: &'static str,
 }
-

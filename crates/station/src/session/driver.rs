@@ -6,22 +6,26 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use zmon_domain::audit::AuditEvent;
+use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::TokenId;
+use zmon_domain::ids::{OperatorId, Serial, TokenId};
+use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_protocol::station::{
-    SessionInput, SessionMachine, SessionPhase, SessionTransition, StationAction,
+    PairDetails, SessionInput, SessionMachine, SessionPhase, SessionTransition, StationAction,
     StationEvent as MachineEvent,
 };
+use zmon_wire::identity::IdentityDocument;
 use zmon_wire::session::SessionOpen;
 use zmon_wire::strict;
 
 use super::effects::{self, Effect, Failure, IssueFacts};
-use super::{BACKLOG, Command, OpenFacts, SessionHandle, SessionView, translate};
+use super::{BACKLOG, Command, Identified, OpenFacts, SessionHandle, SessionView, translate};
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{
-    CertificateRow, CertificateState, DeviceConnection, Refusal, StationRecord, StationWrite};
+    CertificateRow, CertificateState, DeviceConnection, Refusal, StationRecord, StationWrite,
+};
 use crate::station::Station;
 
 /// How often an internal step is committed again before the session is given up.
@@ -54,11 +58,11 @@ enum Step {
     IssueFailed(ErrorCode),
     Delivered(Vec<u8>),
     DeliveryFailed(Failure),
-    Pair(zmon_domain::ids::OperatorId, zmon_protocol::station::PairDetails),
-    Cancel(zmon_domain::ids::OperatorId),
-    Tested(zmon_domain::ids::Serial),
-    Committed(zmon_domain::ids::Serial),
-    Aborted(zmon_domain::ids::Serial),
+    Pair(OperatorId, PairDetails),
+    Cancel(OperatorId),
+    Tested(Serial),
+    Committed(Serial),
+    Aborted(Serial),
     Timeout,
 }
 
@@ -68,6 +72,8 @@ enum Halt {
     Store(StationError),
     /// A conditional write was refused; the machine is as it was.
     Refused(Refusal),
+    /// The device claims a commit that the station's record does not know.
+    NotCommitted,
 }
 
 impl SessionDriver {
@@ -76,10 +82,12 @@ impl SessionDriver {
         station: &Arc<Station>,
         opened: SessionTransition,
         token_id: TokenId,
+        code: PairingCode,
         config_version: u64,
     ) -> SessionHandle {
         let machine = opened.next;
-        let first = SessionView { phase: machine.phase(), error: None, answer: None };
+        let first =
+            SessionView { phase: machine.phase(), error: None, answer: None, identified: None };
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {
@@ -87,6 +95,7 @@ impl SessionDriver {
             operator: machine.operator().clone(),
             device_id: machine.device_id().clone(),
             token_id,
+            code,
             commands: command_sender,
             view: view_receiver,
         };
@@ -131,8 +140,10 @@ impl SessionDriver {
         };
         tokio::select! {
             biased;
-            Some(effect) = self.effects.join_next() => (self.absorb(effect), None),
+            // Commands first: the device's commit reaches the queue before its answer to the
+            // delivery leaves it, and must be known when that answer is judged.
             Some(command) = self.commands.recv() => self.understand(command),
+            Some(effect) = self.effects.join_next() => (self.absorb(effect), None),
             () = timer => (Step::Timeout, None),
         }
     }
@@ -197,41 +208,46 @@ impl SessionDriver {
                     pause *= 2;
                 }
                 Err(Halt::Refused(refusal)) => match self.instead(refusal) {
-                    Some(other) => step = other,
-                    None => break,
+                    Ok(other) => step = other,
+                    Err(code) => return self.give_up(reply, code),
                 },
+                Err(Halt::NotCommitted) => {
+                    let cause = Some("success was claimed without a commit".to_owned());
+                    let code = ErrorCode::SessionMismatch;
+                    step = Step::DeliveryFailed(Failure { code, cause });
+                }
             }
         }
-        self.give_up(reply);
-        false
+        self.give_up(reply, ErrorCode::StorageUnavailable)
     }
 
-    /// What to do when the store refuses a conditional write.
-    fn instead(&mut self, refusal: Refusal) -> Option<Step> {
+    /// What to do when the store refuses a conditional write; an error ends the session.
+    fn instead(&self, refusal: Refusal) -> Result<Step, ErrorCode> {
         tracing::warn!(session = %self.machine.session_id(), ?refusal, "the step was refused");
         match refusal {
-            Refusal::DeviceConflicts(_) => Some(Step::RegistryConflict),
+            Refusal::DeviceConflicts(_) => Ok(Step::RegistryConflict),
             // The device was faster than the machine that wanted to give up.
             Refusal::CertificateState {
                 serial,
                 state: Some(CertificateState::Current | CertificateState::Superseded),
-            } => Some(Step::Committed(serial)),
-            Refusal::TokenUsed(_) => Some(Step::DialFailed(Failure {
-                code: ErrorCode::PairingCodeConsumed,
-                cause: None,
-            })),
-            _ => None,
+            } => Ok(Step::Committed(serial)),
+            Refusal::TokenUsed(_) => {
+                Ok(Step::DialFailed(Failure { code: ErrorCode::PairingCodeConsumed, cause: None }))
+            }
+            Refusal::SessionEnded(_) => Err(ErrorCode::SessionExpired),
+            _ => Err(ErrorCode::Internal),
         }
     }
 
-    fn give_up(&mut self, reply: Option<Reply>) {
-        let report = ErrorReport::new(ErrorCode::StorageUnavailable);
-        tracing::error!(session = %self.machine.session_id(), "the session is given up");
+    fn give_up(&self, reply: Option<Reply>, code: ErrorCode) -> bool {
+        let report = ErrorReport::new(code);
+        tracing::error!(session = %self.machine.session_id(), %code, "the session is given up");
         answer(reply, Err(report.clone().into()));
         self.view.send_modify(|view| {
             view.phase = SessionPhase::Failed;
             view.error = Some(report);
         });
+        false
     }
 
     /// Proposes the step, commits it, installs it, and starts its actions.
@@ -245,15 +261,26 @@ impl SessionDriver {
             self.machine.clone().handle(&ctx, &now, rng.as_mut(), self.input(step))
         };
         let SessionTransition { next, record, actions, reply } = transition;
+        if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
+            return Err(Halt::NotCommitted);
+        }
         let record = self.complete(step, &next, record, &now).map_err(Halt::Store)?;
         if !record.is_empty() {
             let committed = store.commit(&now, &record).await;
             committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
         }
-        self.install(step, next, &record);
+        self.install(step, next, &record, &now);
         self.start(actions);
         self.publish(reply.as_ref().err().map(|refusal| refusal.report.clone()));
         Ok(reply.map_err(StationError::from))
+    }
+
+    /// The station's record alone decides whether a device is paired (D13), not what it says.
+    async fn is_committed(&self, next: &SessionMachine) -> Result<bool, Halt> {
+        let Some(serial) = next.serial() else { return Ok(false) };
+        let row = self.station.parts.store.certificate(serial).await;
+        let row = row.map_err(|error| Halt::Store(error.into()))?;
+        Ok(row.is_some_and(|row| row.committed_at.is_some()))
     }
 
     fn input(&self, step: &Step) -> SessionInput {
@@ -294,6 +321,13 @@ impl SessionDriver {
         {
             record.audit.iter_mut().for_each(|row| explain(row, cause));
         }
+        if let Step::Identity(document) = step
+            && next.phase() != SessionPhase::Failed
+            && let Some(checkpoint) = identity_document(document).and_then(|d| d.audit_checkpoint)
+        {
+            let device_id = next.device_id().clone();
+            record.writes.push(StationWrite::PeerCheckpoint { device_id, checkpoint });
+        }
         if let Some(answer) = next.answer().filter(|_| !self.answer_kept) {
             let answer = strict::to_vec(&answer).map_err(|_| ErrorCode::Internal)?;
             let session_id = next.session_id();
@@ -302,7 +336,7 @@ impl SessionDriver {
         Ok(record)
     }
 
-    fn install(&mut self, step: &Step, next: SessionMachine, record: &StationRecord) {
+    fn install(&mut self, step: &Step, next: SessionMachine, record: &StationRecord, now: &Now) {
         self.answer_kept |=
             record.writes.iter().any(|w| matches!(w, StationWrite::SessionAnswer { .. }));
         if record.writes.iter().any(|w| matches!(w, StationWrite::AbortPending { .. })) {
@@ -312,11 +346,24 @@ impl SessionDriver {
         match step {
             // The machine has accepted the document, so the key in it is the device's.
             Step::Identity(document) if self.machine.phase() != SessionPhase::Failed => {
-                self.facts.identity_key = identity_key(document).unwrap_or_default();
+                self.identified(document, now);
             }
             Step::Pair(_, details) => self.facts.config_version = details.config_version,
             _ => {}
         }
+    }
+
+    fn identified(&mut self, document: &[u8], now: &Now) {
+        let (Some(document), Some(at)) = (identity_document(document), now.wall) else {
+            return;
+        };
+        self.facts.identity_key = document.identity_key;
+        let identified = Identified {
+            serial: document.device_serial,
+            firmware: document.firmware_version,
+            reserved_until: at + self.station.parts.policy.session.claim_without_pair,
+        };
+        self.view.send_modify(|view| view.identified = Some(identified));
     }
 
     fn start(&mut self, actions: Vec<StationAction>) {
@@ -398,9 +445,7 @@ fn explain(row: &mut AuditEvent, cause: &str) {
     }
 }
 
-fn identity_key(document: &[u8]) -> Option<Vec<u8>> {
+fn identity_document(document: &[u8]) -> Option<IdentityDocument> {
     let jws = zmon_crypto::jws::Unverified::parse(document).ok()?;
-    let document: zmon_wire::identity::IdentityDocument =
-        strict::parse(jws.payload_unverified(), zmon_domain::limits::BODY_MAX.default).ok()?;
-    Some(document.identity_key)
+    strict::parse(jws.payload_unverified(), limits::BODY_MAX.default).ok()
 }

@@ -62,11 +62,8 @@ pub(crate) async fn dial(
     target: ProposedTarget,
     open: SessionOpen,
 ) -> Effect {
-    let target = Target {
-        address: target.address,
-        port: target.port,
-        thumbprint16: target.thumbprint16,
-    };
+    let target =
+        Target { address: target.address, port: target.port, thumbprint16: target.thumbprint16 };
     match station.parts.dialer.open(&target, open).await {
         Ok((answer, connection)) => Effect::Dialled(answer.identity.into_bytes(), connection),
         Err(error) => Effect::DialFailed(error.into()),

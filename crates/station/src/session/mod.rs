@@ -13,8 +13,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use zmon_crypto::token::PairingToken;
+use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, TokenId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
+};
+use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{PairDetails, SessionPhase};
 use zmon_wire::pair::PairAnswer;
 
@@ -35,6 +40,19 @@ pub(crate) struct SessionView {
     pub(crate) error: Option<ErrorReport>,
     /// The answer of `pair`, once paired.
     pub(crate) answer: Option<PairAnswer>,
+    /// What the device said about itself, once the machine has accepted it.
+    pub(crate) identified: Option<Identified>,
+}
+
+/// What a device said about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Identified {
+    /// Its serial number.
+    pub(crate) serial: DeviceSerial,
+    /// Its firmware.
+    pub(crate) firmware: FirmwareVersion,
+    /// Until when `pair` must follow.
+    pub(crate) reserved_until: UnixTime,
 }
 
 /// What a running session is asked.
@@ -63,11 +81,21 @@ pub(crate) struct SessionHandle {
     pub(crate) device_id: DeviceId,
     /// What it was scanned with.
     pub(crate) token_id: TokenId,
+    code: PairingCode,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<SessionView>,
 }
 
 impl SessionHandle {
+    /// Whether code and token (if given) are those of the scan.
+    pub(crate) fn was_scanned_with(
+        &self,
+        code: &PairingCode,
+        token: Option<&PairingToken>,
+    ) -> bool {
+        self.code == *code && token.is_none_or(|token| token.id() == self.token_id)
+    }
+
     /// The state right now.
     pub(crate) fn view(&self) -> SessionView {
         self.view.borrow().clone()

@@ -7,7 +7,9 @@ use zmon_protocol::station::{
     RegistryEntry, SessionPhase, StationRecord as Proposed, StationWrite as ProposedWrite,
 };
 
-use crate::ports::{CertificateRow, DeviceRow, DeviceStatus, SessionRow, StationRecord, StationWrite};
+use crate::ports::{
+    CertificateRow, DeviceRow, DeviceStatus, SessionRow, StationRecord, StationWrite,
+};
 
 /// What a reservation row says that the machine does not know.
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::time::Now;
+use zmon_wire::admin::RevokeAnswer;
+use zmon_wire::kind::True;
 
 use super::Station;
 use crate::error::StationError;
@@ -30,7 +32,7 @@ impl Station {
         proof: &OperatorProof,
         serial: &Serial,
         reason: RevocationReason,
-    ) -> Result<(), StationError> {
+    ) -> Result<RevokeAnswer, StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::RevokeCertificate, &now).await?;
         for _ in 0..RACES {
@@ -40,13 +42,19 @@ impl Station {
                     .with("serial", serial);
                 return self.refuse(&now, row, code.into()).await;
             };
+            let answer = |already_revoked| RevokeAnswer {
+                success: True,
+                serial: row.serial,
+                device_id: row.device_id.clone(),
+                already_revoked,
+            };
             if row.state == CertificateState::Revoked {
-                return Ok(());
+                return Ok(answer(true));
             }
             if self.move_to_revoked(&now, &row, actor.clone(), reason).await? {
                 let _live = self.sessions.aborted(&row.session, *serial).await;
                 self.publish_revocations().await;
-                return Ok(());
+                return Ok(answer(false));
             }
         }
         Err(ErrorCode::StateConflict.into())
@@ -183,12 +191,7 @@ impl Station {
             tracing::error!(%error, "the revocation list could not be signed");
             StationError::from(ErrorCode::KeyStoreUnavailable)
         })?;
-        let row = CrlRow {
-            number: order.number,
-            this_update,
-            next_update: order.next_update,
-            der,
-        };
+        let row = CrlRow { number: order.number, this_update, next_update: order.next_update, der };
         let audit = AuditEvent::new(EventType::CrlPublished, Actor::System)
             .with("number", row.number)
             .with("revoked", order.revoked.len());

@@ -1,6 +1,5 @@
 //! Logging in: a password for a bearer token ([W §10.1]).
 
-use core::fmt;
 use std::net::IpAddr;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -9,9 +8,11 @@ use zmon_crypto::sha256;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OperatorId;
-use zmon_domain::role::{Actor, OperatorProof, Role, danger};
-use zmon_domain::time::{Now, UnixTime, is_expired};
+use zmon_domain::role::{Actor, OperatorProof, danger};
+use zmon_domain::time::{Now, is_expired};
+use zmon_wire::admin::LoginAnswer;
 use zmon_wire::b64;
+use zmon_wire::secret::SecretText;
 
 use super::Station;
 use crate::error::StationError;
@@ -19,37 +20,8 @@ use crate::lockout::Lockout;
 use crate::password::Password;
 use crate::ports::{LoginRow, OperatorRow, StationWrite};
 
-/// What a bearer token is made of, in bytes.
+/// What a bearer token is made of, in bytes: 256 random bits. The station keeps its hash only.
 const TOKEN_BYTES: usize = 32;
-
-/// A bearer token: 256 random bits as base64url text. The station keeps its hash only.
-#[derive(Clone)]
-pub struct BearerToken(Zeroizing<String>);
-
-impl BearerToken {
-    /// The token itself. Name of the method on purpose: every use is greppable.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-/// A successful login.
-#[derive(Debug, Clone)]
-pub struct LoginAnswer {
-    /// What later requests carry.
-    pub token: BearerToken,
-    /// What the operator may do.
-    pub role: Role,
-    /// Last second of validity.
-    pub expires_at: UnixTime,
-}
 
 impl Station {
     /// Logs an operator in. `source` is where the connection comes from.
@@ -107,9 +79,8 @@ impl Station {
             return Err(ErrorCode::ProofExpired.into());
         }
         let account = self.parts.store.operator(&login.operator).await?;
-        let account = account
-            .filter(|account| !account.disabled)
-            .ok_or(ErrorCode::AuthenticationFailed)?;
+        let account =
+            account.filter(|account| !account.disabled).ok_or(ErrorCode::AuthenticationFailed)?;
         let expires = now.mono + login.expires_at.since(wall);
         #[expect(clippy::disallowed_methods, reason = "this is the station's authenticator")]
         Ok(danger::authenticated(account.id, account.role, expires))
@@ -132,11 +103,7 @@ impl Station {
         hash.ok_or_else(|| ErrorCode::Internal.into())
     }
 
-    async fn verify(
-        &self,
-        password: Password,
-        hash: Option<String>,
-    ) -> Result<bool, StationError> {
+    async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, StationError> {
         self.blocking(move || password.verify(hash.as_deref())).await
     }
 
@@ -158,7 +125,7 @@ impl Station {
     ) -> Result<LoginAnswer, StationError> {
         let mut bytes = Zeroizing::new([0u8; TOKEN_BYTES]);
         self.parts.entropy.generator().fill_bytes(bytes.as_mut_slice());
-        let token = BearerToken(Zeroizing::new(b64::url_encode(bytes.as_slice())));
+        let token = SecretText::from_string(b64::encode_url(bytes.as_slice()));
         let expires_at = Self::wall(now)? + self.parts.policy.login_lifetime;
         let actor = Actor::Operator { id: account.id.clone(), role: account.role };
         let row = AuditEvent::new(EventType::LoginSucceeded, actor).with("source", source);
@@ -179,10 +146,13 @@ impl Station {
         id: OperatorId,
     ) -> Result<T, StationError> {
         let wait = self.lockout().failed(source, &id, now.mono);
-        let mut row =
-            AuditEvent::failed(EventType::LoginRefused, Actor::Peer, ErrorCode::AuthenticationFailed)
-                .with("operator", &id)
-                .with("source", source);
+        let mut row = AuditEvent::failed(
+            EventType::LoginRefused,
+            Actor::Peer,
+            ErrorCode::AuthenticationFailed,
+        )
+        .with("operator", &id)
+        .with("source", source);
         if let Some(wait) = wait {
             row = row.with("lockedSeconds", wait.as_secs());
         }
@@ -195,6 +165,6 @@ impl Station {
 }
 
 fn token_hash(bearer: &str) -> Option<[u8; 32]> {
-    let bytes = Zeroizing::new(b64::url_decode(bearer).ok()?);
+    let bytes = Zeroizing::new(b64::decode_url(bearer).ok()?);
     (bytes.len() == TOKEN_BYTES).then(|| sha256(&bytes))
 }

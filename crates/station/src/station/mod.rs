@@ -9,7 +9,7 @@ mod login;
 mod pairing;
 mod peer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -17,9 +17,9 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_crypto::{Algorithms, IdentityKey};
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::Serial;
+use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::time::{Now, UnixTime};
-use zmon_protocol::station::SessionContext;
+use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
 
 use crate::error::StationError;
 use crate::events::StationEvent;
@@ -33,8 +33,7 @@ use crate::ports::{
 use crate::session::Sessions;
 
 pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
-pub use devices::{DeviceDetails, ImportReport, ImportRow};
-pub use login::{BearerToken, LoginAnswer};
+pub use devices::{ImportFault, ImportRefusal};
 pub use pairing::PairOutcome;
 pub use peer::Peer;
 
@@ -88,6 +87,7 @@ pub struct Station {
     junk: Mutex<Junk>,
     hashes: Semaphore,
     settled: Mutex<BTreeSet<Serial>>,
+    seen: Mutex<BTreeMap<DeviceId, UnixTime>>,
     crl_due: AtomicBool,
 }
 
@@ -112,6 +112,7 @@ impl Station {
             junk: Mutex::default(),
             hashes: Semaphore::new(HASHES_AT_A_TIME),
             settled: Mutex::default(),
+            seen: Mutex::default(),
             crl_due: AtomicBool::new(false),
         }))
     }
@@ -191,6 +192,19 @@ impl Station {
         writes: Vec<StationWrite>,
     ) -> Result<(), StationError> {
         self.try_commit(now, audit, writes).await?.map_err(|refusal| Self::unexpected(&refusal))
+    }
+
+    /// Raises the alarms of a session that was refused at once and never runs.
+    pub(crate) fn alarm(&self, opened: &SessionTransition) {
+        for action in &opened.actions {
+            if let StationAction::Emit(zmon_protocol::station::StationEvent::Alarm(report)) = action
+            {
+                self.emit(StationEvent::Alarm {
+                    device_id: Some(opened.next.device_id().clone()),
+                    code: report.code,
+                });
+            }
+        }
     }
 
     /// Writes down a refusal, and gives it back: no refusal without its row.

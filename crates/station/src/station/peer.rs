@@ -7,15 +7,17 @@ use std::sync::PoisonError;
 
 use zmon_crypto::IdentityPublic;
 use zmon_crypto::jws::Unverified;
-use zmon_domain::audit::AuditEvent;
+use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
-use zmon_domain::time::Now;
-use zmon_protocol::station::outcome::{self, CertificateView, Change, Verdict};
+use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::CertificateUse;
+use zmon_protocol::station::outcome::{self, CertificateView, Change, Verdict};
+use zmon_wire::admin::TestAnswer;
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
+use zmon_wire::kind::True;
 use zmon_wire::outcome::{CommitRequest, OutcomeAsk};
 use zmon_wire::strict;
 
@@ -46,11 +48,7 @@ impl Station {
     /// Storage errors.
     pub async fn peer_status(&self, serial: &Serial) -> Result<Option<Peer>, StationError> {
         let row = self.parts.store.certificate(serial).await?;
-        Ok(row.map(|row| Peer {
-            device_id: row.device_id,
-            session: row.session,
-            state: row.state,
-        }))
+        Ok(row.map(|row| Peer { device_id: row.device_id, session: row.session, state: row.state }))
     }
 
     /// Whether a device may do this with this certificate now: the check of every request.
@@ -71,13 +69,19 @@ impl Station {
     ///
     /// # Errors
     /// As [`Station::admit_peer`].
-    pub async fn test(&self, serial: &Serial) -> Result<Peer, StationError> {
+    pub async fn test(&self, serial: &Serial) -> Result<TestAnswer, StationError> {
+        let time = Self::wall(&self.now())?;
         let peer = self.admit_peer(serial, CertificateUse::Test).await?;
         if peer.state == CertificateState::Pending {
+            let row = AuditEvent::new(EventType::ConnectionTested, Actor::Peer)
+                .device(&peer.device_id)
+                .session(peer.session)
+                .with("serial", serial);
+            self.commit_all(&self.now(), vec![row], Vec::new()).await?;
             // Liveness only: a session that has gone needs no notice.
             let _live = self.sessions.tested(&peer.session, *serial).await;
         }
-        Ok(peer)
+        Ok(TestAnswer { success: True, device_id: peer.device_id, time })
     }
 
     /// `POST /api/device/commit`: makes the certificate the device's current one and answers with
@@ -150,6 +154,7 @@ impl Station {
         if let Some(checkpoint) = &heartbeat.audit_checkpoint {
             self.keep_checkpoint(&now, &row.device_id, checkpoint).await;
         }
+        self.see(&row.device_id, at);
         self.emit(StationEvent::Heartbeat { device_id: row.device_id, at });
         Ok(HeartbeatAnswer { time: at, config_version: row.config_version })
     }
@@ -175,9 +180,8 @@ impl Station {
     /// The certificate a not yet verified ask is about.
     async fn asked_about(&self, ask: &[u8]) -> Result<CertificateRow, StationError> {
         let jws = Unverified::parse(ask).map_err(|error| error.code())?;
-        let claimed: OutcomeAsk =
-            strict::parse(jws.payload_unverified(), limits::BODY_MAX.default)
-                .map_err(|_| ErrorCode::JwsMalformed)?;
+        let claimed: OutcomeAsk = strict::parse(jws.payload_unverified(), limits::BODY_MAX.default)
+            .map_err(|_| ErrorCode::JwsMalformed)?;
         let row = self.parts.store.certificate(&claimed.serial).await?;
         row.ok_or_else(|| ErrorCode::SessionUnknown.into())
     }
@@ -192,13 +196,8 @@ impl Station {
         let Verdict { change, mut audit, answer } = verdict;
         let at = Self::wall(now)?;
         let mut writes = Vec::new();
-        let step = |serial, from, to, reason| StationWrite::Certificate {
-            serial,
-            from,
-            to,
-            at,
-            reason,
-        };
+        let step =
+            |serial, from, to, reason| StationWrite::Certificate { serial, from, to, at, reason };
         let (pending, current) = (CertificateState::Pending, CertificateState::Current);
         match &change {
             Change::None => {}
@@ -221,7 +220,9 @@ impl Station {
         if !audit.is_empty() || !writes.is_empty() {
             match self.try_commit(now, audit, writes).await? {
                 Ok(()) => {}
-                Err(Refusal::CertificateState { .. } | Refusal::OtherCurrent(_)) => return Ok(None),
+                Err(Refusal::CertificateState { .. } | Refusal::OtherCurrent(_)) => {
+                    return Ok(None);
+                }
                 Err(refusal) => return Err(Self::unexpected(&refusal)),
             }
         }
@@ -237,8 +238,6 @@ impl Station {
         audit: &mut Vec<AuditEvent>,
         writes: &mut Vec<StationWrite>,
     ) -> Result<(), StationError> {
-        use zmon_domain::audit::EventType;
-
         if *change == Change::None || self.sessions.get(&row.session).is_some() {
             return Ok(());
         }
@@ -323,6 +322,15 @@ impl Station {
         if let Err(error) = self.commit_all(now, Vec::new(), vec![write]).await {
             tracing::warn!(%error, %device, "the device's checkpoint was not kept");
         }
+    }
+
+    /// When a device was last heard of in this run.
+    pub(super) fn last_seen(&self, device: &DeviceId) -> Option<UnixTime> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(device).copied()
+    }
+
+    fn see(&self, device: &DeviceId, at: UnixTime) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(device.clone(), at);
     }
 
     fn settled(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<Serial>> {

@@ -1,0 +1,259 @@
+//! The registry of devices (D9).
+
+use std::collections::BTreeMap;
+
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::ids::DeviceId;
+use zmon_domain::limits;
+use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::time::{Now, UnixTime};
+use zmon_wire::admin::{self, ImportAnswer};
+use zmon_wire::kind::True;
+use zmon_wire::manifest::{self, ManifestRow};
+
+use super::Station;
+use crate::error::StationError;
+use crate::events::StationEvent;
+use crate::ports::{
+    CertificateState, DeviceRow, DeviceStatus, ImportConflict, ImportConflictKind, Page, Refusal,
+    StationWrite,
+};
+
+/// Why an import took nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct ImportRefusal {
+    /// The refusal as a whole.
+    pub error: StationError,
+    /// Every row at fault, in order; empty when the rows were not looked at.
+    pub faults: Vec<ImportFault>,
+}
+
+/// What is wrong with one row of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportFault {
+    /// Position in the import, from 0.
+    pub index: usize,
+    /// The device in the row.
+    pub device_id: DeviceId,
+    /// The cause, with field and rule.
+    pub report: ErrorReport,
+    /// The registered device it clashes with, if any.
+    pub existing: Option<DeviceId>,
+}
+
+impl From<StationError> for ImportRefusal {
+    fn from(error: StationError) -> Self {
+        Self { error, faults: Vec::new() }
+    }
+}
+
+impl Station {
+    /// Lays down devices: a manifest as JSON array or JSON lines, all of it or nothing.
+    ///
+    /// # Errors
+    /// `not_permitted`; `request_malformed` naming row and field, `device_key_conflict` when an id, a
+    /// serial number or a key is registered otherwise, both with every row at fault; storage errors.
+    pub async fn import(
+        &self,
+        proof: &OperatorProof,
+        manifest: &[u8],
+    ) -> Result<ImportAnswer, ImportRefusal> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::ImportRegistry, &now).await?;
+        let rows = manifest::parse(manifest)
+            .map_err(|error| StationError::from(error.report(ErrorCode::RequestMalformed)))?;
+        let faults = duplicates(&rows);
+        if !faults.is_empty() {
+            return self.refuse_import(&now, actor, faults).await;
+        }
+        let at = Self::wall(&now)?;
+        let rows: Vec<DeviceRow> = rows.into_iter().map(|row| registered(row, at)).collect();
+        let answer = self.compare(&rows).await?;
+        let event = AuditEvent::new(EventType::RegistryImported, actor.clone())
+            .with("added", answer.added)
+            .with("changed", answer.changed)
+            .with("unchanged", answer.unchanged);
+        let write = StationWrite::ImportDevices(rows.clone());
+        match self.try_commit(&now, vec![event], vec![write]).await? {
+            Ok(()) => {
+                self.emit(StationEvent::RegistryChanged);
+                Ok(answer)
+            }
+            Err(Refusal::DeviceConflicts(conflicts)) => {
+                let faults = conflicts.into_iter().filter_map(|c| clash(&rows, c)).collect();
+                self.refuse_import(&now, actor, faults).await
+            }
+            Err(refusal) => Err(Self::unexpected(&refusal).into()),
+        }
+    }
+
+    /// Devices by id, with their current certificate; at most [`limits::PAGE_ROWS`] rows.
+    ///
+    /// # Errors
+    /// `not_permitted`, storage errors.
+    pub async fn devices(
+        &self,
+        proof: &OperatorProof,
+        page: Page,
+    ) -> Result<Vec<admin::DeviceRow>, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let most = u32::try_from(limits::PAGE_ROWS.max).unwrap_or(u32::MAX);
+        let page = Page { limit: page.limit.min(most), ..page };
+        let mut listed = Vec::new();
+        for row in self.parts.store.devices(page).await? {
+            listed.push(self.listed(row).await?);
+        }
+        Ok(listed)
+    }
+
+    async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {
+        let state = CertificateState::Current;
+        let current = self.parts.store.certificates_of_device(&row.id, state).await?.pop();
+        Ok(admin::DeviceRow {
+            last_seen: self.last_seen(&row.id),
+            device_id: row.id,
+            device_serial: row.serial,
+            identity_key: row.identity,
+            bed_id: row.bed,
+            device_label: row.label,
+            provisioned: current.is_some(),
+            certificate: current.as_ref().map(|current| current.serial),
+            certificate_not_after: current.map(|current| current.not_after),
+        })
+    }
+
+    async fn compare(&self, rows: &[DeviceRow]) -> Result<ImportAnswer, StationError> {
+        let mut answer = ImportAnswer { success: True, added: 0, changed: 0, unchanged: 0 };
+        for row in rows {
+            let counted = match self.parts.store.device(&row.id).await? {
+                None => &mut answer.added,
+                Some(old) if changes(&old, row) => &mut answer.changed,
+                Some(_) => &mut answer.unchanged,
+            };
+            *counted = counted.saturating_add(1);
+        }
+        Ok(answer)
+    }
+
+    /// Writes every row at fault down, and raises an alarm for each known name under another key.
+    async fn refuse_import<T>(
+        &self,
+        now: &Now,
+        actor: Actor,
+        faults: Vec<ImportFault>,
+    ) -> Result<T, ImportRefusal> {
+        let mut rows = Vec::new();
+        for fault in &faults {
+            let code = fault.report.code;
+            let event = match code {
+                ErrorCode::DeviceKeyConflict => EventType::DeviceKeyConflict,
+                _ => EventType::RegistryImported,
+            };
+            rows.push(
+                AuditEvent::failed(event, actor.clone(), code)
+                    .device(&fault.device_id)
+                    .with("row", fault.index),
+            );
+        }
+        self.commit_all(now, rows, Vec::new()).await?;
+        for fault in faults.iter().filter(|f| f.report.code == ErrorCode::DeviceKeyConflict) {
+            self.emit(StationEvent::Alarm {
+                device_id: Some(fault.device_id.clone()),
+                code: fault.report.code,
+            });
+        }
+        let report = faults
+            .iter()
+            .find(|fault| fault.report.code == ErrorCode::DeviceKeyConflict)
+            .or(faults.first())
+            .map_or(ErrorReport::new(ErrorCode::RequestMalformed), |fault| fault.report.clone());
+        Err(ImportRefusal { error: report.into(), faults })
+    }
+}
+
+/// Rows that repeat an id, a serial number or a key of an earlier row.
+fn duplicates(rows: &[ManifestRow]) -> Vec<ImportFault> {
+    let (mut ids, mut serials, mut keys) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut faults = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let id = ids.insert(row.device_id.clone(), index).map(|_| "deviceId");
+        let serial = serials.insert(row.device_serial.clone(), index).map(|_| "deviceSerial");
+        let key = keys.insert(row.identity_key, index).map(|_| "identityKey");
+        if let Some(field) = id.or(serial).or(key) {
+            let rule = "must not repeat an earlier row";
+            faults.push(fault(
+                row.device_id.clone(),
+                index,
+                ErrorCode::RequestMalformed,
+                field,
+                rule,
+            ));
+        }
+    }
+    faults
+}
+
+fn clash(rows: &[DeviceRow], conflict: ImportConflict) -> Option<ImportFault> {
+    let row = rows.get(conflict.index)?;
+    let (code, field, rule) = match conflict.kind {
+        ImportConflictKind::IdUnderOtherKey => {
+            (ErrorCode::DeviceKeyConflict, "deviceId", "must not be registered under another key")
+        }
+        ImportConflictKind::SerialUnderOtherKey => (
+            ErrorCode::DeviceKeyConflict,
+            "deviceSerial",
+            "must not be registered under another key",
+        ),
+        ImportConflictKind::KeyOfOtherDevice => (
+            ErrorCode::DeviceKeyConflict,
+            "identityKey",
+            "must not be registered for another device",
+        ),
+        ImportConflictKind::IdSerialMismatch => (
+            ErrorCode::RequestMalformed,
+            "deviceSerial",
+            "must be the registered one of its deviceId",
+        ),
+    };
+    let fault = fault(row.id.clone(), conflict.index, code, field, rule);
+    Some(ImportFault { existing: Some(conflict.existing), ..fault })
+}
+
+fn fault(
+    device_id: DeviceId,
+    index: usize,
+    code: ErrorCode,
+    field: &'static str,
+    rule: &'static str,
+) -> ImportFault {
+    let detail = FieldError::new(field, rule).at(format!("manifest.row {}.{field}", index + 1));
+    ImportFault { index, device_id, report: ErrorReport::field(code, detail), existing: None }
+}
+
+fn registered(row: ManifestRow, at: UnixTime) -> DeviceRow {
+    DeviceRow {
+        id: row.device_id,
+        serial: row.device_serial,
+        identity: row.identity_key,
+        status: DeviceStatus::Active,
+        bed: row.bed_id,
+        label: row.device_label,
+        unit: row.measurement_unit,
+        language: row.language,
+        sync_interval: row.sync_interval,
+        registered_at: at,
+    }
+}
+
+fn changes(old: &DeviceRow, new: &DeviceRow) -> bool {
+    fn differs<T: PartialEq>(old: Option<&T>, new: Option<&T>) -> bool {
+        new.is_some() && new != old
+    }
+    differs(old.bed.as_ref(), new.bed.as_ref())
+        || differs(old.label.as_ref(), new.label.as_ref())
+        || differs(old.unit.as_ref(), new.unit.as_ref())
+        || differs(old.language.as_ref(), new.language.as_ref())
+        || differs(old.sync_interval.as_ref(), new.sync_interval.as_ref())
+}

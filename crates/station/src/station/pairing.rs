@@ -1,0 +1,479 @@
+//! Scanning and pairing ([W §11.3], D7, D11).
+
+use std::sync::Arc;
+
+use zmon_crypto::token::PairingToken;
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::{ErrorCode, FieldError};
+use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, SessionId};
+use zmon_domain::limits;
+use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::settings::DeviceSettings;
+use zmon_domain::time::{Now, is_expired};
+use zmon_protocol::station::{
+    DeviceRecord, OpenRequest, PairDetails, RegistryEntry, Reservation, SessionMachine,
+    SessionPhase,
+};
+use zmon_wire::kind::{False, True};
+use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
+use zmon_wire::strict;
+
+use super::Station;
+use super::certificates::RACES;
+use crate::error::StationError;
+use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
+use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, SessionView, translate};
+
+/// What `pair` answers when it does not fail.
+#[derive(Debug, Clone)]
+pub enum PairOutcome {
+    /// 200: the device is paired; exactly the shape of [W §11.3].
+    Paired(Box<PairAnswer>),
+    /// 202: the device has not answered in time; ask again with the session.
+    Pending(PairPending),
+}
+
+/// What an operator read off the screen, parsed.
+struct Scan {
+    device_id: DeviceId,
+    code: PairingCode,
+    token: PairingToken,
+    serial: Option<DeviceSerial>,
+    address: DeviceAddress,
+}
+
+/// Where a scan leads.
+enum Opened {
+    /// A running session, new or the operator's own of before.
+    Live(SessionHandle),
+    /// The operator's own session of before that has ended.
+    Past(SessionId),
+}
+
+impl Station {
+    /// `POST /api/provisioning/sessions`: claims the device at once and reserves it for the operator.
+    /// Repeating a scan returns the same session.
+    ///
+    /// # Errors
+    /// `not_permitted`, `session_reserved` with the holder, `device_unknown`,
+    /// `device_decommissioned`, `device_key_conflict`, `address_not_permitted`,
+    /// `device_unreachable`, `pairing_code_consumed`, what the device refused with, storage errors.
+    pub async fn scan(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        request: ScanRequest,
+    ) -> Result<ScanAnswer, StationError> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::Pair, &now).await?;
+        let scan = Scan {
+            code: read_code(request.pairing_code.expose())?,
+            token: read_token(request.pairing_token.expose())?,
+            address: request.ip_address.ok_or_else(address_missing)?,
+            device_id: request.device_id,
+            serial: request.device_serial,
+        };
+        match self.open(proof, &actor, scan, None).await? {
+            Opened::Live(handle) => scanned(&handle, handle.wait_for(answered).await),
+            Opened::Past(_) => Err(ErrorCode::PairingCodeConsumed.into()),
+        }
+    }
+
+    /// `POST /api/provisioning/pair`: pairs a scanned device, or scans and pairs in one call.
+    /// Repeating it never mints a second certificate and gives the same answer.
+    ///
+    /// # Errors
+    /// As [`Station::scan`]; `typed_code_unavailable` without token and session; `session_unknown`
+    /// for a session that is not this operator's; why the pairing failed.
+    pub async fn pair(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        request: PairRequest,
+    ) -> Result<PairOutcome, StationError> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::Pair, &now).await?;
+        let code = read_code(request.pairing_code.expose())?;
+        let token = request.pairing_token.as_ref().map(|t| read_token(t.expose())).transpose()?;
+        let (bed, label) = (request.bed_id, request.device_label);
+        let details = self.details(&request.device_id, bed, label).await?;
+        let known = match (request.session_id, &token) {
+            (Some(id), _) => Some(self.own_session(proof, &id, &request.device_id).await?),
+            (None, Some(token)) if request.ip_address.is_none() => {
+                Some(self.scanned_before(proof, &request.device_id, token).await?)
+            }
+            (None, Some(_)) => None,
+            (None, None) => return Err(ErrorCode::TypedCodeUnavailable.into()),
+        };
+        let opened = match (known, token) {
+            (Some(opened), token) => {
+                if let Opened::Live(handle) = &opened {
+                    self.go_on(handle, proof, &code, token.as_ref(), details).await?;
+                }
+                opened
+            }
+            (None, Some(token)) => {
+                let scan = Scan {
+                    device_id: request.device_id,
+                    code,
+                    token,
+                    serial: request.device_serial,
+                    address: request.ip_address.ok_or_else(address_missing)?,
+                };
+                self.open(proof, &actor, scan, Some(details)).await?
+            }
+            (None, None) => return Err(ErrorCode::TypedCodeUnavailable.into()),
+        };
+        match opened {
+            Opened::Live(handle) => self.paired(&handle).await,
+            Opened::Past(id) => self.past(&id).await,
+        }
+    }
+
+    /// `GET /api/provisioning/pair/{sessionId}`: the result, for the operator who started it.
+    ///
+    /// # Errors
+    /// `session_unknown` for a session that is not this operator's; why the pairing failed.
+    pub async fn pair_result(
+        &self,
+        proof: &OperatorProof,
+        id: &SessionId,
+    ) -> Result<PairOutcome, StationError> {
+        self.authorise(proof, Action::Pair, &self.now()).await?;
+        if let Some(handle) = self.sessions.get(id) {
+            if handle.operator != *proof.id() {
+                return Err(ErrorCode::SessionUnknown.into());
+            }
+            return outcome(*id, &handle.view());
+        }
+        let row = self.parts.store.session(id).await?;
+        if row.is_none_or(|row| row.operator != *proof.id()) {
+            return Err(ErrorCode::SessionUnknown.into());
+        }
+        self.past(id).await
+    }
+
+    /// Gives a session up. Its operator may, and who may release reservations.
+    ///
+    /// # Errors
+    /// `session_unknown`, `state_conflict` when it has gone too far, storage errors.
+    pub async fn cancel(&self, proof: &OperatorProof, id: &SessionId) -> Result<(), StationError> {
+        let now = self.now();
+        self.authorise(proof, Action::Pair, &now).await?;
+        let handle = self.sessions.get(id).ok_or(ErrorCode::SessionUnknown)?;
+        if handle.operator != *proof.id() {
+            self.authorise(proof, Action::ReleaseReservation, &now).await?;
+        }
+        let row = AuditEvent::new(EventType::PairingCancelled, proof.actor())
+            .device(&handle.device_id)
+            .session(*id);
+        self.commit_all(&now, vec![row], Vec::new()).await?;
+        let operator = handle.operator.clone();
+        handle.ask(|reply| Command::Cancel(operator, reply)).await
+    }
+
+    /// Opens a session, or finds the one this very scan has opened before.
+    async fn open(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        actor: &Actor,
+        scan: Scan,
+        pair: Option<PairDetails>,
+    ) -> Result<Opened, StationError> {
+        let now = self.now();
+        if self.parts.policy.is_own(scan.address.ip(), scan.token.port()) {
+            let code = ErrorCode::AddressNotPermitted;
+            let row = self.refused(actor, &scan.device_id, code).with("address", "own");
+            return self.refuse(&now, row, code.into()).await;
+        }
+        for _ in 0..RACES {
+            let holder = self.live_reservation(&scan.device_id, &now).await?;
+            let holder = match holder {
+                Some(row) if row.operator == *proof.id() => {
+                    match self.own_reservation(&row, &scan, &now).await? {
+                        Some(handle) => {
+                            if let Some(details) = pair {
+                                self.go_on(&handle, proof, &scan.code, None, details).await?;
+                            }
+                            return Ok(Opened::Live(handle));
+                        }
+                        None => continue,
+                    }
+                }
+                other => other,
+            };
+            if let Some(opened) = self.try_open(proof, actor, &scan, holder, pair.clone()).await? {
+                return Ok(opened);
+            }
+        }
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    /// Proposes a session and commits its opening; `None` when somebody was faster.
+    async fn try_open(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        actor: &Actor,
+        scan: &Scan,
+        holder: Option<SessionRow>,
+        pair: Option<PairDetails>,
+    ) -> Result<Option<Opened>, StationError> {
+        let checkpoint = self.parts.store.checkpoint().await?;
+        let row = self.parts.store.device(&scan.device_id).await?;
+        let config_version = pair.as_ref().map_or(0, |details| details.config_version);
+        let now = self.now();
+        let at = Self::wall(&now)?;
+        let opened = {
+            let mut rng = self.parts.entropy.generator();
+            let request = OpenRequest {
+                session_id: SessionId::generate(rng.as_mut()),
+                device: registry_record(row, &scan.device_id),
+                reservation: holder
+                    .map(|row| Reservation { session_id: row.id, operator: row.operator }),
+                token: scan.token.clone(),
+                code: scan.code.clone(),
+                scanned_serial: scan.serial.clone(),
+                address: scan.address,
+                operator: proof.id().clone(),
+                role: proof.role(),
+                pair,
+            };
+            SessionMachine::open(&self.context(checkpoint.as_deref()), &now, rng.as_mut(), request)
+        };
+        let lifetime = self.parts.policy.session.session_lifetime;
+        let facts = OpenFacts { at, expires_at: at + lifetime };
+        let mut opened = opened;
+        let record = translate(core::mem::take(&mut opened.record), facts, None)?;
+        match self.parts.store.commit(&now, &record).await? {
+            Ok(()) => {}
+            Err(Refusal::DeviceReserved(_)) => return Ok(None),
+            Err(Refusal::TokenUsed(by)) => {
+                return self.used_before(proof, actor, &scan.device_id, by).await.map(Some);
+            }
+            Err(refusal) => return Err(Self::unexpected(&refusal)),
+        }
+        if let Err(refusal) = &opened.reply {
+            self.alarm(&opened);
+            return Err(refusal.clone().into());
+        }
+        let (token, code) = (scan.token.id(), scan.code.clone());
+        let handle = SessionDriver::spawn(self, opened, token, code, config_version);
+        Ok(Some(Opened::Live(handle)))
+    }
+
+    /// The token was claimed by an earlier session: the operator's own is answered again, any other
+    /// means that the code is used up.
+    async fn used_before(
+        &self,
+        proof: &OperatorProof,
+        actor: &Actor,
+        device: &DeviceId,
+        by: SessionId,
+    ) -> Result<Opened, StationError> {
+        let row = self.parts.store.session(&by).await?;
+        let own = row.is_some_and(|row| {
+            row.operator == *proof.id()
+                && row.device_id == *device
+                && row.phase == SessionPhase::Paired
+        });
+        if own {
+            return Ok(Opened::Past(by));
+        }
+        let code = ErrorCode::PairingCodeConsumed;
+        let row = self.refused(actor, device, code).with("claimedBy", by);
+        self.refuse(&self.now(), row, code.into()).await
+    }
+
+    async fn live_reservation(
+        &self,
+        device: &DeviceId,
+        now: &Now,
+    ) -> Result<Option<SessionRow>, StationError> {
+        let at = Self::wall(now)?;
+        let row = self.parts.store.reservation(device).await?;
+        Ok(row.filter(|row| !is_expired(at, row.expires_at)))
+    }
+
+    /// The operator scans a device that they have reserved: the same scan goes on; a new code means
+    /// that the old session is over.
+    async fn own_reservation(
+        &self,
+        row: &SessionRow,
+        scan: &Scan,
+        now: &Now,
+    ) -> Result<Option<SessionHandle>, StationError> {
+        let Some(handle) = self.sessions.get(&row.id) else {
+            let writes = vec![StationWrite::Release { session_id: row.id }];
+            self.commit_all(now, Vec::new(), writes).await?;
+            return Ok(None);
+        };
+        if handle.token_id == scan.token.id() {
+            return Ok(Some(handle));
+        }
+        let operator = row.operator.clone();
+        handle.ask(|reply| Command::Cancel(operator, reply)).await?;
+        Ok(None)
+    }
+
+    /// The operator's own session by id, which must be about this device.
+    async fn own_session(
+        &self,
+        proof: &OperatorProof,
+        id: &SessionId,
+        device: &DeviceId,
+    ) -> Result<Opened, StationError> {
+        let own = |operator, of| operator == proof.id() && of == device;
+        match self.sessions.get(id) {
+            Some(handle) if own(&handle.operator, &handle.device_id) => Ok(Opened::Live(handle)),
+            Some(_) => Err(ErrorCode::SessionUnknown.into()),
+            None => match self.parts.store.session(id).await? {
+                Some(row) if own(&row.operator, &row.device_id) => Ok(Opened::Past(*id)),
+                _ => Err(ErrorCode::SessionUnknown.into()),
+            },
+        }
+    }
+
+    /// [W §11.3]'s three members name no address: they go with a scan of before.
+    async fn scanned_before(
+        &self,
+        proof: &OperatorProof,
+        device: &DeviceId,
+        token: &PairingToken,
+    ) -> Result<Opened, StationError> {
+        let row = self.parts.store.reservation(device).await?;
+        let own = row.filter(|row| row.operator == *proof.id() && row.token_id == token.id());
+        match own {
+            Some(row) => self.own_session(proof, &row.id, device).await,
+            None => Err(address_missing()),
+        }
+    }
+
+    /// Sends a session on its way; saying the same twice changes nothing.
+    async fn go_on(
+        &self,
+        handle: &SessionHandle,
+        proof: &OperatorProof,
+        code: &PairingCode,
+        token: Option<&PairingToken>,
+        details: PairDetails,
+    ) -> Result<(), StationError> {
+        if !handle.was_scanned_with(code, token) {
+            return Err(ErrorCode::InvalidPairingCode.into());
+        }
+        let operator = proof.id().clone();
+        match handle.ask(|reply| Command::Pair(operator, Box::new(details), reply)).await {
+            // The session is over; its result says how.
+            Err(_) if handle.view().phase.is_final() => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn paired(&self, handle: &SessionHandle) -> Result<PairOutcome, StationError> {
+        let deadline = self.now().mono + self.parts.policy.pair_wait;
+        tokio::select! {
+            biased;
+            view = handle.wait_for(|view| view.phase.is_final()) => outcome(handle.id, &view),
+            () = self.parts.clock.sleep_until(deadline) => outcome(handle.id, &handle.view()),
+        }
+    }
+
+    /// The result of a session whose task has ended.
+    async fn past(&self, id: &SessionId) -> Result<PairOutcome, StationError> {
+        let row = self.parts.store.session(id).await?.ok_or(ErrorCode::SessionUnknown)?;
+        let answer =
+            row.answer.as_deref().map(|answer| strict::parse(answer, limits::BODY_MAX.max));
+        let answer = answer.transpose().map_err(|_| ErrorCode::StorageCorrupt)?;
+        let error = row.error.map(Into::into);
+        outcome(*id, &SessionView { phase: row.phase, error, answer, identified: None })
+    }
+
+    async fn details(
+        &self,
+        device: &DeviceId,
+        bed: Option<BedId>,
+        label: Option<DeviceLabel>,
+    ) -> Result<PairDetails, StationError> {
+        let row = self.parts.store.device(device).await?;
+        let row = row.as_ref();
+        let defaults = self.parts.policy.defaults;
+        let settings = DeviceSettings {
+            label: label.or_else(|| row.and_then(|row| row.label.clone())),
+            bed: bed.or_else(|| row.and_then(|row| row.bed.clone())),
+            unit: row.and_then(|row| row.unit).unwrap_or(defaults.unit),
+            language: row.and_then(|row| row.language).unwrap_or(defaults.language),
+            sync_interval: row.and_then(|row| row.sync_interval).unwrap_or(defaults.sync_interval),
+        };
+        let version = self.parts.store.config_version(device).await?;
+        Ok(PairDetails { settings, config_version: version.saturating_add(1) })
+    }
+
+    fn refused(&self, actor: &Actor, device: &DeviceId, code: ErrorCode) -> AuditEvent {
+        AuditEvent::failed(EventType::PairingFailed, actor.clone(), code).device(device)
+    }
+}
+
+fn answered(view: &SessionView) -> bool {
+    view.phase != SessionPhase::Dialling
+}
+
+fn scanned(handle: &SessionHandle, view: SessionView) -> Result<ScanAnswer, StationError> {
+    match view.identified {
+        Some(identified) if view.phase != SessionPhase::Failed => Ok(ScanAnswer {
+            success: True,
+            session_id: handle.id,
+            device_id: handle.device_id.clone(),
+            device_serial: identified.serial,
+            firmware_version: identified.firmware,
+            reserved_until: identified.reserved_until,
+        }),
+        _ => Err(failure(&view)),
+    }
+}
+
+fn outcome(id: SessionId, view: &SessionView) -> Result<PairOutcome, StationError> {
+    match (view.phase, &view.answer) {
+        (SessionPhase::Paired, Some(answer)) => Ok(PairOutcome::Paired(Box::new(answer.clone()))),
+        // Committed after a restart: the signature of the configuration is no longer known.
+        (SessionPhase::Paired, None) => Err(ErrorCode::StateConflict.into()),
+        (SessionPhase::Failed | SessionPhase::Released, _) => Err(failure(view)),
+        _ => Ok(PairOutcome::Pending(PairPending {
+            success: False,
+            pending: True,
+            session_id: id,
+            delivery: "push".to_owned(),
+            events_url: format!("/api/provisioning/pair/{id}"),
+        })),
+    }
+}
+
+fn failure(view: &SessionView) -> StationError {
+    match &view.error {
+        Some(report) => report.clone().into(),
+        None => ErrorCode::SessionExpired.into(),
+    }
+}
+
+fn registry_record(row: Option<DeviceRow>, id: &DeviceId) -> DeviceRecord {
+    match row {
+        None => DeviceRecord::Unknown(id.clone()),
+        Some(row) => DeviceRecord::Known(RegistryEntry {
+            device_id: row.id,
+            serial: row.serial,
+            identity_key: row.identity,
+            decommissioned: row.status == DeviceStatus::Decommissioned,
+        }),
+    }
+}
+
+/// Either format: the device decides which one it shows (D1).
+fn read_code(text: &str) -> Result<PairingCode, StationError> {
+    PairingCode::parse_any(text).map_err(|error| error.code().into())
+}
+
+fn read_token(text: &str) -> Result<PairingToken, StationError> {
+    PairingToken::parse_base64url(text).map_err(|error| error.code().into())
+}
+
+fn address_missing() -> StationError {
+    FieldError::new("ipAddress", "must be given unless this device has been scanned").into()
+}
