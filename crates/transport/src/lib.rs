@@ -16,6 +16,7 @@
 //! whoever has not proved anything yet learns nothing from the answer (D24).
 
 pub mod client;
+pub mod control;
 pub mod provider;
 pub mod server;
 pub mod tls;
@@ -23,9 +24,13 @@ pub mod tls;
 mod paths;
 mod problem;
 
+pub use paths::OUTCOME_ALPN;
+
 #[cfg(feature = "device")]
 pub mod device_listener;
 #[cfg(feature = "station")]
 pub mod dialer;
+#[cfg(feature = "station")]
+pub mod station_api;
 #[cfg(feature = "device")]
 pub mod station_link;

@@ -7,12 +7,16 @@ pub(crate) const CONFIGURATION: &str = "/api/provisioning/configuration";
 
 /// Station, operators: login.
 pub(crate) const LOGIN: &str = "/api/auth/login";
+/// Station, operators: end of a login.
+pub(crate) const LOGOUT: &str = "/api/auth/logout";
 /// Station, operators: a scanned QR code.
 pub(crate) const SESSIONS: &str = "/api/provisioning/sessions";
 /// Station, operators: pairing ([W §11.3]).
 pub(crate) const PAIR: &str = "/api/provisioning/pair";
 /// Station, operators: state or result of one pairing.
 pub(crate) const PAIR_SESSION: &str = "/api/provisioning/pair/{sessionId}";
+/// Station, operators: giving one pairing up.
+pub(crate) const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 /// Station, devices in doubt: the outcome of a session (D13).
 pub(crate) const OUTCOME: &str = "/api/provisioning/outcome";
 /// Station, administrators: registry import.
@@ -25,6 +29,8 @@ pub(crate) const OPERATORS: &str = "/api/operators";
 pub(crate) const REVOKE: &str = "/api/certificates/{serial}/revoke";
 /// Station, auditors: the audit log.
 pub(crate) const AUDIT: &str = "/api/audit";
+/// Station, auditors: recomputes the audit chain.
+pub(crate) const AUDIT_VERIFY: &str = "/api/audit/verify";
 /// Station: liveness.
 pub(crate) const HEALTH: &str = "/api/health";
 
@@ -37,4 +43,4 @@ pub(crate) const DEVICE_HEARTBEAT: &str = "/api/device/heartbeat";
 
 /// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] without a client
 /// certificate: a device in doubt may hold none that is still accepted (D13).
-pub(crate) const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
+pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";

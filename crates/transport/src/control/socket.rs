@@ -60,8 +60,7 @@ pub(super) fn create(path: &Path) -> Result<(UnixListener, SocketFile), SocketEr
     fs::set_permissions(&born, Permissions::from_mode(0o600))?;
     fs::rename(&born, path)?;
     let made = fs::symlink_metadata(path)?;
-    let file =
-        SocketFile { path: path.to_owned(), inode: identity(&made), owner: made.uid() };
+    let file = SocketFile { path: path.to_owned(), inode: identity(&made), owner: made.uid() };
     Ok((listener, file))
 }
 

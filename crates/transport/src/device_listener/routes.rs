@@ -25,9 +25,9 @@ type Endpoint = Arc<dyn DeviceEndpoint>;
 /// The listener's service over `endpoint`.
 pub(super) fn service(endpoint: Endpoint) -> Service {
     let router = Router::new()
-        .route(paths::SESSION, post(session).fallback(refuse))
-        .route(paths::CONFIGURATION, post(configuration).fallback(refuse))
-        .fallback(refuse)
+        .route(paths::SESSION, post(session).fallback(unknown_method))
+        .route(paths::CONFIGURATION, post(configuration).fallback(unknown_method))
+        .fallback(unknown_path)
         .with_state(endpoint);
     Service::new(router, |_fault: Fault| uniform())
 }
@@ -39,16 +39,22 @@ async fn session(State(endpoint): State<Endpoint>, request: Request) -> Response
             claimed.set();
             identity
         }
-        Err(cause) => refused(&cause),
+        Err(refusal) => refused(&endpoint, refusal).await,
     }
 }
 
-async fn open(endpoint: &Endpoint, request: Request) -> Result<Response, ErrorReport> {
+/// Who found the fault: junk is written down here, what the device judged it has written down.
+enum Refusal {
+    Junk(ErrorCode),
+    Judged(ErrorReport),
+}
+
+async fn open(endpoint: &Endpoint, request: Request) -> Result<Response, Refusal> {
     let body = body(request, JSON).await?;
     let open: SessionOpen = strict::parse(&body, limits::BODY_MAX.default)
-        .map_err(|error| problem::malformed(&error))?;
-    let answer = endpoint.session(open).await?;
-    problem::json(StatusCode::OK, &answer)
+        .map_err(|error| Refusal::Junk(problem::malformed(&error).code))?;
+    let answer = endpoint.session(open).await.map_err(Refusal::Judged)?;
+    problem::json(StatusCode::OK, &answer).map_err(Refusal::Judged)
 }
 
 async fn configuration(State(endpoint): State<Endpoint>, request: Request) -> Response {
@@ -56,31 +62,38 @@ async fn configuration(State(endpoint): State<Endpoint>, request: Request) -> Re
     match deliver(&endpoint, request).await {
         Ok(status) => status,
         // Only the peer of this connection's claim may learn why.
-        Err(cause) if claimed.get() => problem::response(&cause),
-        Err(cause) => refused(&cause),
+        Err(Refusal::Judged(cause)) if claimed.get() => problem::response(&cause),
+        Err(refusal) => refused(&endpoint, refusal).await,
     }
 }
 
-async fn deliver(endpoint: &Endpoint, request: Request) -> Result<Response, ErrorReport> {
+async fn deliver(endpoint: &Endpoint, request: Request) -> Result<Response, Refusal> {
     let envelope = body(request, OCTETS).await?;
-    let answer = endpoint.configuration(envelope.to_vec()).await?;
-    problem::json(StatusCode::OK, &answer)
+    let answer = endpoint.configuration(envelope.to_vec()).await.map_err(Refusal::Judged)?;
+    problem::json(StatusCode::OK, &answer).map_err(Refusal::Judged)
 }
 
-async fn body(request: Request, media_type: &str) -> Result<Bytes, ErrorReport> {
+async fn body(request: Request, media_type: &str) -> Result<Bytes, Refusal> {
     if !media_type_is(request.headers(), media_type) {
-        return Err(ErrorCode::MediaTypeUnsupported.into());
+        return Err(Refusal::Junk(ErrorCode::MediaTypeUnsupported));
     }
-    read_body(request.into_body(), limits::BODY_MAX.default).await.map_err(ErrorReport::from)
+    let body = read_body(request.into_body(), limits::BODY_MAX.default).await;
+    body.map_err(|error| Refusal::Junk(ErrorReport::from(error).code))
 }
 
-/// Unknown paths and methods.
-async fn refuse() -> Response {
-    refused(&ErrorCode::RouteUnknown.into())
+async fn unknown_path(State(endpoint): State<Endpoint>) -> Response {
+    refused(&endpoint, Refusal::Junk(ErrorCode::RouteUnknown)).await
 }
 
-fn refused(cause: &ErrorReport) -> Response {
-    tracing::debug!(code = cause.code.as_str(), "refused before a claim");
+async fn unknown_method(State(endpoint): State<Endpoint>) -> Response {
+    refused(&endpoint, Refusal::Junk(ErrorCode::MethodNotAllowed)).await
+}
+
+async fn refused(endpoint: &Endpoint, refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Junk(code) => endpoint.junk(code).await,
+        Refusal::Judged(cause) => tracing::debug!(code = %cause.code, "refused before a claim"),
+    }
     uniform()
 }
 

@@ -1,0 +1,204 @@
+//! From requests to use-cases.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::OperatorId;
+use zmon_domain::limits;
+use zmon_domain::role::{Actor, OperatorProof, Role};
+use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
+use zmon_provisioning::{EventStream, IProvisioningService, ProvisioningEvent};
+use zmon_wire::control::{ControlAnswer, ControlRequest, IdentityView};
+use zmon_wire::problem::Problem;
+use zmon_wire::secret::SecretText;
+
+use super::view;
+
+/// Local accounts, as far as an administrator may change them at the socket (D22).
+#[async_trait]
+pub trait LocalAccounts: Send + Sync {
+    /// Adds an account on behalf of the operator in `proof`, audited.
+    ///
+    /// # Errors
+    /// `not_permitted` unless the proof is an administrator's, `operator_exists`, `pin_too_weak`.
+    async fn add(
+        &self,
+        proof: &OperatorProof,
+        id: OperatorId,
+        role: Role,
+        pin: Pin,
+    ) -> Result<(), ErrorReport>;
+}
+
+/// What the socket is composed of.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ControlParts {
+    /// The device.
+    pub service: Arc<dyn IProvisioningService>,
+    /// Who turns PINs into proofs.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// The audit log.
+    pub store: Arc<dyn DeviceStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who the device is.
+    pub identity: IdentityView,
+    /// Local accounts; without them `addOperator` is refused.
+    pub accounts: Option<Arc<dyn LocalAccounts>>,
+}
+
+impl ControlParts {
+    /// The parts every device has.
+    pub fn new(
+        service: Arc<dyn IProvisioningService>,
+        authenticator: Arc<dyn Authenticator>,
+        store: Arc<dyn DeviceStore>,
+        clock: Arc<dyn Clock>,
+        identity: IdentityView,
+    ) -> Self {
+        Self { service, authenticator, store, clock, identity, accounts: None }
+    }
+
+    /// Lets administrators add local accounts.
+    #[must_use]
+    pub fn with_accounts(mut self, accounts: Arc<dyn LocalAccounts>) -> Self {
+        self.accounts = Some(accounts);
+        self
+    }
+}
+
+/// Answers requests.
+pub(super) struct Handler {
+    parts: ControlParts,
+}
+
+type Answer = Result<ControlAnswer, ErrorReport>;
+
+const DONE: Answer = Ok(ControlAnswer::Done {});
+
+impl Handler {
+    pub(super) fn new(parts: ControlParts) -> Arc<Self> {
+        Arc::new(Self { parts })
+    }
+
+    /// The answer to one request, a refusal included.
+    pub(super) async fn answer(&self, request: ControlRequest) -> ControlAnswer {
+        self.carry_out(request).await.unwrap_or_else(|report| refusal(&report))
+    }
+
+    /// The state of the device.
+    pub(super) fn status(&self) -> ControlAnswer {
+        let service = &self.parts.service;
+        let (shown, link) = (service.view().borrow().clone(), service.link().borrow().clone());
+        let now = self.parts.clock.now();
+        ControlAnswer::Status(Box::new(view::status(&self.parts.identity, &shown, &link, &now)))
+    }
+
+    /// Signals from now on.
+    pub(super) fn events(&self) -> EventStream {
+        self.parts.service.events()
+    }
+
+    /// One signal as it travels.
+    pub(super) fn event(&self, event: &ProvisioningEvent) -> Option<ControlAnswer> {
+        view::event(event).map(ControlAnswer::Event)
+    }
+
+    async fn carry_out(&self, request: ControlRequest) -> Answer {
+        let service = &self.parts.service;
+        match request {
+            ControlRequest::Status {} | ControlRequest::Events {} => Ok(self.status()),
+            ControlRequest::Enter { operator, pin, address } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                service.enter_provisioning_mode(proof).await?;
+                self.announce(address).await
+            }
+            ControlRequest::Reprovision { operator, pin, address } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                service.reprovision_device(proof).await?;
+                self.announce(address).await
+            }
+            ControlRequest::Qr {} => {
+                let data = service.generate_qr_code().await?;
+                view::qr(&data).map(ControlAnswer::Qr)
+            }
+            ControlRequest::Regenerate {} => {
+                service.generate_pairing_code().await?;
+                DONE
+            }
+            ControlRequest::Cancel {} => {
+                service.exit_provisioning_mode(Actor::System).await?;
+                DONE
+            }
+            ControlRequest::Retry { operator, pin } => {
+                service.retry(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::Reset { operator, pin } => {
+                service.reset(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::Deprovision { operator, pin } => {
+                service.deprovision_device(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::Identity {} => Ok(ControlAnswer::Identity(self.parts.identity.clone())),
+            ControlRequest::Link {} => {
+                Ok(ControlAnswer::Link(view::link(&service.link().borrow())))
+            }
+            ControlRequest::Log { after, limit } => self.log(after, limit).await,
+            ControlRequest::Verify {} => {
+                let report = self.parts.store.verify_audit().await?;
+                Ok(ControlAnswer::Verdict(view::verdict(&report)))
+            }
+            ControlRequest::AddOperator { operator, pin, new_operator, new_pin, role } => {
+                let accounts = self.parts.accounts.as_ref().ok_or(ErrorCode::StateConflict)?;
+                let new_pin = read_pin(&new_pin)?;
+                let proof = self.authenticate(&operator, &pin).await?;
+                accounts.add(&proof, new_operator, role, new_pin).await?;
+                DONE
+            }
+            _ => Err(ErrorCode::RequestMalformed.into()),
+        }
+    }
+
+    async fn authenticate(
+        &self,
+        operator: &OperatorId,
+        pin: &SecretText,
+    ) -> Result<OperatorProof, ErrorReport> {
+        let now = self.parts.clock.now();
+        self.parts.authenticator.authenticate(operator, read_pin(pin)?, &now).await
+    }
+
+    /// Puts an address given with the request into the QR code.
+    async fn announce(&self, address: Option<DeviceAddress>) -> Answer {
+        if let Some(address) = address {
+            let id = &self.parts.identity.device_id;
+            self.parts.service.generate_provisioning_qr_code(id, address).await?;
+        }
+        DONE
+    }
+
+    async fn log(&self, after: u64, limit: Option<u16>) -> Answer {
+        let most = u32::try_from(limits::PAGE_ROWS.max).unwrap_or(u32::MAX);
+        let usual = u32::try_from(limits::PAGE_ROWS.default).unwrap_or(most);
+        let limit = limit.map_or(usual, |rows| u32::from(rows).clamp(1, most));
+        let rows = self.parts.store.events(AuditPage { after, limit }).await?;
+        Ok(ControlAnswer::Log(view::log(rows, limit)))
+    }
+}
+
+/// A refusal as it travels.
+pub(super) fn refusal(report: &ErrorReport) -> ControlAnswer {
+    ControlAnswer::Error(Box::new(Problem::new(report)))
+}
+
+/// A PIN that cannot be one is refused like a wrong one would be, naming the rule.
+fn read_pin(pin: &SecretText) -> Result<Pin, ErrorReport> {
+    Pin::parse(pin.expose())
+        .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))
+}

@@ -1,0 +1,87 @@
+//! How use-cases answer.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::limits;
+use zmon_station::StationError;
+use zmon_wire::problem::Problem;
+use zmon_wire::strict;
+
+use crate::client::JSON;
+use crate::problem;
+use crate::server::{media_type_is, read_body};
+
+/// A handler's result.
+pub(super) type Answer = Result<Response, Refused>;
+
+/// A refusal on its way out.
+pub(super) struct Refused(StationError);
+
+impl<T: Into<StationError>> From<T> for Refused {
+    fn from(error: T) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let StationError { report, holder, retry_after } = self.0;
+        let mut problem = Problem::new(&report);
+        if let Some(holder) = holder {
+            problem.detail = format!("{} It is {holder}.", problem.detail);
+        }
+        let mut response = problem::of(&problem);
+        let headers = response.headers_mut();
+        if let Some(after) = retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if report.code == ErrorCode::CertificateRevoked {
+            // The next handshake is refused as well; nothing is gained by keeping this one.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// 200 with a JSON body.
+pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
+    Ok(problem::json(StatusCode::OK, value)?)
+}
+
+/// The JSON body of a request: content type, size, then the strict reader.
+pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refused> {
+    let body = read_bytes(request, limits::BODY_MAX.default).await?;
+    strict::parse(&body, limits::BODY_MAX.default)
+        .map_err(|error| Refused::from(problem::malformed(&error)))
+}
+
+/// The bytes of a JSON body of at most `limit`.
+pub(super) async fn read_bytes(
+    request: Request,
+    limit: usize,
+) -> Result<axum::body::Bytes, Refused> {
+    if !media_type_is(request.headers(), JSON) {
+        return Err(ErrorCode::MediaTypeUnsupported.into());
+    }
+    let body = read_body(request.into_body(), limit).await;
+    body.map_err(|error| Refused::from(ErrorReport::from(error)))
+}
+
+/// 404 for every path nobody serves.
+pub(super) async fn not_found() -> Response {
+    problem::response(&ErrorCode::RouteUnknown.into())
+}
+
+/// 405 for a served path; the router adds `Allow`.
+pub(super) async fn method_not_allowed() -> Response {
+    problem::response(&ErrorCode::MethodNotAllowed.into())
+}

@@ -1,0 +1,63 @@
+//! What provisioned devices ask (D13, D17).
+//!
+//! Each use-case looks the certificate's serial number up first: a revoked device is refused at its
+//! next request, on a kept connection too, and a pending certificate opens test and commit only.
+
+use axum::extract::{Request, State};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::Serial;
+use zmon_wire::heartbeat::Heartbeat;
+use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
+
+use super::Api;
+use super::answer::{Answer, Refused, ok, read};
+use super::gate::source;
+use crate::tls::PeerCertificate;
+
+/// `GET /api/device/test`.
+pub(super) async fn test(State(api): State<Api>, request: Request) -> Answer {
+    ok(&api.station.test(&serial(&request)?).await?)
+}
+
+/// `POST /api/device/commit`.
+pub(super) async fn commit(State(api): State<Api>, request: Request) -> Answer {
+    let serial = serial(&request)?;
+    let commit: CommitRequest = read(request).await?;
+    ok(&OutcomeAnswer { outcome: api.station.commit(&serial, &commit).await? })
+}
+
+/// `POST /api/device/heartbeat`.
+pub(super) async fn heartbeat(State(api): State<Api>, request: Request) -> Answer {
+    let serial = serial(&request)?;
+    let heartbeat: Heartbeat = read(request).await?;
+    ok(&api.station.heartbeat(&serial, &heartbeat).await?)
+}
+
+/// `POST /api/provisioning/outcome`: the question is signed, so no certificate is asked for. Who
+/// cannot sign learns nothing from the answer.
+pub(super) async fn outcome(State(api): State<Api>, request: Request) -> Answer {
+    let source = source(&request);
+    let OutcomeRequest { ask } = read(request).await?;
+    match api.station.outcome(ask.as_bytes()).await {
+        Ok(outcome) => ok(&OutcomeAnswer { outcome }),
+        Err(error) if is_unproved(error.code()) => {
+            api.station.note_junk(source, error.code());
+            Err(ErrorCode::SignatureInvalid.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refusals from before the question's signature was verified.
+fn is_unproved(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::JwsMalformed | ErrorCode::SignatureInvalid | ErrorCode::SessionUnknown
+    )
+}
+
+/// The serial number of the verified client certificate.
+fn serial(request: &Request) -> Result<Serial, Refused> {
+    let peer = request.extensions().get::<PeerCertificate>();
+    peer.map(|peer| *peer.serial()).ok_or_else(|| ErrorCode::AuthenticationFailed.into())
+}

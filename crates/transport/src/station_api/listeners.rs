@@ -1,0 +1,180 @@
+//! A station's listeners, started and stopped together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use zmon_station::Station;
+use zmon_station::ports::CrlRow;
+
+use super::{Hosts, devices, operators, outcome};
+use crate::paths::OUTCOME_ALPN;
+use crate::server::{Hosted, Server, ServerLimits};
+use crate::tls::{
+    ClientAuthority, ServerCredentials, TlsContext, TlsSetupError, mutual_server, operator_server,
+};
+
+/// Where a station listens. Port 0 asks the operating system.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Binds {
+    /// For operators and their tablets.
+    pub operators: SocketAddr,
+    /// For provisioned devices: where `serverUrl` points.
+    pub devices: SocketAddr,
+    /// Names and addresses both listeners answer to; the bound addresses are added.
+    pub hosts: Vec<String>,
+    /// Bounds of the operators' listener.
+    pub operator_limits: ServerLimits,
+    /// Bounds of the devices' listener.
+    pub device_limits: ServerLimits,
+}
+
+impl Binds {
+    /// Listeners on two addresses, answering to `hosts` besides.
+    pub fn new(operators: SocketAddr, devices: SocketAddr, hosts: Vec<String>) -> Self {
+        Self {
+            operators,
+            devices,
+            hosts,
+            operator_limits: ServerLimits::operators(),
+            device_limits: ServerLimits::devices(),
+        }
+    }
+
+    fn hosts(&self, bound: SocketAddr) -> Hosts {
+        Hosts::new(self.hosts.iter().cloned().chain([bound.ip().to_string()]))
+    }
+}
+
+/// Sockets that are bound and not served yet: their ports are known before the station, whose
+/// `serverUrl` names one of them, is composed.
+#[derive(Debug)]
+pub struct BoundListeners {
+    operators: TcpListener,
+    devices: TcpListener,
+    binds: Binds,
+}
+
+impl BoundListeners {
+    /// Binds both sockets.
+    ///
+    /// # Errors
+    /// When an address cannot be bound.
+    pub async fn bind(binds: Binds) -> io::Result<Self> {
+        Ok(Self {
+            operators: TcpListener::bind(binds.operators).await?,
+            devices: TcpListener::bind(binds.devices).await?,
+            binds,
+        })
+    }
+
+    /// Where operators connect.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn operators(&self) -> io::Result<SocketAddr> {
+        self.operators.local_addr()
+    }
+
+    /// Where devices connect.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn devices(&self) -> io::Result<SocketAddr> {
+        self.devices.local_addr()
+    }
+
+    /// Serves `station`. Call it after [`Station::start`]: without a revocation list nobody could be
+    /// let in. `client_ca` is DER.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn serve(
+        self,
+        station: &Arc<Station>,
+        tls: &TlsContext,
+        credentials: &ServerCredentials,
+        client_ca: &[Vec<u8>],
+    ) -> Result<StationListeners, StartError> {
+        let list = station.revocation_list();
+        let first = list.borrow().clone().ok_or(StartError::NoRevocationList)?;
+        let authority = ClientAuthority::new(tls, client_ca, &first.der)?;
+        let server_auth: Arc<ServerConfig> = operator_server(tls, credentials)?;
+        let mutual = mutual_server(tls, credentials, &authority)?;
+        let (for_operators, for_devices) = (self.operators()?, self.devices()?);
+        let hosted = Hosted::new(
+            Arc::clone(&server_auth),
+            operators(station, self.binds.hosts(for_operators)),
+        );
+        let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
+        let hosts = self.binds.hosts(for_devices);
+        let hosted = Hosted::new(mutual, devices(station, hosts.clone())).with_protocol(
+            OUTCOME_ALPN,
+            &server_auth,
+            outcome(station, hosts),
+        );
+        let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
+        let follower = tokio::spawn(follow_revocations(authority, list));
+        Ok(StationListeners { operators, devices, _follower: AbortOnDropHandle::new(follower) })
+    }
+}
+
+/// A station's running listeners. Dropping them stops them without waiting.
+#[derive(Debug)]
+pub struct StationListeners {
+    operators: Server,
+    devices: Server,
+    _follower: AbortOnDropHandle<()>,
+}
+
+impl StationListeners {
+    /// Where operators connect.
+    pub fn operators(&self) -> SocketAddr {
+        self.operators.address()
+    }
+
+    /// Where devices connect.
+    pub fn devices(&self) -> SocketAddr {
+        self.devices.address()
+    }
+
+    /// Stops accepting, lets answers under way finish, closes the rest.
+    pub async fn shutdown(&self) {
+        tokio::join!(self.operators.shutdown(), self.devices.shutdown());
+    }
+}
+
+/// Puts every new revocation list in force until the station is gone.
+pub async fn follow_revocations(
+    authority: Arc<ClientAuthority>,
+    mut list: watch::Receiver<Option<Arc<CrlRow>>>,
+) {
+    while list.changed().await.is_ok() {
+        let latest = list.borrow_and_update().clone();
+        let Some(latest) = latest else { continue };
+        match authority.reload(&latest.der) {
+            Ok(()) => tracing::info!(number = latest.number, "revocation list in force"),
+            Err(error) => tracing::error!(%error, number = latest.number, "revocation list"),
+        }
+    }
+}
+
+/// Why a station could not be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The station has published no revocation list yet.
+    #[error("the station has no revocation list: start it first")]
+    NoRevocationList,
+    /// Keys or certificates do not make a TLS configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// A socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,46 @@
+//! Login, accounts, health.
+
+use axum::extract::{Request, State};
+use zmon_station::{NewOperator, Password};
+use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest};
+
+use super::Api;
+use super::answer::{Answer, ok, read};
+use super::gate::{Caller, source};
+
+/// `GET /api/health`: whether pairings are taken; no login needed.
+pub(super) async fn health(State(api): State<Api>) -> Answer {
+    ok(&Health {
+        station_id: api.station.profile().station_id.clone(),
+        ready: api.station.revocation_list().borrow().is_some(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// `POST /api/auth/login`.
+pub(super) async fn login(State(api): State<Api>, request: Request) -> Answer {
+    let source = source(&request);
+    let login: LoginRequest = read(request).await?;
+    let (name, password) = (login.operator.as_str(), login.password.expose());
+    ok(&api.station.login(source, name, password).await?)
+}
+
+/// `POST /api/auth/logout`: ends the login of the bearer token.
+pub(super) async fn logout(State(api): State<Api>, request: Request) -> Answer {
+    let caller = Caller::of(&request);
+    caller.operator(&api).await?;
+    if let Some(token) = caller.token() {
+        api.station.logout(token).await?;
+    }
+    ok(&Done::default())
+}
+
+/// `POST /api/operators`.
+pub(super) async fn add_operator(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let new: OperatorRequest = read(request).await?;
+    let password = Password::parse_new(new.password.expose())?;
+    let new = NewOperator { id: new.operator, role: new.role, password };
+    api.station.add_operator(&proof, new).await?;
+    ok(&Done::default())
+}

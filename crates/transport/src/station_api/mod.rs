@@ -1,0 +1,104 @@
+//! The Central Station over HTTP: operators on one listener, devices on another.
+//!
+//! | listener | who | proves | paths |
+//! |---|---|---|---|
+//! | operators' | tablets, `zmon` | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
+//! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
+//! | devices', ALPN [`OUTCOME_ALPN`](crate::OUTCOME_ALPN) | monitors in doubt | a signed question (D13) | `/api/provisioning/outcome` |
+//!
+//! Handlers parse, call one use-case of [`Station`](zmon_station::Station) and write its answer. Every failure is a
+//! problem document with the same text as the screens and the audit log; permissions are the
+//! station's business and are audited there.
+
+mod answer;
+mod devices;
+mod gate;
+mod listeners;
+mod login;
+mod pairing;
+mod registry;
+mod rows;
+
+pub use gate::Hosts;
+pub use listeners::{Binds, BoundListeners, StartError, StationListeners, follow_revocations};
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use zmon_station::Station;
+
+use crate::paths;
+use crate::problem;
+use crate::server::{Fault, Service};
+
+/// What handlers share.
+#[derive(Clone)]
+struct Api {
+    station: Arc<Station>,
+    hosts: Arc<Hosts>,
+    requests: Arc<AtomicU64>,
+}
+
+impl Api {
+    fn new(station: &Arc<Station>, hosts: Hosts) -> Self {
+        Self {
+            station: Arc::clone(station),
+            hosts: Arc::new(hosts),
+            requests: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    fn serve(self, router: Router<Self>) -> Service {
+        let router = router
+            .method_not_allowed_fallback(answer::method_not_allowed)
+            .fallback(answer::not_found)
+            .layer(from_fn_with_state(self.clone(), gate::gate))
+            .with_state(self);
+        Service::new(router, |fault| problem::response(&fault_code(fault).into()))
+    }
+}
+
+fn fault_code(fault: Fault) -> zmon_domain::error::ErrorCode {
+    match fault {
+        Fault::Timeout => zmon_domain::error::ErrorCode::Timeout,
+        Fault::Panic => zmon_domain::error::ErrorCode::Internal,
+    }
+}
+
+/// The operators' interface; answers only to the names in `hosts` (T19).
+pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
+    let router = Router::new()
+        .route(paths::HEALTH, get(login::health))
+        .route(paths::LOGIN, post(login::login))
+        .route(paths::LOGOUT, post(login::logout))
+        .route(paths::OPERATORS, post(login::add_operator))
+        .route(paths::SESSIONS, post(pairing::scan))
+        .route(paths::PAIR, post(pairing::pair))
+        .route(paths::PAIR_SESSION, get(pairing::result))
+        .route(paths::PAIR_CANCEL, post(pairing::cancel))
+        .route(paths::OUTCOME, post(devices::outcome))
+        .route(paths::REGISTRY_IMPORT, post(registry::import))
+        .route(paths::REGISTRY_DEVICES, get(registry::devices))
+        .route(paths::REVOKE, post(registry::revoke))
+        .route(paths::AUDIT, get(registry::audit))
+        .route(paths::AUDIT_VERIFY, get(registry::verify_audit));
+    Api::new(station, hosts).serve(router)
+}
+
+/// The devices' interface, for a listener that has verified a client certificate.
+pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
+    let router = Router::new()
+        .route(paths::DEVICE_TEST, get(devices::test))
+        .route(paths::DEVICE_COMMIT, post(devices::commit))
+        .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
+    Api::new(station, hosts).serve(router)
+}
+
+/// The interface for devices in doubt, which may hold no certificate that is still accepted.
+pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
+    let router = Router::new().route(paths::OUTCOME, post(devices::outcome));
+    Api::new(station, hosts).serve(router)
+}
