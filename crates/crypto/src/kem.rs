@@ -32,7 +32,7 @@ pub(crate) enum KemPrivate {
     P256(HpkePrivate),
     /// Wipes itself on drop.
     #[cfg(feature = "rsa")]
-    Rsa(rsa::PrivateKey),
+    Rsa(alloc::boxed::Box<rsa::PrivateKey>),
 }
 
 impl KemKey {
@@ -104,7 +104,7 @@ impl KemKey {
     #[cfg(feature = "rsa")]
     fn from_rsa(key: rsa::PrivateKey) -> Result<Self, KeyError> {
         let public = KemPublic::parse(&rsa_key::public_to_der(key.as_public_key())?)?;
-        Ok(Self { private: Arc::new(KemPrivate::Rsa(key)), public })
+        Ok(Self { private: Arc::new(KemPrivate::Rsa(alloc::boxed::Box::new(key))), public })
     }
 }
 

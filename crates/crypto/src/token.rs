@@ -86,7 +86,7 @@ pub struct TokenInputs<'a> {
 
 /// A pairing token. Secret until it is spent, so it has no readable `Debug` and is wiped on drop.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct PairingToken([u8; PairingToken::LEN]);
+pub struct PairingToken([u8; Self::LEN]);
 
 impl PairingToken {
     /// Length in bytes.

@@ -1,7 +1,12 @@
 //! Tests of the public interface: certificate profiles and the published vectors.
-#![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
+#![expect(unreachable_pub, reason = "a test binary has no public interface")]
+#![expect(clippy::unwrap_in_result, reason = "a panic in a test is the report")]
 
+#[cfg(test)]
 mod client_chain;
+#[cfg(test)]
 mod signing_chain;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod vectors;
