@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
+use zmon_crypto::jws::Unverified;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial};
+use zmon_domain::limits;
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_protocol::device::DeviceInput;
+use zmon_wire::session::StatusDocument;
+use zmon_wire::strict;
 
 use crate::driver::{Command, DeviceParts, Handle, Reception, Shared, Started, start};
 use crate::link::LinkStatus;
@@ -127,6 +131,18 @@ impl CentralStationProvisioningService {
         Err(objection)
     }
 
+    /// Why a delivery that ended at once was refused: its own status says so; one that was applied
+    /// before is a replay.
+    fn refusal(&self, status: &str) -> ProvisioningError {
+        let refused = Unverified::parse(status.as_bytes()).ok().and_then(|status| {
+            let limit = limits::BODY_MAX.default;
+            strict::parse::<StatusDocument>(status.payload_unverified(), limit).ok()?.code
+        });
+        let code = refused.unwrap_or(ErrorCode::ConfigurationReplayed);
+        let last_error = self.shared.view.borrow().last_error.clone();
+        last_error.filter(|error| error.code == code).unwrap_or(ErrorReport::new(code))
+    }
+
     async fn command(&self, input: DeviceInput) -> Result<(), ProvisioningError> {
         self.handle.input(input).await.map(drop)
     }
@@ -201,7 +217,7 @@ impl IProvisioningService for CentralStationProvisioningService {
     ) -> Result<VerifiedConfiguration, ProvisioningError> {
         match self.handle.configuration(payload.to_vec()).await? {
             Reception::Accepted { verified, delivery: _ } => Ok(verified),
-            Reception::Ended(_) => Err(ErrorCode::ConfigurationReplayed.into()),
+            Reception::Ended(status) => Err(self.refusal(&status)),
         }
     }
 
@@ -218,7 +234,7 @@ impl IProvisioningService for CentralStationProvisioningService {
         if let Err(error) = payload.check(&self.device_id, &now) {
             return ProvisioningResult::failure(error);
         }
-        let Some(envelope) = payload.sealed() else {
+        let Some(envelope) = payload.envelope() else {
             return ProvisioningResult::failure(ErrorCode::EnvelopeMalformed);
         };
         match self.receive_configuration(envelope).await {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use zmon_crypto::{CodeHashKey, TokenKey, labels};
+use zmon_crypto::{CodeHashKey, Secret32, TokenKey, labels};
 use zmon_domain::error::ErrorReport;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceContext, DeviceMachine};
@@ -15,7 +15,6 @@ use super::outcome::Waiting;
 use super::tasks::StationTasks;
 use super::{DeviceParts, Driver, Handle, Shared, StepError};
 use crate::link::{LinkParts, LinkStatus, LinkSupervisor};
-use crate::ports::KeyStoreError;
 use crate::service::ServiceView;
 
 /// What a service keeps of its driver. The driver ends when the last clone of `commands` is gone.
@@ -27,10 +26,11 @@ pub(crate) struct Started {
 }
 
 /// Loads the device, commits what its restart means and spawns the driver.
-pub(crate) async fn start(parts: DeviceParts) -> Result<Started, ErrorReport> {
-    let key = |label| parts.keys.derive(label).map_err(|error| report(&error));
-    let token_key = TokenKey::from_secret(key(labels::TOKEN)?);
-    let code_hash_key = CodeHashKey::from_secret(key(labels::CODE_HASH)?);
+pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport> {
+    let token_key = TokenKey::from_secret(key(&parts, labels::TOKEN)?);
+    let code_hash_key = CodeHashKey::from_secret(key(&parts, labels::CODE_HASH)?);
+    // What the station is told about the keys is what the key store says.
+    parts.profile.key_protection = parts.keys.protection();
     let boot = parts.store.load().await?;
     let checkpoint = parts.store.checkpoint().await?;
     let restored = DeviceMachine::restore(
@@ -86,7 +86,9 @@ pub(crate) async fn start(parts: DeviceParts) -> Result<Started, ErrorReport> {
     Ok(Started { commands, handle, shared, link: status })
 }
 
-fn report(error: &KeyStoreError) -> ErrorReport {
-    tracing::error!(%error, "the device's keys cannot be used");
-    ErrorReport::from(error.code())
+fn key(parts: &DeviceParts, label: &[u8]) -> Result<Secret32, ErrorReport> {
+    parts.keys.derive(label).map_err(|error| {
+        tracing::error!(%error, "the device's keys cannot be used");
+        ErrorReport::from(error.code())
+    })
 }

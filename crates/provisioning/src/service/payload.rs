@@ -129,7 +129,8 @@ impl ProvisioningPayload {
     }
 
     /// The envelope, if this is the sealed form.
-    pub(crate) fn sealed(&self) -> Option<&[u8]> {
+    #[must_use]
+    pub fn envelope(&self) -> Option<&[u8]> {
         match &self.form {
             Form::Sealed(envelope) => Some(envelope),
             Form::Signed { .. } | Form::Plain(_) => None,

@@ -19,23 +19,23 @@ use zmon_wire::kind::KeyProtection;
 use zmon_wire::outcome::CommitRequest;
 
 /// The port every test listener gets.
-pub const PORT: u16 = 40_001;
+pub(crate) const PORT: u16 = 40_001;
 
 /// A listener that opens nothing and remembers its endpoint.
 #[derive(Default)]
-pub struct MemoryListener {
+pub(crate) struct MemoryListener {
     endpoint: Mutex<Option<Arc<dyn DeviceEndpoint>>>,
     broken: AtomicBool,
 }
 
 impl MemoryListener {
     /// The endpoint, while open.
-    pub fn endpoint(&self) -> Option<Arc<dyn DeviceEndpoint>> {
+    pub(crate) fn endpoint(&self) -> Option<Arc<dyn DeviceEndpoint>> {
         self.endpoint.lock().unwrap().clone()
     }
 
     /// From now on it cannot be opened.
-    pub fn break_it(&self) {
+    pub(crate) fn break_it(&self) {
         self.broken.store(true, Ordering::SeqCst);
     }
 }
@@ -56,7 +56,7 @@ impl Listener for MemoryListener {
 }
 
 /// Keys in memory.
-pub struct MemoryKeys {
+pub(crate) struct MemoryKeys {
     root: RootSecret,
     identity: SoftIdentity,
     slots: Mutex<HashMap<u64, Secret32>>,
@@ -64,7 +64,7 @@ pub struct MemoryKeys {
 
 impl MemoryKeys {
     /// Fresh keys.
-    pub fn new(identity: SoftIdentity, rng: &mut dyn CryptoRng) -> Self {
+    pub(crate) fn new(identity: SoftIdentity, rng: &mut dyn CryptoRng) -> Self {
         Self { root: RootSecret::generate(rng), identity, slots: Mutex::default() }
     }
 }
@@ -104,7 +104,7 @@ impl KeyStore for MemoryKeys {
 
 /// An interlock with a switch.
 #[derive(Default)]
-pub struct Switch(pub Mutex<Vec<Moment>>);
+pub(crate) struct Switch(pub(crate) Mutex<Vec<Moment>>);
 
 #[async_trait]
 impl ClinicalInterlock for Switch {
@@ -115,7 +115,7 @@ impl ClinicalInterlock for Switch {
 }
 
 /// Answers `commit` and `outcome` as a station would.
-pub trait Commits: Send + Sync {
+pub(crate) trait Commits: Send + Sync {
     /// The signed outcome of a commit.
     fn commit(&self, request: &CommitRequest) -> Vec<u8>;
     /// The signed outcome of a question.
@@ -123,26 +123,26 @@ pub trait Commits: Send + Sync {
 }
 
 /// A link to a station in memory, with faults.
-pub struct MemoryLink {
+pub(crate) struct MemoryLink {
     clock: Arc<dyn Clock>,
     station: Mutex<Option<Arc<dyn Commits>>>,
     /// What tests answer, in order; then success.
-    pub tests: Mutex<Vec<LinkError>>,
+    pub(crate) tests: Mutex<Vec<LinkError>>,
     /// What commits answer, in order; then the station's outcome.
-    pub commits: Mutex<Vec<LinkError>>,
+    pub(crate) commits: Mutex<Vec<LinkError>>,
     /// When each test began.
-    pub tested: Mutex<Vec<Tick>>,
+    pub(crate) tested: Mutex<Vec<Tick>>,
     /// When each heartbeat came, with its sequence number.
-    pub beats: Mutex<Vec<(Tick, u64)>>,
+    pub(crate) beats: Mutex<Vec<(Tick, u64)>>,
     /// Heartbeats fail while this is set.
-    pub deaf: AtomicBool,
+    pub(crate) deaf: AtomicBool,
     /// Questions for the outcome.
-    pub asks: AtomicUsize,
+    pub(crate) asks: AtomicUsize,
 }
 
 impl MemoryLink {
     /// A link on which everything succeeds.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             station: Mutex::default(),
@@ -156,7 +156,7 @@ impl MemoryLink {
     }
 
     /// Who answers commits.
-    pub fn connect(&self, station: Arc<dyn Commits>) {
+    pub(crate) fn connect(&self, station: Arc<dyn Commits>) {
         *self.station.lock().unwrap() = Some(station);
     }
 

@@ -11,7 +11,7 @@ use zmon_provisioning::ports::{AuditPage, AuditReport, AuditRow, DeviceStore, St
 
 /// What the store holds.
 #[derive(Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     boot: Mutex<BootState>,
     rows: Mutex<Vec<AuditEvent>>,
     commits: AtomicUsize,
@@ -20,22 +20,22 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     /// The next `count` commits fail.
-    pub fn fail_next(&self, count: usize) {
+    pub(crate) fn fail_next(&self, count: usize) {
         self.failures.store(count, Ordering::SeqCst);
     }
 
     /// Commits that succeeded.
-    pub fn commits(&self) -> usize {
+    pub(crate) fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
 
     /// Event types of all rows, in order.
-    pub fn event_types(&self) -> Vec<EventType> {
+    pub(crate) fn event_types(&self) -> Vec<EventType> {
         self.rows.lock().unwrap().iter().map(|row| row.event).collect()
     }
 
     /// What a restart would find.
-    pub fn boot(&self) -> BootState {
+    pub(crate) fn boot(&self) -> BootState {
         self.boot.lock().unwrap().clone()
     }
 }

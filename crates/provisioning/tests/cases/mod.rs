@@ -1,0 +1,1 @@
+//! What the contract suite does not cover: the production service's own parts.
