@@ -82,7 +82,7 @@ impl From<KeyError> for JwsError {
 ///
 /// # Errors
 ///
-/// [`JwsError::Chain`] if `x5c` is missing from a hello or given with an identity-key message,
+/// [`JwsError::Chain`] if `x5c` is empty, missing from a hello or given with an identity-key message,
 /// [`JwsError::TooLarge`] above 64 KiB, [`JwsError::Signing`] if the key fails.
 pub fn sign(
     typ: Typ,
@@ -91,7 +91,7 @@ pub fn sign(
     key: &dyn IdentityKey,
     rng: &mut dyn CryptoRng,
 ) -> Result<String, JwsError> {
-    if !typ.accepts_chain(x5c.is_some()) {
+    if !typ.accepts_chain(x5c.is_some()) || x5c.is_some_and(<[_]>::is_empty) {
         return Err(JwsError::Chain);
     }
     let x5c: Option<Vec<String>> =

@@ -179,6 +179,8 @@ fn chains_stand_where_they_belong() {
         };
         assert_eq!((with, without), expected, "{typ:?}");
     }
+    let empty = sign(Typ::Config, Some(&[]), PAYLOAD, &key, &mut rng(1));
+    assert_eq!(empty.unwrap_err(), JwsError::Chain);
     // The same on the verifier's side, for headers no honest signer makes.
     for (header, typ) in [
         (r#"{"alg":"ES256","typ":"zp-hello+jws"}"#, Typ::Hello),
