@@ -235,7 +235,12 @@ impl SessionDriver {
                 Ok(Step::DialFailed(Failure { code: ErrorCode::PairingCodeConsumed, cause: None }))
             }
             Refusal::SessionEnded(_) => Err(ErrorCode::SessionExpired),
-            _ => Err(ErrorCode::Internal),
+            Refusal::CertificateState { .. }
+            | Refusal::CertificateExists(_)
+            | Refusal::OtherCurrent(_)
+            | Refusal::DeviceReserved(_)
+            | Refusal::OperatorExists
+            | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
         }
     }
 
@@ -343,13 +348,14 @@ impl SessionDriver {
             self.station.revocations_due();
         }
         self.machine = next;
-        match step {
-            // The machine has accepted the document, so the key in it is the device's.
-            Step::Identity(document) if self.machine.phase() != SessionPhase::Failed => {
-                self.identified(document, now);
-            }
-            Step::Pair(_, details) => self.facts.config_version = details.config_version,
-            _ => {}
+        if let Step::Pair(_, details) = step {
+            self.facts.config_version = details.config_version;
+        }
+        // The machine has accepted the document, so the key in it is the device's.
+        if let Step::Identity(document) = step
+            && self.machine.phase() != SessionPhase::Failed
+        {
+            self.identified(document, now);
         }
     }
 
@@ -395,6 +401,10 @@ impl SessionDriver {
         let _task = self.effects.spawn(effect);
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what live views do not show, and what later machines may say, is not passed on"
+    )]
     fn emit(&self, event: &MachineEvent) {
         match event {
             MachineEvent::Phase(phase) => self.station.emit(StationEvent::Session {

@@ -147,9 +147,10 @@ impl Station {
         let mut rows = Vec::new();
         for fault in &faults {
             let code = fault.report.code;
-            let event = match code {
-                ErrorCode::DeviceKeyConflict => EventType::DeviceKeyConflict,
-                _ => EventType::RegistryImported,
+            let event = if code == ErrorCode::DeviceKeyConflict {
+                EventType::DeviceKeyConflict
+            } else {
+                EventType::RegistryImported
             };
             rows.push(
                 AuditEvent::failed(event, actor.clone(), code)

@@ -276,7 +276,7 @@ impl Station {
                 let _live = self.sessions.aborted(&row.session, row.serial).await;
                 self.publish_revocations().await;
             }
-            _ => {}
+            Change::None | _ => {}
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use zmon_domain::audit::{AuditEvent, EventType};
-use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+};
 use zmon_domain::time::{Now, UnixTime};
 use zmon_station::ports::*;
 
@@ -26,7 +28,7 @@ struct Tables {
 
 /// The store. Reads and writes are atomic; a refused record leaves no trace.
 #[derive(Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     tables: Mutex<Tables>,
     fail_commits: AtomicBool,
     commits: AtomicUsize,
@@ -34,37 +36,37 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     /// From now on every commit fails as if the audit log could not be written.
-    pub fn fail_commits(&self, fail: bool) {
+    pub(crate) fn fail_commits(&self, fail: bool) {
         self.fail_commits.store(fail, Ordering::SeqCst);
     }
 
     /// How many records were committed.
-    pub fn commits(&self) -> usize {
+    pub(crate) fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
 
     /// The audit rows so far.
-    pub fn audit_events(&self) -> Vec<AuditEvent> {
+    pub(crate) fn audit_events(&self) -> Vec<AuditEvent> {
         self.read(|t| t.audit.iter().map(|(_, event)| event.clone()).collect())
     }
 
     /// How many audit rows of one kind there are.
-    pub fn count(&self, event: EventType) -> usize {
+    pub(crate) fn count(&self, event: EventType) -> usize {
         self.audit_events().iter().filter(|row| row.event == event).count()
     }
 
     /// Every certificate.
-    pub fn certificates(&self) -> Vec<CertificateRow> {
+    pub(crate) fn certificates(&self) -> Vec<CertificateRow> {
         self.read(|t| t.certificates.values().cloned().collect())
     }
 
     /// Every session.
-    pub fn sessions(&self) -> Vec<SessionRow> {
+    pub(crate) fn sessions(&self) -> Vec<SessionRow> {
         self.read(|t| t.sessions.values().cloned().collect())
     }
 
     /// Puts rows in without any rule.
-    pub fn put_device(&self, row: DeviceRow) {
+    pub(crate) fn put_device(&self, row: DeviceRow) {
         self.tables.lock().unwrap().devices.insert(row.id.clone(), row);
     }
 
@@ -234,7 +236,9 @@ impl Tables {
             StationWrite::DropLogin { token_hash } => {
                 self.logins.remove(token_hash);
             }
-            StationWrite::DropLoginsBefore(at) => self.logins.retain(|_, row| row.expires_at >= *at),
+            StationWrite::DropLoginsBefore(at) => {
+                self.logins.retain(|_, row| row.expires_at >= *at)
+            }
             StationWrite::Reserve(row) => return self.reserve(row),
             StationWrite::ClaimToken { session_id, token_id } => {
                 let by = *self.tokens.entry(*token_id).or_insert(*session_id);

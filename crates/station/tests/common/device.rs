@@ -1,0 +1,461 @@
+//! A device of few words: it speaks the protocol with the primitives of `zmon-crypto`, keeps no
+//! state machine, and misbehaves on request.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use zmon_crypto::envelope::Envelope;
+use zmon_crypto::jws::{self, Typ, Unverified};
+use zmon_crypto::schedule::{Prk, SessionKeys, Transcript, transcript};
+use zmon_crypto::token::{PairingToken, TokenInputs};
+use zmon_crypto::x509::{self, CertificateChain, ClientExpectation, csr};
+use zmon_crypto::{Algorithms, IdentityKey, KemKey, RootSecret, SoftIdentity, Suite, sha256};
+use zmon_domain::address::DeviceAddress;
+use zmon_domain::code::{CodeFormat, PairingCode};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, Serial, SessionId, WindowId};
+use zmon_domain::state::ProvisioningState;
+use zmon_domain::time::ClockQuality;
+use zmon_station::ports::DialError;
+use zmon_station::{Station, StationError};
+use zmon_wire::configuration::ConfigurationDocument;
+use zmon_wire::hello::Hello;
+use zmon_wire::identity::IdentityDocument;
+use zmon_wire::kind::{KeyProtection, V1};
+use zmon_wire::manifest::ManifestRow;
+use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
+use zmon_wire::pair::{PairRequest, ScanRequest};
+use zmon_wire::secret::SecretText;
+use zmon_wire::session::{SessionOpen, StatusDocument};
+use zmon_wire::strict;
+
+use super::runtime::TestClock;
+
+/// What a device does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// It does not answer at all.
+    Unreachable,
+    /// It refuses the claim.
+    RefusesClaim,
+    /// Its identity document answers another hello.
+    WrongNonce,
+    /// Its identity document is signed by another key.
+    WrongSignature,
+    /// Its identity document names another device.
+    WrongId,
+    /// Its request is signed by another key than it asks to certify.
+    WrongCsr,
+    /// Its key lives in a file where hardware is demanded.
+    SlowDelivery,
+    /// It refuses the configuration.
+    RefusesConfiguration,
+    /// It says success without having committed.
+    LiesAboutSuccess,
+    /// It commits, and its answer to the delivery is lost.
+    LosesAnswer,
+    /// It tests, and neither commits nor answers.
+    DiesBeforeCommit,
+}
+
+/// What the device remembers of its window.
+struct Window {
+    kem: KemKey,
+    token: PairingToken,
+    code: PairingCode,
+    session: Option<Session>,
+}
+
+#[derive(Clone)]
+struct Session {
+    id: SessionId,
+    answer: String,
+    transcript: Transcript,
+    keys: SessionKeys,
+    tls: Arc<SoftIdentity>,
+}
+
+/// A simulated device.
+pub(crate) struct FakeDevice {
+    pub(crate) id: DeviceId,
+    pub(crate) serial: DeviceSerial,
+    pub(crate) address: DeviceAddress,
+    pub(crate) identity: SoftIdentity,
+    port: u16,
+    root: RootSecret,
+    window: Mutex<Window>,
+    fault: Mutex<Fault>,
+    rng: Mutex<ChaCha20Rng>,
+    station: Mutex<Weak<Station>>,
+    pub(crate) opens: AtomicUsize,
+    pub(crate) deliveries: AtomicUsize,
+    pub(crate) installed: Mutex<Vec<(Serial, ConfigurationDocument)>>,
+}
+
+impl FakeDevice {
+    /// A device with its own keys; `n` makes it unique.
+    pub(crate) fn new(n: u8, suite: Suite) -> Arc<Self> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1000 + u64::from(n));
+        let identity = SoftIdentity::generate(suite, &mut rng).unwrap();
+        let root = RootSecret::generate(&mut rng);
+        let id = DeviceId::parse(&format!("ZM-{n:03}")).unwrap();
+        let serial = DeviceSerial::parse(&format!("SN-2026-{n:06}")).unwrap();
+        let address = DeviceAddress::parse(&format!("10.1.50.{n}")).unwrap();
+        let port = 40_000 + u16::from(n);
+        let window = Self::fresh(&identity, &root, &id, &serial, address, port, &mut rng);
+        Arc::new(Self {
+            id,
+            serial,
+            address,
+            identity,
+            port,
+            root,
+            window: Mutex::new(window),
+            fault: Mutex::default(),
+            rng: Mutex::new(rng),
+            station: Mutex::default(),
+            opens: AtomicUsize::new(0),
+            deliveries: AtomicUsize::new(0),
+            installed: Mutex::default(),
+        })
+    }
+
+    /// Another device that claims this one's id and serial number.
+    pub(crate) fn impostor(&self, n: u8) -> Arc<Self> {
+        let other = Self::new(n, Suite::P256);
+        let mut other = Arc::into_inner(other).unwrap();
+        other.id = self.id.clone();
+        other.serial = self.serial.clone();
+        Arc::new(other)
+    }
+
+    fn fresh(
+        identity: &SoftIdentity,
+        root: &RootSecret,
+        id: &DeviceId,
+        serial: &DeviceSerial,
+        address: DeviceAddress,
+        port: u16,
+        rng: &mut ChaCha20Rng,
+    ) -> Window {
+        let code = PairingCode::generate(CodeFormat::Grouped9, rng);
+        let nonce = *WindowId::generate(rng).as_bytes();
+        let inputs = TokenInputs {
+            window_id: &WindowId::generate(rng),
+            port,
+            nonce: &nonce,
+            thumbprint16: &identity.public().thumbprint().short(),
+            device_id: id,
+            serial,
+            ip: &address,
+            code: &code,
+            expires_at: TestClock::first(),
+        };
+        let token = PairingToken::mint(&root.token_key(), &inputs).unwrap();
+        let kem = KemKey::generate(identity.public().suite(), rng).unwrap();
+        Window { kem, token, code, session: None }
+    }
+
+    /// Opens a new window: new code, token and keys.
+    pub(crate) fn open_window(&self) {
+        let mut rng = self.rng.lock().unwrap();
+        let window = Self::fresh(
+            &self.identity,
+            &self.root,
+            &self.id,
+            &self.serial,
+            self.address,
+            self.port,
+            &mut rng,
+        );
+        *self.window.lock().unwrap() = window;
+    }
+
+    pub(crate) fn misbehave(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    pub(crate) fn connect(&self, station: &Arc<Station>) {
+        *self.station.lock().unwrap() = Arc::downgrade(station);
+    }
+
+    pub(crate) fn station(&self) -> Arc<Station> {
+        self.station.lock().unwrap().upgrade().unwrap()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn token(&self) -> PairingToken {
+        self.window.lock().unwrap().token.clone()
+    }
+
+    pub(crate) fn manifest_row(&self) -> ManifestRow {
+        ManifestRow::new(self.id.clone(), self.serial.clone(), self.identity.public().thumbprint())
+    }
+
+    /// What a tablet sends after scanning this device's screen.
+    pub(crate) fn scan_request(&self) -> ScanRequest {
+        let window = self.window.lock().unwrap();
+        ScanRequest {
+            device_id: self.id.clone(),
+            device_serial: Some(self.serial.clone()),
+            ip_address: Some(self.address),
+            pairing_code: SecretText::new(&window.code.display()),
+            pairing_token: SecretText::new(&window.token.to_base64url()),
+            expires_at: None,
+            firmware_version: None,
+        }
+    }
+
+    /// [W §11.3]'s request, with the address.
+    pub(crate) fn pair_request(&self) -> PairRequest {
+        let scan = self.scan_request();
+        PairRequest {
+            device_id: scan.device_id,
+            pairing_code: scan.pairing_code,
+            pairing_token: Some(scan.pairing_token),
+            session_id: None,
+            device_serial: None,
+            ip_address: scan.ip_address,
+            bed_id: None,
+            device_label: None,
+        }
+    }
+
+    /// Answers `POST /api/provisioning/session`.
+    pub(crate) fn answer_hello(&self, open: &SessionOpen) -> Result<String, DialError> {
+        let _ = self.opens.fetch_add(1, Ordering::SeqCst);
+        let refused = || DialError::Refused { report: ErrorReport::new(ErrorCode::ClaimRefused) };
+        let fault = *self.fault.lock().unwrap();
+        if fault == Fault::Unreachable {
+            return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+        }
+        let mut window = self.window.lock().unwrap();
+        let hello = open.hello.as_bytes();
+        let prk = Prk::from_token(hello, &window.token);
+        if fault == Fault::RefusesClaim || prk.verify_claim(hello, &open.claim_mac).is_err() {
+            return Err(refused());
+        }
+        let payload = Unverified::parse(hello).unwrap();
+        let document: Hello = strict::parse(payload.payload_unverified(), 65_536).unwrap();
+        match &window.session {
+            Some(session) if session.id == document.session_id => {
+                return Ok(session.answer.clone());
+            }
+            Some(_) => return Err(refused()),
+            None => {}
+        }
+        let mut rng = self.rng.lock().unwrap();
+        let tls = Arc::new(SoftIdentity::generate(Suite::P256, &mut *rng).unwrap());
+        let identity = self.identity_document(&document, hello, &window.kem, &tls, fault, &mut rng);
+        let payload = strict::to_vec(&identity).unwrap();
+        let stranger = SoftIdentity::generate(self.identity.public().suite(), &mut *rng);
+        let key: &dyn IdentityKey = match &stranger {
+            Ok(stranger) if fault == Fault::WrongSignature => stranger,
+            _ => &self.identity,
+        };
+        let answer = jws::sign(Typ::Identity, None, &payload, key, &mut *rng).unwrap();
+        let transcript = transcript(hello, answer.as_bytes());
+        window.session = Some(Session {
+            id: document.session_id,
+            keys: prk.session(&transcript),
+            answer: answer.clone(),
+            transcript,
+            tls,
+        });
+        Ok(answer)
+    }
+
+    fn identity_document(
+        &self,
+        hello: &Hello,
+        bytes: &[u8],
+        kem: &KemKey,
+        tls: &SoftIdentity,
+        fault: Fault,
+        rng: &mut ChaCha20Rng,
+    ) -> IdentityDocument {
+        let mut csr = csr::create(tls, &self.id, rng).unwrap();
+        if fault == Fault::WrongCsr {
+            let last = csr.len() - 1;
+            csr[last] ^= 1;
+        }
+        let other = DeviceId::parse("ZM-999").unwrap();
+        IdentityDocument {
+            v: V1::default(),
+            session_id: hello.session_id,
+            hello_hash: sha256(if fault == Fault::WrongNonce { b"another hello" } else { bytes }),
+            device_id: if fault == Fault::WrongId { other } else { self.id.clone() },
+            device_serial: self.serial.clone(),
+            firmware_version: FirmwareVersion::parse("1.2.3").unwrap(),
+            suite: match self.identity.public().suite() {
+                Suite::P256 => zmon_wire::kind::Suite::P256,
+                Suite::Rsa2048 => zmon_wire::kind::Suite::Rsa2048,
+            },
+            identity_key: self.identity.public().spki_der().to_vec(),
+            kem_key: kem.public().to_bytes(),
+            csr,
+            device_nonce: [7; 32],
+            key_protection: KeyProtection::File,
+            clock_quality: ClockQuality::Synced,
+            audit_checkpoint: Some("checkpoint-1".to_owned()),
+            factory_chain: None,
+        }
+    }
+
+    /// Answers `POST /api/provisioning/configuration`, after test and commit.
+    pub(crate) async fn answer_configuration(
+        &self,
+        envelope: Vec<u8>,
+    ) -> Result<String, DialError> {
+        let _ = self.deliveries.fetch_add(1, Ordering::SeqCst);
+        let lost = || DialError::Unreachable { cause: "ordered by the test".to_owned() };
+        let fault = *self.fault.lock().unwrap();
+        let (session, document) = self.open_envelope(&envelope);
+        let serial = self.check(&session, &document);
+        match fault {
+            Fault::RefusesConfiguration => {
+                return Ok(self.status(&session, false, Some(ErrorCode::SiteMismatch)));
+            }
+            Fault::LiesAboutSuccess => return Ok(self.status(&session, true, None)),
+            Fault::SlowDelivery => {
+                tokio::time::sleep(std::time::Duration::from_secs(45)).await;
+            }
+            _ => {}
+        }
+        let station = self.station();
+        station.test(&serial).await.unwrap();
+        if fault == Fault::DiesBeforeCommit {
+            return Err(lost());
+        }
+        match self.commit(&session.id, &serial).await {
+            Ok(OutcomeResult::Committed) => {
+                self.installed.lock().unwrap().push((serial, document));
+            }
+            Ok(OutcomeResult::Aborted) | Err(_) => {
+                return Ok(self.status(&session, false, Some(ErrorCode::CommitAborted)));
+            }
+        }
+        if fault == Fault::LosesAnswer {
+            return Err(lost());
+        }
+        Ok(self.status(&session, true, None))
+    }
+
+    /// Commits over the new certificate and reads the signed outcome.
+    pub(crate) async fn commit(
+        &self,
+        session: &SessionId,
+        serial: &Serial,
+    ) -> Result<OutcomeResult, StationError> {
+        let request = CommitRequest {
+            v: V1::default(),
+            session_id: *session,
+            serial: *serial,
+            nonce: [9; 32],
+        };
+        let answer = self.station().commit(serial, &request).await?;
+        Ok(self.read_outcome(&answer, serial, [9; 32]))
+    }
+
+    /// Asks what became of a commit.
+    pub(crate) async fn ask(
+        &self,
+        session: &SessionId,
+        serial: &Serial,
+    ) -> Result<OutcomeResult, StationError> {
+        let ask = self.signed_ask(session, serial, &self.identity);
+        let answer = self.station().outcome(ask.as_bytes()).await?;
+        Ok(self.read_outcome(&answer, serial, [3; 32]))
+    }
+
+    /// The signed question.
+    pub(crate) fn signed_ask(
+        &self,
+        session: &SessionId,
+        serial: &Serial,
+        key: &dyn IdentityKey,
+    ) -> String {
+        let ask = OutcomeAsk {
+            v: V1::default(),
+            session_id: *session,
+            device_id: self.id.clone(),
+            nonce: [3; 32],
+            serial: *serial,
+        };
+        let payload = strict::to_vec(&ask).unwrap();
+        jws::sign(Typ::Ask, None, &payload, key, &mut *self.rng.lock().unwrap()).unwrap()
+    }
+
+    fn read_outcome(&self, answer: &str, serial: &Serial, nonce: [u8; 32]) -> OutcomeResult {
+        let jws = Unverified::parse(answer.as_bytes()).unwrap();
+        let chain = jws.x5c().unwrap();
+        let key =
+            zmon_crypto::IdentityPublic::parse(&x509::spki_of(chain.leaf()).unwrap()).unwrap();
+        let verified = jws.verify_with(Typ::Outcome, &key, &Algorithms::rustcrypto()).unwrap();
+        let outcome: Outcome = strict::parse(verified.payload(), 65_536).unwrap();
+        assert_eq!(outcome.device_id, self.id);
+        assert_eq!((outcome.serial, outcome.nonce), (*serial, nonce));
+        outcome.result
+    }
+
+    fn open_envelope(&self, bytes: &[u8]) -> (Session, ConfigurationDocument) {
+        let window = self.window.lock().unwrap();
+        let session = window.session.clone().unwrap();
+        let envelope = Envelope::parse(bytes).unwrap();
+        assert_eq!(envelope.session_id(), session.id);
+        let proof = envelope.verify_mac(&session.keys).unwrap();
+        let mut rng = self.rng.lock().unwrap();
+        let plain = envelope
+            .open(proof, &window.kem, &session.keys, &session.transcript, &mut *rng)
+            .unwrap();
+        let jws = Unverified::parse(plain.expose()).unwrap();
+        let anchors = super::world::anchors();
+        let now = Some(TestClock::first());
+        let chain = jws.x5c().unwrap();
+        let algorithms = Algorithms::rustcrypto();
+        let signing = x509::verify_signing_chain(&chain, &anchors, now, &algorithms).unwrap();
+        let verified = jws.verify_with(Typ::Config, signing.public_key(), &algorithms).unwrap();
+        let document = ConfigurationDocument::parse(verified.payload()).unwrap();
+        assert_eq!(document.session, *session.transcript.as_bytes());
+        assert_eq!(document.pairing_code.as_ref().unwrap().expose(), &**window.code.display());
+        (session, document)
+    }
+
+    /// The device's own check of its certificate; returns the serial number.
+    fn check(&self, session: &Session, document: &ConfigurationDocument) -> Serial {
+        let chain =
+            CertificateChain::from_base64_pem(document.client_certificate.as_str()).unwrap();
+        let expected = ClientExpectation {
+            device_id: &self.id,
+            public_key: session.tls.public(),
+            anchors: &super::world::anchors(),
+        };
+        let ca = chain.issuer_chain().unwrap();
+        let now = Some(TestClock::first());
+        let certificate =
+            x509::verify_client_chain(&chain, &ca, &expected, now, &Algorithms::rustcrypto());
+        *certificate.unwrap().serial()
+    }
+
+    fn status(&self, session: &Session, success: bool, code: Option<ErrorCode>) -> String {
+        let status = StatusDocument {
+            v: V1::default(),
+            session_id: session.id,
+            state: ProvisioningState::Provisioned,
+            success,
+            code,
+            configuration_hash: None,
+        };
+        let payload = strict::to_vec(&status).unwrap();
+        let rng = &mut *self.rng.lock().unwrap();
+        jws::sign(Typ::Status, None, &payload, &self.identity, rng).unwrap()
+    }
+}

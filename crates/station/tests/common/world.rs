@@ -1,0 +1,231 @@
+//! A station with its store, a network of devices and a few operators.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use async_trait::async_trait;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use zmon_crypto::x509::{Anchor, AnchorSet};
+use zmon_crypto::{Algorithms, IdentityKey};
+use zmon_domain::address::{Network as Cidr, NetworkPolicy, ServerUrl};
+use zmon_domain::ids::{OperatorId, SiteId, StationId, StationName};
+use zmon_domain::role::{OperatorProof, Role, danger};
+use zmon_domain::time::Tick;
+use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
+use zmon_station::ports::*;
+use zmon_station::{ServerParameters, Station, StationParts, StationPolicy, StationProfile};
+use zmon_wire::manifest;
+use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
+
+use super::device::FakeDevice;
+use super::runtime::{SeededEntropy, TestClock};
+use super::store::MemoryStore;
+
+/// One authority for all tests of a process: making one costs five key pairs.
+static CA: LazyLock<CaParts> = LazyLock::new(|| {
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let material = CaMaterial::generate(&ca_params(), &mut rng, TestClock::first()).unwrap();
+    material.to_parts().unwrap()
+});
+
+/// What the tests' authority is made for.
+pub(crate) fn ca_params() -> CaParams {
+    CaParams::new(
+        StationId::parse("CS-1").unwrap(),
+        StationName::parse("Ward 3 Central").unwrap(),
+        site(),
+        vec![
+            ServerName::parse("monitoring.hospital.com").unwrap(),
+            ServerName::parse("127.0.0.1").unwrap(),
+        ],
+    )
+}
+
+/// The tests' site.
+pub(crate) fn site() -> SiteId {
+    SiteId::parse("st-mary").unwrap()
+}
+
+/// The tests' authority.
+pub(crate) fn ca() -> CaMaterial {
+    CaMaterial::from_parts(&CA).unwrap()
+}
+
+/// What the devices trust.
+pub(crate) fn anchors() -> AnchorSet {
+    let anchor = Anchor::parse(ca().anchor_der(), site()).unwrap();
+    AnchorSet::from_anchors([anchor]).unwrap()
+}
+
+/// The devices a station can dial.
+#[derive(Default)]
+pub(crate) struct Lan {
+    devices: Mutex<BTreeMap<(IpAddr, u16), Arc<FakeDevice>>>,
+    dialled: Mutex<Vec<Target>>,
+}
+
+impl Lan {
+    /// Plugs a device in.
+    pub(crate) fn plug(&self, device: &Arc<FakeDevice>) {
+        let place = (device.address.ip(), device.port());
+        self.devices.lock().unwrap().insert(place, Arc::clone(device));
+    }
+
+    /// Every connection so far.
+    pub(crate) fn dialled(&self) -> Vec<Target> {
+        self.dialled.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl DeviceDialer for Lan {
+    async fn open(
+        &self,
+        target: &Target,
+        open: SessionOpen,
+    ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
+        self.dialled.lock().unwrap().push(target.clone());
+        let unreachable = |cause: &str| DialError::Unreachable { cause: cause.to_owned() };
+        let place = (target.address.ip(), target.port);
+        let device = self.devices.lock().unwrap().get(&place).cloned();
+        let device = device.ok_or_else(|| unreachable("nobody there"))?;
+        if device.identity.public().thumbprint().short() != target.thumbprint16 {
+            return Err(unreachable("wrong pin"));
+        }
+        let identity = device.answer_hello(&open)?;
+        Ok((SessionAnswer { identity }, Box::new(Connection(device))))
+    }
+}
+
+struct Connection(Arc<FakeDevice>);
+
+#[async_trait]
+impl DeviceConnection for Connection {
+    async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+        let status = self.0.answer_configuration(envelope).await?;
+        Ok(DeliveryAnswer { status })
+    }
+}
+
+/// Everything a test needs.
+pub(crate) struct World {
+    pub(crate) station: Arc<Station>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) lan: Arc<Lan>,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+impl World {
+    /// A started station with the default policy for 10.1.50.0/24.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A started station with another policy.
+    pub(crate) async fn with(change: impl FnOnce(&mut StationPolicy)) -> Self {
+        let world = Self::compose(Arc::default(), Arc::default(), 1, change);
+        world.station.start().await.unwrap();
+        world
+    }
+
+    /// The same store and network under a new process.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { store, lan, clock, station } = self;
+        drop(station);
+        let mut world = Self::compose(store, lan, 2, |_| {});
+        // Wall clocks do not start again with the process.
+        world.station = Self::station(&world.store, &world.lan, &clock, 3, |_| {});
+        world.clock = clock;
+        world.station.start().await.unwrap();
+        world.reconnect();
+        world
+    }
+
+    fn compose(
+        store: Arc<MemoryStore>,
+        lan: Arc<Lan>,
+        seed: u64,
+        change: impl FnOnce(&mut StationPolicy),
+    ) -> Self {
+        let clock = Arc::new(TestClock::new());
+        let station = Self::station(&store, &lan, &clock, seed, change);
+        Self { station, store, lan, clock }
+    }
+
+    fn station(
+        store: &Arc<MemoryStore>,
+        lan: &Arc<Lan>,
+        clock: &Arc<TestClock>,
+        seed: u64,
+        change: impl FnOnce(&mut StationPolicy),
+    ) -> Arc<Station> {
+        let networks = NetworkPolicy {
+            networks: vec![Cidr::parse("10.1.50.0/24").unwrap()],
+            ports: 40_000..=50_000,
+        };
+        let mut policy = StationPolicy::new(networks);
+        change(&mut policy);
+        let ca = ca();
+        let params = ca_params();
+        let parts = StationParts {
+            profile: StationProfile {
+                station_id: params.station_id,
+                station_name: params.station_name,
+                site_id: params.site_id,
+                server: ServerParameters {
+                    url: ServerUrl::parse("https://monitoring.hospital.com:8443").unwrap(),
+                    ca_certificate: ca.anchor_pem().unwrap(),
+                    server_certificate: Some(ca.server_certificate_pem().unwrap()),
+                },
+            },
+            policy,
+            store: Arc::clone(store) as Arc<dyn StationStore>,
+            dialer: Arc::clone(lan) as Arc<dyn DeviceDialer>,
+            issuer: Arc::new(ca.issuer().unwrap()),
+            signer: ca.signer().unwrap(),
+            algorithms: Algorithms::rustcrypto(),
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            entropy: Arc::new(SeededEntropy::new(seed)),
+        };
+        Station::new(parts).unwrap()
+    }
+
+    /// Registers devices and plugs them in.
+    pub(crate) async fn know(&self, devices: &[&Arc<FakeDevice>]) {
+        let rows: Vec<_> = devices.iter().map(|device| device.manifest_row()).collect();
+        let manifest = manifest::to_lines(&rows).unwrap();
+        self.station.import(&administrator(), &manifest).await.unwrap();
+        for device in devices {
+            self.plug(device);
+        }
+    }
+
+    /// Plugs a device in without registering it.
+    pub(crate) fn plug(&self, device: &Arc<FakeDevice>) {
+        device.connect(&self.station);
+        self.lan.plug(device);
+    }
+
+    fn reconnect(&self) {
+        for device in self.lan.devices.lock().unwrap().values() {
+            device.connect(&self.station);
+        }
+    }
+}
+
+/// An operator who has logged in.
+pub(crate) fn operator(id: &str, role: Role) -> OperatorProof {
+    let expires = Tick::new(std::time::Duration::from_secs(1_000_000));
+    #[expect(clippy::disallowed_methods, reason = "tests have operators of their own")]
+    danger::authenticated(OperatorId::parse(id).unwrap(), role, expires)
+}
+
+pub(crate) fn technician() -> OperatorProof {
+    operator("tess", Role::Technician)
+}
+
+pub(crate) fn administrator() -> OperatorProof {
+    operator("ada", Role::Administrator)
+}
