@@ -196,8 +196,16 @@ def verify_certificates(v):
     (anchor,), (signing,), (client, client_ca) = (
         chain(name) for name in ("anchor", "signing", "client")
     )
-    signing.verify_directly_issued_by(anchor)
-    client.verify_directly_issued_by(client_ca)
+    for certificate, issuer in (
+        (anchor, anchor),
+        (signing, anchor),
+        (client_ca, client_ca),
+        (client, client_ca),
+    ):
+        certificate.verify_directly_issued_by(issuer)
+    for name, certificate in (("anchor", anchor), ("station", signing), ("clients", client_ca)):
+        own = spki(load(v["keys"], name).public_key())
+        check(f"{name} key", spki(certificate.public_key()) == own)
     check("signing purpose", purposes(signing) == [CONFIG_SIGNING])
     check("signing names", names(signing) == ["urn:zp:site:SITE-A", "urn:zp:station:CS-1"])
     lifetime = signing.not_valid_after_utc - signing.not_valid_before_utc
@@ -227,6 +235,7 @@ def verify_messages(v, signing, thumbprint, token):
     identity_key = load(v["keys"], "identity").public_key()
     _, payload = verify_jws(v["identity"]["jws"], "zp-identity+jws", identity_key)
     check("identity payload", payload.decode() == v["identity"]["payload"])
+    check("identity hash", h(v["identity"]["jws"].encode()).hex() == v["identity"]["hash"])
     said = json.loads(payload)
     check("identity answers the hello", b64url(said["helloHash"]) == h(hello))
     check("identity key", h(b64url(said["identityKey"])) == thumbprint)
@@ -297,6 +306,8 @@ def verify_envelope(v, t, k_mac, psk):
 def verify_configuration(v, signing, t, thumbprint):
     _, payload = verify_jws(v["configuration"]["jws"], "zp-config+jws", signing.public_key())
     check("configuration payload", payload.decode() == v["configuration"]["payload"])
+    digest = h(v["configuration"]["jws"].encode())
+    check("configuration hash", digest.hex() == v["configuration"]["hash"])
     said = json.loads(payload)
     check("configuration repeats T", b64url(said["session"]) == t)
     check("configuration repeats the key", said["deviceKey"] == thumbprint.hex())
