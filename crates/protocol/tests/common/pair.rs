@@ -1,0 +1,402 @@
+//! Device and station with a network that does what the test says.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use zmon_crypto::x509::AnchorSet;
+use zmon_crypto::{IdentityKey, Suite};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::Serial;
+use zmon_domain::time::Now;
+use zmon_protocol::device::{
+    DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError,
+};
+use zmon_protocol::station::{
+    CertificateState, CertificateUse, RegistryEntry, SessionInput, SessionPhase, StationAction,
+};
+use zmon_wire::qr::QrContent;
+
+use super::clock::Clock;
+use super::device::{self, Device};
+use super::station::{self, Station};
+
+/// What happens to one commit or ask on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Delivered,
+    RequestLost,
+    AnswerLost,
+    Garbled,
+}
+
+pub struct Pair {
+    pub clock: Clock,
+    pub device: Device,
+    pub station: Station,
+    pub port: u16,
+    pub listening: bool,
+    /// Serial of the slot the monitoring link runs on.
+    pub link: Option<Serial>,
+    pub signals: Vec<DeviceEvent>,
+    /// Every action of the device, by name, in order.
+    pub trace: Vec<&'static str>,
+    /// Results of the next connection tests; then they succeed.
+    pub tests: VecDeque<Result<(), LinkError>>,
+    /// Fates of the next commits; then they are delivered.
+    pub commits: VecDeque<Commit>,
+    /// Fates of the next asks; then they are delivered.
+    pub asks: VecDeque<Commit>,
+    /// How many dials fail.
+    pub dials_to_fail: u8,
+    /// The answer to the delivery does not arrive.
+    pub lose_status: bool,
+    /// Does something to every envelope on its way.
+    pub tamper: Option<fn(&mut Vec<u8>)>,
+    pub last_session: Option<(Vec<u8>, [u8; 32])>,
+    pub last_envelope: Option<Vec<u8>>,
+    pub last_status: Option<String>,
+    pub delivered: bool,
+    pub tested: u32,
+    pub asked: u32,
+}
+
+impl Pair {
+    pub fn new(seed: u64) -> Self {
+        Self::with_suite(seed, Suite::P256)
+    }
+
+    pub fn with_suite(seed: u64, suite: Suite) -> Self {
+        let clock = Clock::new();
+        let mut station = Station::new(seed);
+        let anchors = AnchorSet::from_anchors([station.ca.anchor()]).unwrap();
+        let device = Device::new(seed, suite, anchors, &clock.now());
+        station.registry = Some(RegistryEntry {
+            device_id: device.profile.device_id.clone(),
+            serial: device.profile.serial.clone(),
+            identity_key: device.identity.public().thumbprint(),
+            decommissioned: false,
+        });
+        station.identity = Some(device.identity.public().clone());
+        Self {
+            clock,
+            device,
+            station,
+            port: 4430,
+            listening: false,
+            link: None,
+            signals: Vec::new(),
+            trace: Vec::new(),
+            tests: VecDeque::new(),
+            commits: VecDeque::new(),
+            asks: VecDeque::new(),
+            dials_to_fail: 0,
+            lose_status: false,
+            tamper: None,
+            last_session: None,
+            last_envelope: None,
+            last_status: None,
+            delivered: false,
+            tested: 0,
+            asked: 0,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// One input to the device, and everything that follows without time passing.
+    pub fn tell(&mut self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
+        let reply = self.device.input(&self.now(), input);
+        self.settle();
+        reply
+    }
+
+    pub fn enter(&mut self) {
+        let now = self.now();
+        let proof = device::technician(&now);
+        self.tell(DeviceInput::Enter { proof, address: device::address() }).unwrap();
+    }
+
+    pub fn reprovision(&mut self) {
+        let now = self.now();
+        let proof = device::technician(&now);
+        self.tell(DeviceInput::Reprovision { proof, address: device::address() }).unwrap();
+    }
+
+    pub fn snapshot(&self) -> DeviceSnapshot {
+        self.device.machine.snapshot(&self.now())
+    }
+
+    pub fn qr(&self) -> QrContent {
+        self.snapshot().qr.expect("a QR code is shown")
+    }
+
+    /// Scan and pair in one call, as far as it goes without time passing.
+    pub fn pair(&mut self) -> SessionPhase {
+        let qr = self.qr();
+        self.pair_with(&qr)
+    }
+
+    pub fn pair_with(&mut self, qr: &QrContent) -> SessionPhase {
+        let request = self.station.request(qr, Some(station::details("ICU-3B")));
+        let now = self.now();
+        let _ = self.station.open(&now, request);
+        self.settle();
+        self.phase()
+    }
+
+    /// Scan only: the device is claimed, `pair` is to follow.
+    pub fn scan(&mut self) -> SessionPhase {
+        let qr = self.qr();
+        let request = self.station.request(&qr, None);
+        let now = self.now();
+        self.station.open(&now, request).unwrap();
+        self.settle();
+        self.phase()
+    }
+
+    pub fn phase(&self) -> SessionPhase {
+        self.station.machine.as_ref().unwrap().phase()
+    }
+
+    /// The device with a configuration in force.
+    pub fn provisioned(seed: u64) -> Self {
+        let mut pair = Self::new(seed);
+        pair.enter();
+        assert_eq!(pair.pair(), SessionPhase::Paired);
+        pair.signals.clear();
+        pair.trace.clear();
+        pair
+    }
+
+    /// Runs actions and due timers until nothing is due now.
+    pub fn settle(&mut self) {
+        loop {
+            if let Some(action) = self.device.actions.pop_front() {
+                self.act(action);
+            } else if let Some(action) = self.station.actions.pop_front() {
+                self.act_station(action);
+            } else if !self.fire() {
+                return;
+            }
+        }
+    }
+
+    /// Fires one timer that is due; false if none is.
+    fn fire(&mut self) -> bool {
+        let now = self.now();
+        if self.device.machine.poll_timeout().is_some_and(|at| at <= now.mono) {
+            let _ = self.device.input(&now, DeviceInput::Timeout);
+            let again = self.device.machine.poll_timeout().is_some_and(|at| at <= now.mono);
+            assert!(
+                !again || self.device.audit_down || !self.device.actions.is_empty(),
+                "a timer that fired must move"
+            );
+            return !self.device.audit_down;
+        }
+        let due = |station: &Station| {
+            station.machine.as_ref().and_then(|machine| machine.poll_timeout())
+        };
+        if due(&self.station).is_some_and(|at| at <= now.mono) {
+            self.station.input(&now, SessionInput::Timeout).unwrap();
+            return true;
+        }
+        false
+    }
+
+    /// Jumps to the next wakeup of either side; false if there is none.
+    pub fn step(&mut self) -> bool {
+        let station = self.station.machine.as_ref().and_then(|machine| machine.poll_timeout());
+        let next = [self.device.machine.poll_timeout(), station].into_iter().flatten().min();
+        let Some(next) = next else { return false };
+        self.clock.jump(next);
+        self.settle();
+        true
+    }
+
+    /// Lets time pass, waking up whenever somebody wants to.
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.clock.elapsed + duration;
+        loop {
+            let station = self.station.machine.as_ref().and_then(|machine| machine.poll_timeout());
+            let next = [self.device.machine.poll_timeout(), station].into_iter().flatten().min();
+            match next {
+                Some(next) if next.elapsed() <= end => {
+                    self.clock.jump(next);
+                    self.settle();
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.clock.elapsed = end;
+        self.settle();
+    }
+
+    pub fn restart(&mut self) -> Result<DeviceReply, ErrorReport> {
+        self.listening = false;
+        self.link = None;
+        self.delivered = false;
+        let now = self.now();
+        let reply = self.device.restart(&now);
+        self.settle();
+        reply
+    }
+
+    fn act(&mut self, action: DeviceAction) {
+        let now = self.now();
+        match action {
+            DeviceAction::OpenListener => {
+                self.trace.push("OpenListener");
+                self.listening = true;
+                let port = self.port;
+                self.device.input(&now, DeviceInput::ListenerOpened { port }).unwrap();
+            }
+            DeviceAction::CloseListener => {
+                self.trace.push("CloseListener");
+                self.listening = false;
+            }
+            DeviceAction::AnswerDelivery { status, .. } => {
+                self.trace.push("AnswerDelivery");
+                self.last_status = Some(status.clone());
+                if !core::mem::take(&mut self.delivered) {
+                    return;
+                }
+                let input = if self.lose_status {
+                    SessionInput::DeliveryFailed(ErrorCode::Timeout)
+                } else {
+                    SessionInput::Delivered(status.into_bytes())
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            DeviceAction::TestConnection { attempt, credentials } => {
+                self.trace.push("TestConnection");
+                self.tested += 1;
+                assert!(attempt <= 3, "three attempts in all");
+                assert!(credentials.server_pin.is_some() && !credentials.ca.is_empty());
+                let result = self.tests.pop_front().unwrap_or(Ok(()));
+                if result.is_ok() {
+                    let serial = self.staged_serial();
+                    let state = self.station.certificates[&serial].state;
+                    assert!(state.permits(CertificateUse::Test), "{state}");
+                    self.tell_station(SessionInput::Tested { serial });
+                }
+                let _ = self.device.input(&now, DeviceInput::Tested(result));
+            }
+            DeviceAction::SendCommit { request, .. } => {
+                self.trace.push("SendCommit");
+                let fate = self.commits.pop_front().unwrap_or(Commit::Delivered);
+                let lost = Err(LinkError::Network(ErrorCode::Timeout));
+                let mut answer = lost.clone();
+                if fate != Commit::RequestLost {
+                    let bytes = self.station.commit(&request).unwrap();
+                    let serial = request.serial.clone();
+                    if self.station.certificates[&serial].state == CertificateState::Current {
+                        self.tell_station(SessionInput::Committed { serial });
+                    }
+                    answer = Ok(bytes);
+                }
+                let answer = spoil(fate, answer, lost);
+                let _ = self.device.input(&now, DeviceInput::CommitAnswered(answer));
+            }
+            DeviceAction::AskOutcome { ask, .. } => {
+                self.trace.push("AskOutcome");
+                self.asked += 1;
+                let fate = self.asks.pop_front().unwrap_or(Commit::Delivered);
+                let lost = Err(LinkError::Network(ErrorCode::StationUnreachable));
+                let mut answer = lost.clone();
+                if fate != Commit::RequestLost {
+                    answer = Ok(self.station.answer(ask.as_bytes()).unwrap());
+                }
+                let answer = spoil(fate, answer, lost);
+                let _ = self.device.input(&now, DeviceInput::OutcomeAnswered(answer));
+            }
+            DeviceAction::StartLink(_) => {
+                self.trace.push("StartLink");
+                self.link = self.device.stored.slot_a.as_ref().map(|slot| slot.serial.clone());
+            }
+            DeviceAction::StopLink => {
+                self.trace.push("StopLink");
+                self.link = None;
+            }
+            DeviceAction::Emit(event) => self.signals.push(event),
+            other => panic!("the test bed does not know {other:?}"),
+        }
+    }
+
+    fn act_station(&mut self, action: StationAction) {
+        let now = self.now();
+        match action {
+            StationAction::SendSession { hello, claim_mac, .. } => {
+                self.last_session = Some((hello.clone().into_bytes(), claim_mac));
+                if self.dials_to_fail > 0 || !self.listening {
+                    self.dials_to_fail = self.dials_to_fail.saturating_sub(1);
+                    let code = ErrorCode::DeviceUnreachable;
+                    self.station.input(&now, SessionInput::DialFailed(code)).unwrap();
+                    return;
+                }
+                let hello = hello.into_bytes();
+                let input = match self.device.input(&now, DeviceInput::SessionOpen { hello, claim_mac })
+                {
+                    Ok(DeviceReply::Identity(identity)) => {
+                        SessionInput::Identity(identity.into_bytes())
+                    }
+                    Ok(other) => panic!("a claim is not answered by {other:?}"),
+                    Err(report) => SessionInput::DialFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            StationAction::Issue { device_id, csr_spki, .. } => {
+                let at = now.wall.unwrap_or_else(super::clock::start);
+                let (chain, serial) = self.station.ca.issue(&csr_spki, &device_id, at);
+                self.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
+            }
+            StationAction::Deliver { mut envelope, .. } => {
+                if let Some(tamper) = self.tamper {
+                    tamper(&mut envelope);
+                }
+                self.last_envelope = Some(envelope.clone());
+                let input = match self.device.input(&now, DeviceInput::Configuration { envelope }) {
+                    Ok(DeviceReply::Pending) => {
+                        self.delivered = true;
+                        return;
+                    }
+                    Ok(DeviceReply::Status(status)) => SessionInput::Delivered(status.into_bytes()),
+                    Ok(other) => panic!("a delivery is not answered by {other:?}"),
+                    Err(report) => SessionInput::DeliveryFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            StationAction::Hangup => {}
+            other => panic!("the test bed does not know {other:?}"),
+        }
+    }
+
+    /// The session hears of it, if one runs.
+    fn tell_station(&mut self, input: SessionInput) {
+        if self.station.machine.is_some() {
+            self.station.input(&self.clock.now(), input).unwrap();
+        }
+    }
+
+    fn staged_serial(&self) -> Serial {
+        let (slot, _) = self.device.stored.slot_b.as_ref().expect("slot B is tested");
+        slot.serial.clone()
+    }
+}
+
+fn spoil(
+    fate: Commit,
+    answer: Result<Vec<u8>, LinkError>,
+    lost: Result<Vec<u8>, LinkError>,
+) -> Result<Vec<u8>, LinkError> {
+    match fate {
+        Commit::Delivered => answer,
+        Commit::RequestLost | Commit::AnswerLost => lost,
+        Commit::Garbled => answer.map(|mut bytes| {
+            let last = bytes.len() - 10;
+            bytes[last] = if bytes[last] == b'A' { b'B' } else { b'A' };
+            bytes
+        }),
+    }
+}

@@ -1,0 +1,255 @@
+//! A station around its machine: registry entry, certificates, commit and outcome.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zmon_crypto::token::PairingToken;
+use zmon_crypto::{Algorithms, IdentityPublic};
+use zmon_domain::address::{Network, NetworkPolicy, ServerUrl};
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::code::PairingCode;
+use zmon_domain::error::ErrorReport;
+use zmon_domain::ids::{
+    BedId, DeviceLabel, OperatorId, Serial, SessionId, StationId, StationName,
+};
+use zmon_domain::role::Role;
+use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
+use zmon_domain::time::Now;
+use zmon_protocol::station::outcome::{self, CertificateView, Change, Verdict};
+use zmon_protocol::station::{
+    CertificateState, DeviceRecord, OpenRequest, PairDetails, Refusal, RegistryEntry, Reservation,
+    ServerParameters, SessionContext, SessionInput, SessionMachine, SessionTransition,
+    StationAction, StationEvent, StationPolicy, StationWrite,
+};
+use zmon_wire::outcome::CommitRequest;
+use zmon_wire::qr::QrContent;
+
+use super::ca::TestCa;
+use super::clock::start;
+
+pub struct Station {
+    pub ca: TestCa,
+    pub id: StationId,
+    name: StationName,
+    server: ServerParameters,
+    pub policy: StationPolicy,
+    algorithms: Algorithms,
+    pub rng: ChaCha20Rng,
+    pub registry: Option<RegistryEntry>,
+    pub reservation: Option<Reservation>,
+    pub machine: Option<SessionMachine>,
+    pub certificates: BTreeMap<Serial, CertificateView>,
+    pub identity: Option<IdentityPublic>,
+    pub audit: Vec<AuditEvent>,
+    pub writes: Vec<StationWrite>,
+    pub events: Vec<StationEvent>,
+    pub actions: VecDeque<StationAction>,
+}
+
+pub fn operator() -> OperatorId {
+    OperatorId::parse("olga").unwrap()
+}
+
+pub fn details(bed: &str) -> PairDetails {
+    PairDetails {
+        settings: DeviceSettings {
+            label: Some(DeviceLabel::parse("ICU-MON-04").unwrap()),
+            bed: Some(BedId::parse(bed).unwrap()),
+            unit: MeasurementUnit::Metric,
+            language: Language::EN,
+            sync_interval: SyncInterval::from_secs(10).unwrap(),
+        },
+        config_version: 1,
+    }
+}
+
+impl Station {
+    pub fn new(seed: u64) -> Self {
+        let ca = TestCa::new("north", "cs-1", start());
+        let server = ServerParameters {
+            url: ServerUrl::parse("https://10.1.1.1:8443").unwrap(),
+            ca_certificate: ca.anchor_pem.clone(),
+            server_certificate: Some(ca.server_pem.clone()),
+        };
+        let networks = NetworkPolicy {
+            networks: vec![Network::parse("10.1.0.0/16").unwrap()],
+            ports: 1024..=65535,
+        };
+        Self {
+            ca,
+            id: StationId::parse("cs-1").unwrap(),
+            name: StationName::parse("Central Station North").unwrap(),
+            server,
+            policy: StationPolicy::new(networks),
+            algorithms: Algorithms::rustcrypto(),
+            rng: ChaCha20Rng::seed_from_u64(seed ^ 0x5a5a),
+            registry: None,
+            reservation: None,
+            machine: None,
+            certificates: BTreeMap::new(),
+            identity: None,
+            audit: Vec::new(),
+            writes: Vec::new(),
+            events: Vec::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub fn context(&self) -> SessionContext<'_> {
+        SessionContext {
+            station_id: &self.id,
+            name: &self.name,
+            site_id: &self.ca.site,
+            signer: &self.ca.signer,
+            signing_chain: &self.ca.signing_chain,
+            algorithms: &self.algorithms,
+            server: &self.server,
+            policy: &self.policy,
+            checkpoint: None,
+        }
+    }
+
+    /// The request a tablet's scan of this QR code leads to.
+    pub fn request(&mut self, qr: &QrContent, pair: Option<PairDetails>) -> OpenRequest {
+        let device = match &self.registry {
+            Some(entry) => DeviceRecord::Known(entry.clone()),
+            None => DeviceRecord::Unknown(qr.device_id.clone()),
+        };
+        OpenRequest {
+            session_id: SessionId::generate(&mut self.rng),
+            device,
+            reservation: self.reservation.clone(),
+            token: PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap(),
+            code: PairingCode::parse_any(qr.pairing_code.expose()).unwrap(),
+            scanned_serial: Some(qr.device_serial.clone()),
+            address: qr.ip_address,
+            operator: operator(),
+            role: Role::Technician,
+            pair,
+        }
+    }
+
+    pub fn open(&mut self, now: &Now, request: OpenRequest) -> Result<(), Refusal> {
+        let mut rng = self.rng.clone();
+        let transition = SessionMachine::open(&self.context(), now, &mut rng, request);
+        self.rng = rng;
+        self.install(transition)
+    }
+
+    pub fn input(&mut self, now: &Now, input: SessionInput) -> Result<(), Refusal> {
+        let machine = self.machine.clone().expect("a session runs");
+        let mut rng = self.rng.clone();
+        let transition = machine.handle(&self.context(), now, &mut rng, input);
+        self.rng = rng;
+        self.install(transition)
+    }
+
+    fn install(&mut self, transition: SessionTransition) -> Result<(), Refusal> {
+        let SessionTransition { next, record, actions, reply } = transition;
+        for write in &record.writes {
+            self.write(write);
+        }
+        self.audit.extend(record.audit);
+        self.writes.extend(record.writes);
+        self.machine = Some(next);
+        for action in actions {
+            match action {
+                StationAction::Emit(event) => self.events.push(event),
+                action => self.actions.push_back(action),
+            }
+        }
+        reply
+    }
+
+    fn write(&mut self, write: &StationWrite) {
+        match write {
+            StationWrite::Reserve { session_id, operator, .. } => {
+                assert!(self.reservation.is_none(), "one reservation per device");
+                self.reservation =
+                    Some(Reservation { session_id: *session_id, operator: operator.clone() });
+            }
+            StationWrite::Release { session_id, .. } => {
+                if self.reservation.as_ref().is_some_and(|held| held.session_id == *session_id) {
+                    self.reservation = None;
+                }
+            }
+            StationWrite::InsertPending { serial, device_id, session_id, .. } => {
+                let minted =
+                    self.certificates.values().any(|view| view.session_id == *session_id);
+                assert!(!minted, "one certificate per session");
+                let view = CertificateView {
+                    serial: serial.clone(),
+                    device_id: device_id.clone(),
+                    session_id: *session_id,
+                    state: CertificateState::Pending,
+                    committed: false,
+                };
+                assert!(self.certificates.insert(serial.clone(), view).is_none());
+            }
+            StationWrite::AbortPending { serial } => {
+                let view = self.certificates.get_mut(serial).expect("it was inserted");
+                if view.state == CertificateState::Pending {
+                    view.state = CertificateState::Revoked;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn current(&self) -> Option<Serial> {
+        let mut current =
+            self.certificates.values().filter(|view| view.state == CertificateState::Current);
+        let serial = current.next().map(|view| view.serial.clone());
+        assert!(current.next().is_none(), "exactly one certificate is current");
+        serial
+    }
+
+    /// `POST /api/device/commit`
+    pub fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, ErrorReport> {
+        let view = self.certificates[&request.serial].clone();
+        let current = self.current();
+        let mut rng = self.rng.clone();
+        let verdict =
+            outcome::commit(&self.context(), &mut rng, request, &view, current.as_ref())?;
+        self.rng = rng;
+        Ok(self.settle(&view.serial, verdict))
+    }
+
+    /// `POST /api/provisioning/outcome`
+    pub fn answer(&mut self, ask: &[u8]) -> Result<Vec<u8>, ErrorReport> {
+        let key = self.identity.clone().expect("the device identified itself once");
+        let ask = outcome::verify_ask(&self.context(), ask, &key)?;
+        let view = self.certificates.get(&ask.serial).cloned();
+        let mut rng = self.rng.clone();
+        let verdict = outcome::answer(&self.context(), &mut rng, &ask, view.as_ref())?;
+        self.rng = rng;
+        Ok(self.settle(&ask.serial, verdict))
+    }
+
+    fn settle(&mut self, serial: &Serial, verdict: Verdict) -> Vec<u8> {
+        let Verdict { change, audit, answer } = verdict;
+        assert_eq!(change == Change::None, audit.is_empty(), "a row for every change");
+        self.audit.extend(audit);
+        match change {
+            Change::None => {}
+            Change::Commit { supersedes } => {
+                if let Some(old) = supersedes {
+                    self.certificates.get_mut(&old).unwrap().state = CertificateState::Superseded;
+                }
+                let view = self.certificates.get_mut(serial).unwrap();
+                view.state = CertificateState::Current;
+                view.committed = true;
+            }
+            Change::Abort => {
+                self.certificates.get_mut(serial).unwrap().state = CertificateState::Revoked;
+            }
+            other => panic!("the test bed does not know {other:?}"),
+        }
+        answer.into_bytes()
+    }
+
+    pub fn rows(&self, event: EventType) -> Vec<&AuditEvent> {
+        self.audit.iter().filter(|row| row.event == event).collect()
+    }
+}
