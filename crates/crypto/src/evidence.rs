@@ -2,6 +2,10 @@
 //!
 //! None of them can be built outside this crate, so a function that asks for one turns a skipped
 //! check into a compile error. They carry what they vouch for where mixing two up would matter.
+//!
+//! ```compile_fail,E0423
+//! let forged = zmon_crypto::evidence::SignatureVerified(());
+//! ```
 
 /// A claim MAC was right: the peer has the pairing token (§3 of the protocol, D11).
 ///

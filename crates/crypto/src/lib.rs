@@ -26,6 +26,45 @@
 //! - Evidence tokens ([`evidence`]) have no public constructor: holding one means the check ran.
 //! - Every error maps to one [`zmon_domain::error::ErrorCode`] by `code()`.
 //!
+//! # Example
+//!
+//! Both sides of one sealed message, from the scanned token on:
+//!
+//! ```
+//! use rand_core::SeedableRng;
+//! use zmon_crypto::envelope::{Envelope, SealInput, seal};
+//! use zmon_crypto::schedule::{Prk, transcript};
+//! use zmon_crypto::{KemKey, Suite};
+//! use zmon_domain::ids::{MessageId, SessionId};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]); // a product passes the system's
+//! let kem = KemKey::generate(Suite::P256, &mut rng)?;
+//! let (hello, identity, token) = (b"hello JWS", b"identity JWS", [9; 51]);
+//! let t = transcript(hello, identity);
+//! let keys = Prk::from_hello(hello, &token).session(&t);
+//!
+//! let sealed = seal(
+//!     &SealInput {
+//!         suite: Suite::P256,
+//!         kem_public: kem.public(),
+//!         session_id: SessionId::generate(&mut rng),
+//!         message_id: MessageId::generate(&mut rng),
+//!         transcript: &t,
+//!         keys: &keys,
+//!     },
+//!     b"configuration JWS",
+//!     &mut rng,
+//! )?;
+//!
+//! let envelope = Envelope::parse(&sealed)?;
+//! let proof = envelope.verify_mac(&keys)?; // nothing opens without it
+//! let opened = envelope.open(proof, &kem, &keys, &t, &mut rng)?;
+//! assert_eq!(opened.expose(), b"configuration JWS");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! - `rsa`: RSA-2048 identities and suite 2. Without it such keys are refused as unsupported.
