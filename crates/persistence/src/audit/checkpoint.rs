@@ -1,0 +1,220 @@
+//! Signed statements about the heads of all lanes (D16).
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
+use zmon_crypto::jws::{Typ, Unverified};
+use zmon_crypto::{Algorithms, IdentityPublic, sha256};
+use zmon_domain::time::Now;
+
+use super::verify::Damage;
+use crate::error::{PersistenceError, Result};
+use crate::hex;
+
+const VERSION: u8 = 1;
+
+/// Steps from lane to lane by index, because lanes are few and rows are many.
+const HEADS: &str = "WITH RECURSIVE lanes(lane) AS ( \
+     SELECT min(lane) FROM security_audit_log UNION ALL \
+     SELECT (SELECT min(lane) FROM security_audit_log WHERE lane > lanes.lane) \
+     FROM lanes WHERE lanes.lane IS NOT NULL) \
+     SELECT lane, \
+     (SELECT seq FROM security_audit_log AS l WHERE l.lane = lanes.lane ORDER BY seq DESC LIMIT 1), \
+     (SELECT hash FROM security_audit_log AS l WHERE l.lane = lanes.lane ORDER BY seq DESC LIMIT 1) \
+     FROM lanes WHERE lane IS NOT NULL";
+
+/// Signs the payload of a checkpoint (`zp-checkpoint` JWS); the key stays where it is.
+#[async_trait]
+pub(crate) trait CheckpointSigner: Send + Sync {
+    /// The payload as a compact JWS.
+    async fn sign(&self, payload: Vec<u8>) -> Result<String>;
+}
+
+/// Number and hash of a lane's last row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) lane: String,
+    pub(super) seq: u64,
+    pub(super) hash: [u8; 32],
+}
+
+/// The payload of a `zp-checkpoint` JWS.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Statement {
+    heads: Vec<StatedHead>,
+    /// SHA-256 of the checkpoint before this one, in hex.
+    previous: Option<String>,
+    /// Rows in all lanes.
+    rows: u64,
+    /// Unix milliseconds UTC; null without a clock.
+    timestamp: Option<i64>,
+    v: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatedHead {
+    hash: String,
+    lane: String,
+    seq: u64,
+}
+
+/// A checkpoint as stored.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) id: i64,
+    pub(super) jws: String,
+}
+
+/// The payload of the checkpoint that is due, and how many rows it speaks for.
+pub(super) async fn payload(
+    connection: &mut SqliteConnection,
+    now: &Now,
+) -> Result<(Vec<u8>, u64)> {
+    let heads: Vec<(String, i64, Vec<u8>)> =
+        sqlx::query_as(HEADS).fetch_all(&mut *connection).await.map_err(unreadable)?;
+    let rows = count(connection).await?;
+    let previous = latest(connection).await?;
+    let statement = Statement {
+        heads: heads
+            .into_iter()
+            .map(|(lane, seq, hash)| {
+                let seq = u64::try_from(seq)
+                    .map_err(|_| PersistenceError::corrupt("an audit row has a negative number"))?;
+                Ok(StatedHead { hash: hex::encode(&hash), lane, seq })
+            })
+            .collect::<Result<_>>()?,
+        previous: previous.map(|stored| hex::encode(&sha256(stored.jws.as_bytes()))),
+        rows,
+        timestamp: now.millis,
+        v: VERSION,
+    };
+    let payload = serde_json::to_vec(&statement).map_err(|error| {
+        let code = zmon_domain::error::ErrorCode::Internal;
+        PersistenceError::caused_by(code, "a checkpoint cannot be written as JSON", error)
+    })?;
+    Ok((payload, rows))
+}
+
+/// Stores a signed checkpoint.
+pub(super) async fn store(
+    connection: &mut SqliteConnection,
+    now: &Now,
+    rows: u64,
+    jws: &str,
+) -> Result<()> {
+    sqlx::query("INSERT INTO audit_checkpoints (timestamp, row_count, jws) VALUES ($1, $2, $3)")
+        .bind(now.millis.unwrap_or(0))
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .bind(jws)
+        .execute(connection)
+        .await
+        .map_err(|error| PersistenceError::database("a checkpoint cannot be added", error))?;
+    Ok(())
+}
+
+/// The newest checkpoint.
+pub(super) async fn latest(connection: &mut SqliteConnection) -> Result<Option<Stored>> {
+    let row: Option<(i64, String)> =
+        sqlx::query_as("SELECT id, jws FROM audit_checkpoints ORDER BY id DESC LIMIT 1")
+            .fetch_optional(connection)
+            .await
+            .map_err(unreadable)?;
+    Ok(row.map(|(id, jws)| Stored { id, jws }))
+}
+
+/// Every checkpoint, oldest first.
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Stored>> {
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, jws FROM audit_checkpoints ORDER BY id")
+            .fetch_all(connection)
+            .await
+            .map_err(unreadable)?;
+    Ok(rows.into_iter().map(|(id, jws)| Stored { id, jws }).collect())
+}
+
+/// Rows added since the newest checkpoint; all of them without one.
+pub(super) async fn rows_since(connection: &mut SqliteConnection) -> Result<u64> {
+    let since: i64 = sqlx::query_scalar(
+        "SELECT coalesce((SELECT max(id) FROM security_audit_log), 0) \
+         - coalesce((SELECT row_count FROM audit_checkpoints ORDER BY id DESC LIMIT 1), 0)",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(unreadable)?;
+    Ok(u64::try_from(since).unwrap_or(0))
+}
+
+/// Reads the heads a checkpoint states; with a key, only if its signature is right.
+pub(super) fn heads(
+    jws: &str,
+    key: Option<&IdentityPublic>,
+    algorithms: &Algorithms,
+) -> core::result::Result<Vec<Head>, &'static str> {
+    let (heads, _) = statement(jws, key, algorithms)?;
+    Ok(heads)
+}
+
+/// Checks that stored checkpoints follow one another, and collects what they state.
+pub(super) fn chain(
+    stored: &[Stored],
+    key: Option<&IdentityPublic>,
+    algorithms: &Algorithms,
+) -> core::result::Result<Vec<Head>, Damage> {
+    let mut heads = Vec::new();
+    let mut previous: Option<String> = None;
+    for (expected, checkpoint) in (1..).zip(stored) {
+        let damage = |rule| Damage { sequence: expected, rule };
+        if i64::try_from(expected) != Ok(checkpoint.id) {
+            return Err(damage("the checkpoint is missing"));
+        }
+        let (stated, before) = statement(&checkpoint.jws, key, algorithms).map_err(damage)?;
+        if before != previous {
+            return Err(damage("the checkpoint does not continue the one before it"));
+        }
+        previous = Some(hex::encode(&sha256(checkpoint.jws.as_bytes())));
+        heads.extend(stated);
+    }
+    Ok(heads)
+}
+
+async fn count(connection: &mut SqliteConnection) -> Result<u64> {
+    // Ids count up by one and rows are never deleted.
+    let rows: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM security_audit_log")
+        .fetch_one(connection)
+        .await
+        .map_err(unreadable)?;
+    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0))
+}
+
+fn statement(
+    jws: &str,
+    key: Option<&IdentityPublic>,
+    algorithms: &Algorithms,
+) -> core::result::Result<(Vec<Head>, Option<String>), &'static str> {
+    let unverified =
+        Unverified::parse(jws.as_bytes()).map_err(|_| "the checkpoint is malformed")?;
+    let payload = match key {
+        Some(key) => unverified
+            .verify_with(Typ::Checkpoint, key, algorithms)
+            .map_err(|_| "the signature of the checkpoint is wrong")?
+            .into_payload(),
+        None => unverified.payload_unverified().to_vec(),
+    };
+    let statement: Statement =
+        serde_json::from_slice(&payload).map_err(|_| "the checkpoint is malformed")?;
+    if statement.v != VERSION {
+        return Err("the checkpoint has an unknown version");
+    }
+    let mut heads = Vec::with_capacity(statement.heads.len());
+    for StatedHead { hash, lane, seq } in statement.heads {
+        let hash = hex::decode32(&hash).ok_or("the checkpoint is malformed")?;
+        heads.push(Head { lane, seq, hash });
+    }
+    Ok((heads, statement.previous))
+}
+
+fn unreadable(error: sqlx::Error) -> PersistenceError {
+    PersistenceError::database("the audit log cannot be read", error)
+}

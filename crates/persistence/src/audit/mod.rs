@@ -1,0 +1,16 @@
+//! The append-only, hash-chained audit log (D16) and what reads it.
+
+mod append;
+mod checkpoint;
+mod export;
+mod log;
+mod ports;
+mod read;
+mod record;
+mod verify;
+
+pub(crate) use append::append;
+pub(crate) use checkpoint::CheckpointSigner;
+pub use log::AuditLog;
+pub(crate) use read::StoredRow;
+pub use verify::{Damage, LaneSummary, Verification};

@@ -1,0 +1,131 @@
+//! Reading rows back.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::record::{Projection, Record};
+use crate::error::{PersistenceError, Result};
+
+const COLUMNS_AFTER: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, event_type, \
+     device_id, session_id, actor, role, pairing_code, success, error_code, error_message, \
+     configuration_hash FROM security_audit_log WHERE (lane, seq) > ($1, $2) \
+     ORDER BY lane, seq, id LIMIT $3";
+
+const COLUMNS_OF_LANE: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, event_type, \
+     device_id, session_id, actor, role, pairing_code, success, error_code, error_message, \
+     configuration_hash FROM security_audit_log WHERE lane = $1 AND seq > $2 \
+     ORDER BY seq LIMIT $3";
+
+/// Where a row stands. Readable even when the rest of the row is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) id: i64,
+    pub(super) lane: String,
+    pub(super) seq: i64,
+}
+
+/// What a row holds besides its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    pub(super) prev: [u8; 32],
+    pub(super) hash: [u8; 32],
+    pub(super) columns: Projection,
+}
+
+/// A row as a page of events shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRow {
+    pub(crate) lane: String,
+    pub(crate) seq: u64,
+    pub(crate) hash: [u8; 32],
+    pub(super) record: Record,
+}
+
+/// Rows of every lane in order of lane and number, starting after (`lane`, `seq`).
+pub(super) async fn after(
+    connection: &mut SqliteConnection,
+    lane: &str,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<(Place, core::result::Result<Content, &'static str>)>> {
+    let rows = sqlx::query(COLUMNS_AFTER)
+        .bind(lane)
+        .bind(seq)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(unreadable)?;
+    rows.iter().map(|row| Ok((place(row)?, content(row)))).collect()
+}
+
+/// Rows of one lane, to be shown.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    lane: &str,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<StoredRow>> {
+    let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+    let rows = sqlx::query(COLUMNS_OF_LANE)
+        .bind(lane)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(unreadable)?;
+    rows.iter().map(shown).collect()
+}
+
+/// The lane of the oldest row.
+pub(super) async fn first_lane(connection: &mut SqliteConnection) -> Result<Option<String>> {
+    sqlx::query_scalar("SELECT lane FROM security_audit_log ORDER BY id LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(unreadable)
+}
+
+fn shown(row: &SqliteRow) -> Result<StoredRow> {
+    let place = place(row)?;
+    let damaged = |rule| PersistenceError::corrupt(format!("audit row {}: {rule}", place.seq));
+    let content = content(row).map_err(damaged)?;
+    let record = Record::parse(&content.bytes).map_err(damaged)?;
+    let seq = u64::try_from(place.seq).map_err(|_| damaged("its number is negative"))?;
+    Ok(StoredRow { lane: place.lane.clone(), seq, hash: content.hash, record })
+}
+
+fn place(row: &SqliteRow) -> Result<Place> {
+    Ok(Place {
+        id: row.try_get("id").map_err(unreadable)?,
+        lane: row.try_get("lane").map_err(unreadable)?,
+        seq: row.try_get("seq").map_err(unreadable)?,
+    })
+}
+
+fn content(row: &SqliteRow) -> core::result::Result<Content, &'static str> {
+    columns(row).map_err(|_| "a column has the wrong type")?.ok_or("a hash has the wrong length")
+}
+
+fn columns(row: &SqliteRow) -> core::result::Result<Option<Content>, sqlx::Error> {
+    let prev: &[u8] = row.try_get("prev")?;
+    let hash: &[u8] = row.try_get("hash")?;
+    let (Ok(prev), Ok(hash)) = (prev.try_into(), hash.try_into()) else { return Ok(None) };
+    let columns = Projection {
+        timestamp: row.try_get("timestamp")?,
+        event_type: row.try_get("event_type")?,
+        device_id: row.try_get("device_id")?,
+        session_id: row.try_get("session_id")?,
+        actor: row.try_get("actor")?,
+        role: row.try_get("role")?,
+        pairing_code: row.try_get("pairing_code")?,
+        success: row.try_get("success")?,
+        error_code: row.try_get("error_code")?,
+        error_message: row.try_get("error_message")?,
+        configuration_hash: row.try_get("configuration_hash")?,
+    };
+    Ok(Some(Content { bytes: row.try_get("record")?, prev, hash, columns }))
+}
+
+fn unreadable(error: sqlx::Error) -> PersistenceError {
+    PersistenceError::database("the audit log cannot be read", error)
+}

@@ -1,0 +1,193 @@
+//! One error type for everything in this crate: a stable code, what was being done, and the cause.
+
+use std::error::Error as StdError;
+
+use zmon_domain::error::ErrorCode;
+use zmon_provisioning::ports::{KeyStoreError, StoreError as DeviceStoreError};
+use zmon_station::ports::StoreError as StationStoreError;
+
+/// A failed operation on a file or a database.
+///
+/// [`code`](Self::code) is the stable cause people and audit rows see; the rest is for the
+/// operator's log. No text in it is secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {context}", .code.as_str())]
+pub struct PersistenceError {
+    code: ErrorCode,
+    context: String,
+    facts: Facts,
+    #[source]
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What some ports report as fields of their own.
+#[derive(Debug)]
+enum Facts {
+    None,
+    Versions { found: i64, supported: i64 },
+    Mode { path: String, mode: u32, required: u32 },
+    Link { path: String },
+}
+
+/// Short form inside this crate.
+pub(crate) type Result<T, E = PersistenceError> = core::result::Result<T, E>;
+
+impl PersistenceError {
+    /// An error without a deeper cause; `context` names the object and the rule it broke.
+    pub(crate) fn new(code: ErrorCode, context: impl Into<String>) -> Self {
+        Self { code, context: context.into(), facts: Facts::None, source: None }
+    }
+
+    /// The same with the error that caused it.
+    pub(crate) fn caused_by(
+        code: ErrorCode,
+        context: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), ..Self::new(code, context) }
+    }
+
+    /// A stored value that does not mean anything: the database is damaged.
+    pub(crate) fn corrupt(context: impl Into<String>) -> Self {
+        Self::new(ErrorCode::StorageCorrupt, context)
+    }
+
+    /// A schema this program does not know.
+    pub(crate) fn newer(name: &str, found: i64, supported: i64) -> Self {
+        let context = format!("{name}: schema {found}, this program knows up to {supported}");
+        let facts = Facts::Versions { found, supported };
+        Self { facts, ..Self::new(ErrorCode::SchemaNewer, context) }
+    }
+
+    /// A file or directory others may enter.
+    pub(crate) fn mode_too_wide(path: String, mode: u32, required: u32) -> Self {
+        let context = format!("{path}: mode {mode:04o}, must be {required:04o}");
+        let facts = Facts::Mode { path, mode, required };
+        Self { facts, ..Self::new(ErrorCode::KeyFileModeTooWide, context) }
+    }
+
+    /// A link where a file or directory must be.
+    pub(crate) fn symlink(path: String) -> Self {
+        let context = format!("{path}: must not be a symbolic link");
+        Self { facts: Facts::Link { path }, ..Self::new(ErrorCode::KeyFileIsSymlink, context) }
+    }
+
+    /// Sorts a database error by what a caller can do about it.
+    pub(crate) fn database(context: impl Into<String>, error: sqlx::Error) -> Self {
+        Self::caused_by(database_code(&error), context, error)
+    }
+
+    /// The same error under another code, unless the database is damaged.
+    pub(crate) fn unless_corrupt(mut self, code: ErrorCode) -> Self {
+        if self.code != ErrorCode::StorageCorrupt {
+            self.code = code;
+        }
+        self
+    }
+
+    /// The stable cause.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The object and the rule it broke.
+    #[must_use]
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// Context and causes on one line, for a log.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = self.context.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<PersistenceError> for DeviceStoreError {
+    fn from(error: PersistenceError) -> Self {
+        let text = error.describe();
+        if let Facts::Versions { found, supported } = error.facts {
+            return Self::SchemaNewer { found, supported };
+        }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the medium's")]
+        match error.code {
+            ErrorCode::AuditUnavailable => Self::Audit(text),
+            ErrorCode::StorageCorrupt => Self::Corrupt(text),
+            ErrorCode::KeyStoreUnavailable
+            | ErrorCode::KeyFileModeTooWide
+            | ErrorCode::KeyFileIsSymlink => Self::KeyStore(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<PersistenceError> for StationStoreError {
+    fn from(error: PersistenceError) -> Self {
+        let text = error.describe();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the medium's")]
+        match error.code {
+            ErrorCode::AuditUnavailable => Self::AuditUnavailable(text),
+            ErrorCode::StorageCorrupt => Self::Corrupt(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<PersistenceError> for KeyStoreError {
+    fn from(error: PersistenceError) -> Self {
+        let text = error.describe();
+        match (error.facts, error.code) {
+            (Facts::Mode { path, mode, required }, _) => Self::ModeTooWide { path, mode, required },
+            (Facts::Link { path }, _) => Self::Symlink(path),
+            (_, ErrorCode::StorageCorrupt) => Self::Corrupt(text),
+            (_, ErrorCode::NotInitialised) => Self::NotInitialised,
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<KeyStoreError> for PersistenceError {
+    fn from(error: KeyStoreError) -> Self {
+        let code = match error {
+            KeyStoreError::Corrupt(_) => ErrorCode::StorageCorrupt,
+            ref other => other.code(),
+        };
+        Self::caused_by(code, "key store", error)
+    }
+}
+
+/// SQLite's primary result codes that mean "the file is damaged", not "try again".
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_NOTADB: u32 = 26;
+
+fn database_code(error: &sqlx::Error) -> ErrorCode {
+    match error {
+        sqlx::Error::Database(_) => match sqlite_extended(error).map(|code| code & 0xff) {
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => ErrorCode::StorageCorrupt,
+            _ => ErrorCode::StorageUnavailable,
+        },
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::RowNotFound => ErrorCode::StorageCorrupt,
+        _ => ErrorCode::StorageUnavailable,
+    }
+}
+
+/// The extended result code SQLite gave, if this error is SQLite's.
+pub(crate) fn sqlite_extended(error: &sqlx::Error) -> Option<u32> {
+    match error {
+        sqlx::Error::Database(inner) => inner.code()?.parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! Private files: opened without following links, checked by descriptor, written by rename.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fstat, fsync, openat, renameat,
+    renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use zeroize::Zeroizing;
+use zmon_domain::error::ErrorCode;
+
+use crate::error::{PersistenceError, Result};
+
+/// Whether a write may replace what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    New,
+    Replace,
+}
+
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Opens for reading and checks what was opened: a regular file, ours, 0600 or narrower, one link.
+///
+/// `NONBLOCK` keeps a planted FIFO from blocking the open; the checks run on the descriptor, so
+/// there is nothing to win between check and use (T29).
+pub(super) fn open(dir: &OwnedFd, path: &Path, name: &str) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = openat(dir, name, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::LOOP => PersistenceError::symlink(path.join(name).display().to_string()),
+        Errno::NOENT => rule(ErrorCode::NotInitialised, path, name, "is missing"),
+        _ => failed(path, name, "cannot be opened", errno),
+    })?;
+    check(&fd, path, name)?;
+    Ok(File::from(fd))
+}
+
+/// Reads a private file of at most `max` bytes.
+pub(super) fn read(
+    dir: &OwnedFd,
+    path: &Path,
+    name: &str,
+    max: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let mut file = open(dir, path, name)?;
+    // Reserved up front: a growing vector would leave copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    Read::by_ref(&mut file)
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(path, name, "cannot be read", error))?;
+    if bytes.len() > max {
+        return Err(rule(ErrorCode::StorageCorrupt, path, name, "is longer than it can be"));
+    }
+    Ok(bytes)
+}
+
+/// Writes durably: temporary file created exclusively at 0600, synced, renamed, directory synced.
+///
+/// After a crash the name holds the old content or the new one, never a part.
+pub(super) fn write(
+    dir: &OwnedFd,
+    path: &Path,
+    name: &str,
+    bytes: &[u8],
+    target: Target,
+) -> Result<()> {
+    let temporary = format!(".{name}.tmp");
+    // A left-over of a crashed write; `unlinkat` removes a planted link, not what it points to.
+    match unlinkat(dir, &temporary, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(failed(path, &temporary, "cannot be removed", errno)),
+    }
+    let written = create_exclusive(dir, path, &temporary, bytes)
+        .and_then(|()| publish(dir, path, &temporary, name, target));
+    if written.is_err() {
+        // The error that matters is the first one; a left-over is removed by the next write.
+        let _ = unlinkat(dir, &temporary, AtFlags::empty());
+    }
+    written
+}
+
+/// Makes an empty file if the name is free (SQLite opens it later with its mode).
+pub(super) fn ensure(dir: &OwnedFd, path: &Path, name: &str) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(dir, name, flags, PRIVATE) {
+        Ok(fd) => {
+            fsync(&fd).map_err(|errno| failed(path, name, "cannot be synced", errno))?;
+            sync_directory(dir, path)
+        }
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(failed(path, name, "cannot be created", errno)),
+    }
+}
+
+/// Overwrites the content with zeros, syncs, unlinks, syncs the directory. Absent is success.
+///
+/// Flash and journalling file systems may keep the old block: that is why what lies in these files
+/// is itself sealed, and why [`crate::FileKeyStore`] reports file protection, not more (D19).
+pub(super) fn destroy(dir: &OwnedFd, path: &Path, name: &str) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => overwrite(fd, path, name)?,
+        Err(Errno::NOENT) => return Ok(()),
+        // A planted link or FIFO: not ours to write through, only to remove.
+        Err(Errno::LOOP | Errno::NXIO) => {}
+        Err(errno) => return Err(failed(path, name, "cannot be opened for wiping", errno)),
+    }
+    match unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => sync_directory(dir, path),
+        Err(errno) => Err(failed(path, name, "cannot be removed", errno)),
+    }
+}
+
+/// The names in a directory except `.` and `..`, sorted.
+pub(super) fn names(dir: &OwnedFd, path: &Path) -> Result<Vec<String>> {
+    let listing =
+        Dir::read_from(dir).map_err(|errno| failed(path, "", "cannot be listed", errno))?;
+    let mut names = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(|errno| failed(path, "", "cannot be listed", errno))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn check(fd: &OwnedFd, path: &Path, name: &str) -> Result<()> {
+    let stat = fstat(fd).map_err(|errno| failed(path, name, "cannot be examined", errno))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, "must be a regular file"));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+        let path = path.join(name).display().to_string();
+        return Err(PersistenceError::mode_too_wide(path, mode.bits(), 0o600));
+    }
+    if stat.st_uid != geteuid().as_raw() {
+        let what = "must belong to the user of this process";
+        return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
+    }
+    if stat.st_nlink != 1 {
+        let what = "must have exactly one hard link";
+        return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
+    }
+    Ok(())
+}
+
+fn create_exclusive(dir: &OwnedFd, path: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(dir, name, flags, PRIVATE)
+        .map_err(|errno| failed(path, name, "cannot be created", errno))?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).map_err(|error| failed(path, name, "cannot be written", error))?;
+    file.sync_all().map_err(|error| failed(path, name, "cannot be synced", error))
+}
+
+fn publish(dir: &OwnedFd, path: &Path, from: &str, to: &str, target: Target) -> Result<()> {
+    let renamed = match target {
+        Target::Replace => renameat(dir, from, dir, to),
+        Target::New => match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+            // Not every file system knows the flag; the directory's lock stands in for it.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                match statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => renameat(dir, from, dir, to),
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(errno) => Err(errno),
+                }
+            }
+            other => other,
+        },
+    };
+    renamed.map_err(|errno| match errno {
+        Errno::EXIST => rule(ErrorCode::StateConflict, path, to, "exists already"),
+        _ => failed(path, to, "cannot be put in place", errno),
+    })?;
+    sync_directory(dir, path)
+}
+
+fn overwrite(fd: OwnedFd, path: &Path, name: &str) -> Result<()> {
+    let stat = fstat(&fd).map_err(|errno| failed(path, name, "cannot be examined", errno))?;
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    // A second link means the content is shared with a file that is not ours to wipe.
+    if !regular || stat.st_nlink != 1 {
+        return Ok(());
+    }
+    let mut file = File::from(fd);
+    let length = u64::try_from(stat.st_size).unwrap_or(0);
+    std::io::copy(&mut std::io::repeat(0).take(length), &mut file)
+        .and_then(|_| file.sync_all())
+        .map_err(|error| failed(path, name, "cannot be overwritten", error))
+}
+
+fn sync_directory(dir: impl AsFd, path: &Path) -> Result<()> {
+    fsync(dir).map_err(|errno| failed(path, "", "cannot be synced", errno))
+}
+
+fn rule(code: ErrorCode, path: &Path, name: &str, rule: &str) -> PersistenceError {
+    PersistenceError::new(code, format!("{}: {rule}", path.join(name).display()))
+}
+
+fn failed(
+    path: &Path,
+    name: &str,
+    what: &str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> PersistenceError {
+    let context = format!("{}: {what}", path.join(name).display());
+    PersistenceError::caused_by(ErrorCode::KeyStoreUnavailable, context, error)
+}

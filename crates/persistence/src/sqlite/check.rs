@@ -1,0 +1,108 @@
+//! What is looked at before SQLite is allowed to interpret a database file.
+
+use std::io::Read;
+
+use sqlx::{Row, SqliteConnection};
+use zmon_domain::error::ErrorCode;
+
+use super::schema::Schema;
+use crate::error::{PersistenceError, Result};
+use crate::fs::PrivateDir;
+
+/// Length of SQLite's file header (file format §1.3).
+const HEADER: usize = 100;
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const USER_VERSION: usize = 60;
+const APPLICATION_ID: usize = 68;
+
+/// Checks mode, links and owner of the file and its companions, then the raw header: a newer schema
+/// is refused before a single page is interpreted.
+pub(super) fn file(dir: &PrivateDir, name: &str, schema: &Schema) -> Result<()> {
+    for companion in ["-wal", "-shm", "-journal"] {
+        let companion = format!("{name}{companion}");
+        if dir.contains(&companion)? {
+            drop(dir.open_file(&companion)?);
+        }
+    }
+    let mut file = dir.open_file(name)?;
+    let mut header = Vec::with_capacity(HEADER);
+    file.by_ref().take(HEADER as u64).read_to_end(&mut header).map_err(|error| {
+        let context = format!("{name}: cannot be read");
+        PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, error)
+    })?;
+    if header.is_empty() {
+        // New, or created by a run that died before its first commit.
+        return Ok(());
+    }
+    let header: &[u8; HEADER] = header.as_slice().try_into().map_err(|_| {
+        PersistenceError::corrupt(format!("{name}: shorter than a database header"))
+    })?;
+    if header.first_chunk::<16>() != Some(MAGIC) {
+        return Err(PersistenceError::corrupt(format!("{name}: not an SQLite database")));
+    }
+    application(name, field(header, APPLICATION_ID), schema)?;
+    version(name, i64::from(field(header, USER_VERSION)), schema)
+}
+
+/// The same questions asked of SQLite, because the write-ahead log may be newer than the file.
+pub(super) async fn recorded(
+    connection: &mut SqliteConnection,
+    name: &str,
+    schema: &Schema,
+) -> Result<()> {
+    let fail = |error| PersistenceError::database("the schema version cannot be read", error);
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(fail)?;
+    version(name, found, schema)?;
+    let table: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(fail)?;
+    if table == 0 {
+        return Ok(());
+    }
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(fail)?;
+    version(name, newest.unwrap_or(0), schema)
+}
+
+/// Walks every page once: truncation, crossed pages and damaged cells are found at start.
+pub(super) async fn quick(connection: &mut SqliteConnection, name: &str) -> Result<()> {
+    let row = sqlx::query("PRAGMA quick_check(1)")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| PersistenceError::database("the integrity check failed", error))?;
+    let verdict: String = row
+        .try_get(0)
+        .map_err(|error| PersistenceError::database("the integrity check failed", error))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(PersistenceError::corrupt(format!("{name}: {verdict}")))
+}
+
+fn version(name: &str, found: i64, schema: &Schema) -> Result<()> {
+    let supported = schema.version();
+    if found > supported {
+        return Err(PersistenceError::newer(name, found, supported));
+    }
+    Ok(())
+}
+
+fn application(name: &str, found: u32, schema: &Schema) -> Result<()> {
+    if found == 0 || found == schema.application_id {
+        return Ok(());
+    }
+    Err(PersistenceError::corrupt(format!("{name}: the database of another program")))
+}
+
+fn field(header: &[u8; HEADER], offset: usize) -> u32 {
+    let bytes = header.get(offset..).and_then(|rest| rest.first_chunk::<4>());
+    bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}

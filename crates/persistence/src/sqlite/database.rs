@@ -1,0 +1,184 @@
+//! One writer, some readers, no timers.
+//!
+//! Not a pool: a pool's acquire time-out and maintenance tasks live in the runtime's time, which a
+//! test may have paused, and SQLite has one writer anyway.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sqlx::sqlite::Sqlite;
+use sqlx::{Connection, SqliteConnection, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+use zmon_domain::error::ErrorCode;
+
+use super::schema::Schema;
+use super::{check, connect};
+use crate::error::{PersistenceError, Result, sqlite_extended};
+use crate::fs::PrivateDir;
+
+/// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`: what is on the medium is unknown.
+const FSYNC_FAILED: [u32; 2] = [1034, 1290];
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    path: PathBuf,
+    writer: Option<Mutex<SqliteConnection>>,
+    readers: Vec<Mutex<SqliteConnection>>,
+    next: AtomicUsize,
+    /// Set once an fsync failed; a retry could report success for pages the kernel has dropped.
+    lost: AtomicBool,
+}
+
+impl Database {
+    /// Opens, checks and migrates the database `name` of `dir`, making it (0600) if it is absent.
+    pub(crate) async fn open(
+        dir: &PrivateDir,
+        name: &str,
+        schema: &Schema,
+        readers: usize,
+    ) -> Result<Self> {
+        dir.ensure_file(name)?;
+        check::file(dir, name, schema)?;
+        let path = dir.path().join(name);
+        let mut probe = connect::reader(&path).await?;
+        check::recorded(&mut probe, name, schema).await?;
+        close(probe).await?;
+
+        let mut writer = connect::writer(&path).await?;
+        check::quick(&mut writer, name).await?;
+        migrate(&mut writer, name, schema).await?;
+        // Brings `user_version` from the log into the header, where the next start looks first.
+        truncate_log(&mut writer).await?;
+        let readers = open_readers(&path, readers).await?;
+        Ok(Self {
+            path,
+            writer: Some(Mutex::new(writer)),
+            readers,
+            next: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens an existing database for reading, beside whoever writes it.
+    pub(crate) async fn open_read_only(
+        dir: &PrivateDir,
+        name: &str,
+        schema: &Schema,
+    ) -> Result<Self> {
+        check::file(dir, name, schema)?;
+        let path = dir.path().join(name);
+        let mut readers = open_readers(&path, 1).await?;
+        for reader in &mut readers {
+            check::recorded(reader.get_mut(), name, schema).await?;
+        }
+        Ok(Self {
+            path,
+            writer: None,
+            readers,
+            next: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        })
+    }
+
+    /// A connection for reading; never blocked by the writer (WAL).
+    pub(crate) async fn read(&self) -> Result<MutexGuard<'_, SqliteConnection>> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let index = turn.checked_rem(self.readers.len()).unwrap_or(0);
+        match self.readers.get(index) {
+            Some(reader) => Ok(reader.lock().await),
+            None => self.write().await,
+        }
+    }
+
+    /// The one connection that writes.
+    pub(crate) async fn write(&self) -> Result<MutexGuard<'_, SqliteConnection>> {
+        let Some(writer) = &self.writer else {
+            let context = "the database is open for reading only";
+            return Err(PersistenceError::new(ErrorCode::StorageUnavailable, context));
+        };
+        let guard = writer.lock().await;
+        if self.lost.load(Ordering::Acquire) {
+            let context = "a write could not be synced; what is stored is known after a restart";
+            return Err(PersistenceError::new(ErrorCode::StorageUnavailable, context));
+        }
+        Ok(guard)
+    }
+
+    /// Ends a transaction. When this fails nothing was changed, or the database is closed to writes.
+    pub(crate) async fn finish(&self, transaction: Transaction<'_, Sqlite>) -> Result<()> {
+        transaction.commit().await.map_err(|error| {
+            if sqlite_extended(&error).is_some_and(|code| FSYNC_FAILED.contains(&code)) {
+                self.lost.store(true, Ordering::Release);
+            }
+            PersistenceError::database("the transaction cannot be committed", error)
+        })
+    }
+
+    /// Starts a transaction that holds the write lock from the beginning, so that what it reads is
+    /// what it changes. Dropping it rolls it back.
+    ///
+    /// When SQLite has rolled a transaction back by itself (full medium, I/O error), sqlx still
+    /// counts it as open; such a connection is replaced, so that a full disk is not for ever.
+    pub(crate) async fn begin<'c>(
+        &self,
+        connection: &'c mut SqliteConnection,
+    ) -> Result<Transaction<'c, Sqlite>> {
+        if connection.is_in_transaction() {
+            // The rollback of a dropped transaction may still be queued; the ping is behind it.
+            let answers = connection.ping().await.is_ok();
+            if !answers || connection.is_in_transaction() {
+                *connection = connect::writer(&self.path).await?;
+            }
+        }
+        connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|error| PersistenceError::database("a transaction cannot be started", error))
+    }
+}
+
+async fn open_readers(path: &Path, count: usize) -> Result<Vec<Mutex<SqliteConnection>>> {
+    let mut readers = Vec::with_capacity(count);
+    for _ in 0..count {
+        readers.push(Mutex::new(connect::reader(path).await?));
+    }
+    Ok(readers)
+}
+
+async fn migrate(writer: &mut SqliteConnection, name: &str, schema: &Schema) -> Result<()> {
+    use sqlx::migrate::MigrateError;
+    schema.migrations.run(&mut *writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => {
+            PersistenceError::newer(name, found, schema.version())
+        }
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            PersistenceError::corrupt(format!("{name}: migration {version} is not the one applied"))
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            PersistenceError::database("the schema cannot be brought up to date", error)
+        }
+        other => {
+            let context = format!("{name}: the schema cannot be brought up to date");
+            PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, other)
+        }
+    })
+}
+
+/// Empties the write-ahead log into the file, so that old page images are gone.
+///
+/// `Ok(false)` when a reader still needs the log.
+pub(crate) async fn truncate_log(writer: &mut SqliteConnection) -> Result<bool> {
+    let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(writer)
+        .await
+        .map_err(|error| PersistenceError::database("the log cannot be emptied", error))?;
+    Ok(busy == 0)
+}
+
+async fn close(connection: SqliteConnection) -> Result<()> {
+    connection
+        .close()
+        .await
+        .map_err(|error| PersistenceError::database("a connection cannot be closed", error))
+}

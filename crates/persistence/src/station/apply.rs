@@ -1,0 +1,76 @@
+//! The writes of a record, in order, inside one transaction.
+
+use sqlx::SqliteConnection;
+use zmon_domain::error::ErrorCode;
+use zmon_station::ports::{Refusal, StationWrite};
+
+use super::{certificates, registry, sessions};
+use crate::error::{PersistenceError, Result};
+
+/// Why a record is rolled back.
+pub(super) enum Stop {
+    /// A conditional write cannot be done.
+    Refused(Refusal),
+    /// The store cannot.
+    Failed(PersistenceError),
+}
+
+impl From<PersistenceError> for Stop {
+    fn from(error: PersistenceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Applies one write.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    write: &StationWrite,
+) -> Result<(), Stop> {
+    match write {
+        StationWrite::ImportDevices(rows) => registry::import(connection, rows).await?,
+        StationWrite::Assign { device_id, settings } => {
+            registry::assign(connection, device_id, settings).await?;
+        }
+        StationWrite::DeviceStatus { device_id, status } => {
+            registry::set_status(connection, device_id, *status).await?;
+        }
+        StationWrite::PeerCheckpoint { device_id, checkpoint } => {
+            registry::keep_peer_checkpoint(connection, device_id, checkpoint).await?;
+        }
+        StationWrite::AddOperator(row) => registry::add_operator(connection, row).await?,
+        StationWrite::AddLogin(row) => registry::add_login(connection, row).await?,
+        StationWrite::DropLogin { token_hash } => {
+            registry::drop_login(connection, token_hash).await?;
+        }
+        StationWrite::DropLoginsBefore(at) => {
+            registry::drop_logins_before(connection, *at).await?;
+        }
+        StationWrite::Reserve(row) => sessions::reserve(connection, row).await?,
+        StationWrite::ClaimToken { session_id, token_id } => {
+            sessions::claim_token(connection, session_id, token_id).await?;
+        }
+        StationWrite::Session { session_id, phase, error } => {
+            sessions::set_phase(connection, session_id, *phase, *error).await?;
+        }
+        StationWrite::SessionAnswer { session_id, answer } => {
+            sessions::keep_answer(connection, session_id, answer).await?;
+        }
+        StationWrite::SessionDeadline { session_id, expires_at } => {
+            sessions::set_deadline(connection, session_id, *expires_at).await?;
+        }
+        StationWrite::Release { session_id } => sessions::release(connection, session_id).await?,
+        StationWrite::InsertCertificate(row) => certificates::insert(connection, row).await?,
+        StationWrite::Certificate { serial, from, to, at, reason } => {
+            certificates::transition(connection, serial, *from, *to, *at, *reason).await?;
+        }
+        StationWrite::AbortPending { serial, at } => {
+            certificates::abort_pending(connection, serial, *at).await?;
+        }
+        StationWrite::PublishCrl(row) => certificates::publish_crl(connection, row).await?,
+        other => {
+            let context = format!("this store does not know the write {other:?}");
+            return Err(PersistenceError::new(ErrorCode::Internal, context).into());
+        }
+    }
+    Ok(())
+}

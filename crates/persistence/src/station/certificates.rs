@@ -1,0 +1,283 @@
+//! Certificates and revocation lists (D13, D17).
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use zmon_domain::ids::{DeviceId, Serial, SessionId};
+use zmon_domain::time::UnixTime;
+use zmon_protocol::station::CertificateState;
+use zmon_station::ports::{CertificateRow, CrlRow, Refusal, RevocationReason, RevocationRow};
+
+use super::apply::Stop;
+use super::decode::{Columns, failed, number};
+use crate::error::{PersistenceError, Result};
+
+const INSERT: &str = "INSERT INTO certificates (serial, session, device_id, identity_key, \
+     config_version, state, der, not_before, not_after, issued_at, committed_at, revoked_at, reason) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (session) DO NOTHING";
+
+/// `committed_at` is set once and kept for ever; the state is the condition (D13).
+const MOVE: &str = "UPDATE certificates SET state = $3, \
+     committed_at = CASE WHEN $3 = 'current' THEN coalesce(committed_at, $4) ELSE committed_at END, \
+     revoked_at = CASE WHEN $3 = 'revoked' THEN $4 END, \
+     reason = CASE WHEN $3 = 'revoked' THEN $5 END \
+     WHERE serial = $1 AND state = $2";
+
+const OTHER_CURRENT: &str = "SELECT serial FROM certificates WHERE state = 'current' \
+     AND serial <> $1 AND device_id = (SELECT device_id FROM certificates WHERE serial = $1)";
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    row: &CertificateRow,
+) -> Result<(), Stop> {
+    let inserted = sqlx::query(INSERT)
+        .bind(row.serial.as_bytes())
+        .bind(row.session.as_bytes().as_slice())
+        .bind(row.device_id.as_str())
+        .bind(row.identity_key.as_slice())
+        .bind(number(row.config_version))
+        .bind(row.state.as_str())
+        .bind(row.der.as_slice())
+        .bind(row.not_before.unix())
+        .bind(row.not_after.unix())
+        .bind(row.issued_at.unix())
+        .bind(row.committed_at.map(UnixTime::unix))
+        .bind(row.revoked.map(|(at, _)| at.unix()))
+        .bind(row.revoked.map(|(_, reason)| reason.as_str()))
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("certificates"))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(());
+    }
+    match by_session(connection, &row.session).await? {
+        Some(existing) => Err(Stop::Refused(Refusal::CertificateExists(Box::new(existing)))),
+        None => Err(PersistenceError::corrupt("certificates: a session has no row").into()),
+    }
+}
+
+/// Moves a certificate from exactly `from`.
+pub(super) async fn transition(
+    connection: &mut SqliteConnection,
+    serial: &Serial,
+    from: CertificateState,
+    to: CertificateState,
+    at: UnixTime,
+    reason: Option<RevocationReason>,
+) -> Result<(), Stop> {
+    if to == CertificateState::Current
+        && let Some(other) = other_current(connection, serial).await?
+        && state(connection, serial).await? == Some(from)
+    {
+        return Err(Stop::Refused(Refusal::OtherCurrent(other)));
+    }
+    let moved = sqlx::query(MOVE)
+        .bind(serial.as_bytes())
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .bind(at.unix())
+        .bind(reason.map(RevocationReason::as_str))
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("certificates"))?;
+    if moved.rows_affected() == 1 {
+        return Ok(());
+    }
+    let state = state(connection, serial).await?;
+    Err(Stop::Refused(Refusal::CertificateState { serial: *serial, state }))
+}
+
+/// Pending → revoked (aborted); nothing when it is revoked already; refused once it was committed.
+pub(super) async fn abort_pending(
+    connection: &mut SqliteConnection,
+    serial: &Serial,
+    at: UnixTime,
+) -> Result<(), Stop> {
+    let (pending, revoked) = (CertificateState::Pending, CertificateState::Revoked);
+    let reason = Some(RevocationReason::Aborted);
+    match transition(connection, serial, pending, revoked, at, reason).await {
+        Err(Stop::Refused(Refusal::CertificateState { state, .. })) if state == Some(revoked) => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+pub(super) async fn by_serial(
+    connection: &mut SqliteConnection,
+    serial: &Serial,
+) -> Result<Option<CertificateRow>> {
+    let row = sqlx::query("SELECT * FROM certificates WHERE serial = $1")
+        .bind(serial.as_bytes())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("certificates"))?;
+    row.as_ref().map(certificate_row).transpose()
+}
+
+pub(super) async fn by_session(
+    connection: &mut SqliteConnection,
+    session: &SessionId,
+) -> Result<Option<CertificateRow>> {
+    let row = sqlx::query("SELECT * FROM certificates WHERE session = $1")
+        .bind(session.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("certificates"))?;
+    row.as_ref().map(certificate_row).transpose()
+}
+
+pub(super) async fn of_device(
+    connection: &mut SqliteConnection,
+    device: &DeviceId,
+    state: CertificateState,
+) -> Result<Vec<CertificateRow>> {
+    let rows = sqlx::query(
+        "SELECT * FROM certificates WHERE device_id = $1 AND state = $2 \
+         ORDER BY issued_at, serial",
+    )
+    .bind(device.as_str())
+    .bind(state.as_str())
+    .fetch_all(connection)
+    .await
+    .map_err(failed("certificates"))?;
+    rows.iter().map(certificate_row).collect()
+}
+
+pub(super) async fn config_version(
+    connection: &mut SqliteConnection,
+    device: &DeviceId,
+) -> Result<u64> {
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(config_version) FROM certificates WHERE device_id = $1")
+            .bind(device.as_str())
+            .fetch_one(connection)
+            .await
+            .map_err(failed("certificates"))?;
+    Ok(version.and_then(|version| u64::try_from(version).ok()).unwrap_or(0))
+}
+
+pub(super) async fn pending_since(
+    connection: &mut SqliteConnection,
+    issued_at: UnixTime,
+) -> Result<Vec<CertificateRow>> {
+    let rows = sqlx::query(
+        "SELECT * FROM certificates WHERE state = 'pending' AND issued_at <= $1 \
+         ORDER BY issued_at, serial",
+    )
+    .bind(issued_at.unix())
+    .fetch_all(connection)
+    .await
+    .map_err(failed("certificates"))?;
+    rows.iter().map(certificate_row).collect()
+}
+
+/// Revoked certificates that have not expired at `at`, by number.
+pub(super) async fn revocations(
+    connection: &mut SqliteConnection,
+    at: UnixTime,
+) -> Result<Vec<RevocationRow>> {
+    let rows = sqlx::query(
+        "SELECT serial, revoked_at, reason FROM certificates \
+         WHERE state = 'revoked' AND not_after >= $1 ORDER BY length(serial), serial",
+    )
+    .bind(at.unix())
+    .fetch_all(connection)
+    .await
+    .map_err(failed("certificates"))?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns { table: "certificates", row };
+            Ok(RevocationRow {
+                serial: serial(columns)?,
+                revoked_at: columns.time("revoked_at")?,
+                reason: columns.word("reason", RevocationReason::parse)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn latest_crl(connection: &mut SqliteConnection) -> Result<Option<CrlRow>> {
+    let row = sqlx::query("SELECT * FROM crls ORDER BY number DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("crls"))?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = Columns { table: "crls", row: &row };
+    let number: i64 = columns.raw("number")?;
+    Ok(Some(CrlRow {
+        number: u64::try_from(number).map_err(|_| columns.damaged("number"))?,
+        this_update: columns.time("this_update")?,
+        next_update: columns.time("next_update")?,
+        der: columns.raw("der")?,
+    }))
+}
+
+/// Numbers rise by one without a gap (RFC 5280 §5.2.3).
+pub(super) async fn publish_crl(
+    connection: &mut SqliteConnection,
+    row: &CrlRow,
+) -> Result<(), Stop> {
+    let latest: Option<i64> = sqlx::query_scalar("SELECT max(number) FROM crls")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("crls"))?;
+    let latest = latest.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+    if latest.checked_add(1) != Some(row.number) {
+        return Err(Stop::Refused(Refusal::CrlBehind { latest }));
+    }
+    sqlx::query("INSERT INTO crls (number, this_update, next_update, der) VALUES ($1, $2, $3, $4)")
+        .bind(number(row.number))
+        .bind(row.this_update.unix())
+        .bind(row.next_update.unix())
+        .bind(row.der.as_slice())
+        .execute(connection)
+        .await
+        .map_err(failed("crls"))?;
+    Ok(())
+}
+
+async fn state(
+    connection: &mut SqliteConnection,
+    serial: &Serial,
+) -> Result<Option<CertificateState>> {
+    Ok(by_serial(connection, serial).await?.map(|row| row.state))
+}
+
+async fn other_current(
+    connection: &mut SqliteConnection,
+    serial: &Serial,
+) -> Result<Option<Serial>> {
+    let row = sqlx::query(OTHER_CURRENT)
+        .bind(serial.as_bytes())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("certificates"))?;
+    row.as_ref().map(|row| self::serial(Columns { table: "certificates", row })).transpose()
+}
+
+fn serial(columns: Columns<'_>) -> Result<Serial> {
+    Serial::from_bytes(columns.raw("serial")?).map_err(|_| columns.damaged("serial"))
+}
+
+fn certificate_row(row: &SqliteRow) -> Result<CertificateRow> {
+    let columns = Columns { table: "certificates", row };
+    let version: i64 = columns.raw("config_version")?;
+    let revoked = match columns.optional_time("revoked_at")? {
+        None => None,
+        Some(at) => Some((at, columns.word("reason", RevocationReason::parse)?)),
+    };
+    Ok(CertificateRow {
+        serial: serial(columns)?,
+        session: SessionId::from_bytes(columns.bytes("session")?),
+        device_id: columns.text("device_id", DeviceId::parse)?,
+        identity_key: columns.raw("identity_key")?,
+        config_version: u64::try_from(version).map_err(|_| columns.damaged("config_version"))?,
+        state: columns.word("state", CertificateState::parse)?,
+        der: columns.raw("der")?,
+        not_before: columns.time("not_before")?,
+        not_after: columns.time("not_after")?,
+        issued_at: columns.time("issued_at")?,
+        committed_at: columns.optional_time("committed_at")?,
+        revoked,
+    })
+}

@@ -1,0 +1,14 @@
+//! The station's database: registry, operators, sessions, certificates, revocation lists, audit log.
+//!
+//! Conditional writes decide inside the one transaction that also holds their audit rows; what must
+//! never be true (two reservations of a device, two current certificates, two certificates of a
+//! session, a token claimed twice, a revoked certificate coming back) is refused by the schema too.
+
+mod apply;
+mod certificates;
+mod decode;
+mod registry;
+mod sessions;
+mod store;
+
+pub use store::SqliteStationStore;

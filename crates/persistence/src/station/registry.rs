@@ -1,0 +1,335 @@
+//! Devices, operators, logins.
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Thumbprint};
+use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
+use zmon_domain::time::UnixTime;
+use zmon_station::ports::{
+    DeviceRow, DeviceStatus, ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Page,
+    Refusal,
+};
+
+use super::apply::Stop;
+use super::decode::{Columns, failed, number};
+use crate::error::{PersistenceError, Result};
+
+const DEVICE_BY_ID: &str = "SELECT * FROM devices WHERE id = $1";
+const DEVICE_BY_SERIAL: &str = "SELECT * FROM devices WHERE serial = $1";
+const DEVICE_BY_IDENTITY: &str = "SELECT * FROM devices WHERE identity = $1";
+
+pub(super) async fn device(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+) -> Result<Option<DeviceRow>> {
+    let row = sqlx::query(DEVICE_BY_ID).bind(id.as_str()).fetch_optional(connection).await;
+    row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
+}
+
+pub(super) async fn device_by_serial(
+    connection: &mut SqliteConnection,
+    serial: &DeviceSerial,
+) -> Result<Option<DeviceRow>> {
+    let row = sqlx::query(DEVICE_BY_SERIAL).bind(serial.as_str()).fetch_optional(connection).await;
+    row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
+}
+
+pub(super) async fn device_by_identity(
+    connection: &mut SqliteConnection,
+    identity: &Thumbprint,
+) -> Result<Option<DeviceRow>> {
+    let identity = identity.as_bytes().as_slice();
+    let row = sqlx::query(DEVICE_BY_IDENTITY).bind(identity).fetch_optional(connection).await;
+    row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
+}
+
+pub(super) async fn devices(
+    connection: &mut SqliteConnection,
+    page: Page,
+) -> Result<Vec<DeviceRow>> {
+    let rows = sqlx::query("SELECT * FROM devices ORDER BY id LIMIT $1 OFFSET $2")
+        .bind(i64::from(page.limit))
+        .bind(number(page.offset))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("devices"))?;
+    rows.iter().map(device_row).collect()
+}
+
+/// All rows or none; conflicts are collected, so that one import names them all.
+pub(super) async fn import(
+    connection: &mut SqliteConnection,
+    rows: &[DeviceRow],
+) -> Result<(), Stop> {
+    let mut conflicts = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        match clash(connection, row).await? {
+            Clash::New => insert_device(connection, row).await?,
+            Clash::Same => complete_device(connection, row).await?,
+            Clash::With(kind, existing) => conflicts.push(ImportConflict { index, kind, existing }),
+        }
+    }
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Refused(Refusal::DeviceConflicts(conflicts)))
+}
+
+pub(super) async fn assign(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+    settings: &DeviceSettings,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE devices SET bed = $2, label = $3, unit = $4, language = $5, sync_interval = $6 \
+         WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(settings.bed.as_ref().map(BedId::as_str))
+    .bind(settings.label.as_ref().map(DeviceLabel::as_str))
+    .bind(settings.unit.as_str())
+    .bind(settings.language.as_str())
+    .bind(number(settings.sync_interval.as_secs()))
+    .execute(connection)
+    .await
+    .map_err(failed("devices"))?;
+    Ok(())
+}
+
+pub(super) async fn set_status(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+    status: DeviceStatus,
+) -> Result<()> {
+    sqlx::query("UPDATE devices SET status = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(status.as_str())
+        .execute(connection)
+        .await
+        .map_err(failed("devices"))?;
+    Ok(())
+}
+
+pub(super) async fn keep_peer_checkpoint(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+    checkpoint: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO peer_checkpoints (device_id, checkpoint) VALUES ($1, $2) \
+         ON CONFLICT (device_id) DO UPDATE SET checkpoint = excluded.checkpoint",
+    )
+    .bind(id.as_str())
+    .bind(checkpoint)
+    .execute(connection)
+    .await
+    .map_err(failed("peer_checkpoints"))?;
+    Ok(())
+}
+
+pub(super) async fn peer_checkpoint(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+) -> Result<Option<String>> {
+    sqlx::query_scalar("SELECT checkpoint FROM peer_checkpoints WHERE device_id = $1")
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("peer_checkpoints"))
+}
+
+pub(super) async fn operator(
+    connection: &mut SqliteConnection,
+    id: &OperatorId,
+) -> Result<Option<OperatorRow>> {
+    let row = sqlx::query("SELECT * FROM operators WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("operators"))?;
+    row.as_ref().map(operator_row).transpose()
+}
+
+pub(super) async fn operators(connection: &mut SqliteConnection) -> Result<Vec<OperatorRow>> {
+    let rows = sqlx::query("SELECT * FROM operators ORDER BY id")
+        .fetch_all(connection)
+        .await
+        .map_err(failed("operators"))?;
+    rows.iter().map(operator_row).collect()
+}
+
+pub(super) async fn add_operator(
+    connection: &mut SqliteConnection,
+    row: &OperatorRow,
+) -> Result<(), Stop> {
+    let added = sqlx::query(
+        "INSERT INTO operators (id, role, password_hash, disabled, created_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(row.id.as_str())
+    .bind(row.role.as_str())
+    .bind(row.password_hash.as_str())
+    .bind(row.disabled)
+    .bind(row.created_at.unix())
+    .execute(connection)
+    .await
+    .map_err(failed("operators"))?;
+    if added.rows_affected() == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::OperatorExists)) }
+}
+
+pub(super) async fn login(
+    connection: &mut SqliteConnection,
+    token_hash: &[u8; 32],
+) -> Result<Option<LoginRow>> {
+    let row = sqlx::query("SELECT * FROM logins WHERE token_hash = $1")
+        .bind(token_hash.as_slice())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("logins"))?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = Columns { table: "logins", row: &row };
+    Ok(Some(LoginRow {
+        token_hash: columns.bytes("token_hash")?,
+        operator: columns.text("operator", OperatorId::parse)?,
+        role: columns.text("role", str::parse)?,
+        expires_at: columns.time("expires_at")?,
+    }))
+}
+
+pub(super) async fn add_login(connection: &mut SqliteConnection, row: &LoginRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO logins (token_hash, operator, role, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(row.token_hash.as_slice())
+    .bind(row.operator.as_str())
+    .bind(row.role.as_str())
+    .bind(row.expires_at.unix())
+    .execute(connection)
+    .await
+    .map_err(failed("logins"))?;
+    Ok(())
+}
+
+pub(super) async fn drop_login(
+    connection: &mut SqliteConnection,
+    token_hash: &[u8; 32],
+) -> Result<()> {
+    sqlx::query("DELETE FROM logins WHERE token_hash = $1")
+        .bind(token_hash.as_slice())
+        .execute(connection)
+        .await
+        .map_err(failed("logins"))?;
+    Ok(())
+}
+
+pub(super) async fn drop_logins_before(
+    connection: &mut SqliteConnection,
+    at: UnixTime,
+) -> Result<()> {
+    sqlx::query("DELETE FROM logins WHERE expires_at < $1")
+        .bind(at.unix())
+        .execute(connection)
+        .await
+        .map_err(failed("logins"))?;
+    Ok(())
+}
+
+/// How a row of an import stands to the registry.
+enum Clash {
+    New,
+    Same,
+    With(ImportConflictKind, DeviceId),
+}
+
+/// An id or serial number under another key is named first: that is the alarm (D9).
+async fn clash(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<Clash> {
+    let other_key = |found: &DeviceRow| found.identity != row.identity;
+    let by_id = device(connection, &row.id).await?;
+    if let Some(found) = by_id.as_ref().filter(|found| other_key(found)) {
+        return Ok(Clash::With(ImportConflictKind::IdUnderOtherKey, found.id.clone()));
+    }
+    let by_serial = device_by_serial(connection, &row.serial).await?;
+    if let Some(found) = by_serial.as_ref().filter(|found| other_key(found)) {
+        return Ok(Clash::With(ImportConflictKind::SerialUnderOtherKey, found.id.clone()));
+    }
+    let Some(found) = device_by_identity(connection, &row.identity).await? else {
+        return Ok(Clash::New);
+    };
+    Ok(match (found.id == row.id, found.serial == row.serial) {
+        (true, true) => Clash::Same,
+        (false, false) => Clash::With(ImportConflictKind::KeyOfOtherDevice, found.id),
+        _ => Clash::With(ImportConflictKind::IdSerialMismatch, found.id),
+    })
+}
+
+async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO devices (id, serial, identity, status, bed, label, unit, language, \
+         sync_interval, registered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(row.id.as_str())
+    .bind(row.serial.as_str())
+    .bind(row.identity.as_bytes().as_slice())
+    .bind(row.status.as_str())
+    .bind(row.bed.as_ref().map(BedId::as_str))
+    .bind(row.label.as_ref().map(DeviceLabel::as_str))
+    .bind(row.unit.map(MeasurementUnit::as_str))
+    .bind(row.language.as_ref().map(Language::as_str))
+    .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
+    .bind(row.registered_at.unix())
+    .execute(connection)
+    .await
+    .map_err(failed("devices"))?;
+    Ok(())
+}
+
+/// Takes over what the new row knows; what it does not know stays.
+async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
+    sqlx::query(
+        "UPDATE devices SET bed = coalesce($2, bed), label = coalesce($3, label), \
+         unit = coalesce($4, unit), language = coalesce($5, language), \
+         sync_interval = coalesce($6, sync_interval) WHERE id = $1",
+    )
+    .bind(row.id.as_str())
+    .bind(row.bed.as_ref().map(BedId::as_str))
+    .bind(row.label.as_ref().map(DeviceLabel::as_str))
+    .bind(row.unit.map(MeasurementUnit::as_str))
+    .bind(row.language.as_ref().map(Language::as_str))
+    .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
+    .execute(connection)
+    .await
+    .map_err(failed("devices"))?;
+    Ok(())
+}
+
+fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
+    let columns = Columns { table: "devices", row };
+    let interval: Option<i64> = columns.raw("sync_interval")?;
+    let sync_interval = interval
+        .map(|seconds| SyncInterval::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        .transpose()
+        .map_err(|_| columns.damaged("sync_interval"))?;
+    Ok(DeviceRow {
+        id: columns.text("id", DeviceId::parse)?,
+        serial: columns.text("serial", DeviceSerial::parse)?,
+        identity: Thumbprint::from_bytes(columns.bytes("identity")?),
+        status: columns.word("status", DeviceStatus::parse)?,
+        bed: columns.optional("bed", BedId::parse)?,
+        label: columns.optional("label", DeviceLabel::parse)?,
+        unit: columns.optional("unit", MeasurementUnit::parse)?,
+        language: columns.optional("language", Language::parse)?,
+        sync_interval,
+        registered_at: columns.time("registered_at")?,
+    })
+}
+
+fn operator_row(row: &SqliteRow) -> Result<OperatorRow, PersistenceError> {
+    let columns = Columns { table: "operators", row };
+    Ok(OperatorRow {
+        id: columns.text("id", OperatorId::parse)?,
+        role: columns.text("role", str::parse)?,
+        password_hash: columns.raw("password_hash")?,
+        disabled: columns.raw("disabled")?,
+        created_at: columns.time("created_at")?,
+    })
+}

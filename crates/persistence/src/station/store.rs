@@ -1,0 +1,269 @@
+//! The station's store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zmon_crypto::IdentityKey;
+use zmon_crypto::jws::{self, Typ};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint,
+};
+use zmon_domain::limits;
+use zmon_domain::time::{Now, UnixTime};
+use zmon_protocol::station::CertificateState;
+use zmon_station::ports::{
+    AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow,
+    OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord, StationStore,
+    StationWrite, StoreError,
+};
+
+use super::apply::{Stop, apply};
+use super::{certificates, registry, sessions};
+use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
+use crate::error::{PersistenceError, Result};
+use crate::fs::PrivateDir;
+use crate::sqlite::{Database, schema};
+
+/// Connections that read beside the writer: every mTLS request reads one certificate row.
+const READERS: usize = 4;
+
+/// Registry, sessions, certificates and audit log of one station in SQLite.
+pub struct SqliteStationStore {
+    database: Arc<Database>,
+    lane: String,
+    log: AuditLog,
+    signer: Option<Signer>,
+    /// Keeps the directory locked.
+    _dir: Arc<PrivateDir>,
+}
+
+/// The station's audit key and where its randomness comes from.
+struct Signer {
+    key: Arc<dyn IdentityKey>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl SqliteStationStore {
+    /// Opens `station.db` in `dir`, making it if it is absent. Without
+    /// [`SqliteStationStore::with_checkpoints`] its audit log is chained and not signed.
+    ///
+    /// # Errors
+    /// `SchemaNewer` (the file is left unread), `StorageCorrupt`, `KeyFileModeTooWide`,
+    /// `KeyFileIsSymlink`, `StorageUnavailable`.
+    pub async fn open(dir: Arc<PrivateDir>, station: &StationId) -> Result<Self> {
+        let database = Database::open(&dir, crate::STATION_DATABASE, &schema::STATION, READERS);
+        let database = Arc::new(database.await?);
+        let lane = format!("station:{station}");
+        let log = AuditLog::new(Arc::clone(&database), lane.clone(), None);
+        Ok(Self { database, lane, log, signer: None, _dir: dir })
+    }
+
+    /// The same store, signing checkpoints of its audit log with the station's audit key.
+    #[must_use]
+    pub fn with_checkpoints(self, key: Arc<dyn IdentityKey>, entropy: Arc<dyn Entropy>) -> Self {
+        let log = self.log.signed_by(key.public().clone());
+        Self { log, signer: Some(Signer { key, entropy }), ..self }
+    }
+
+    /// The audit log, for verification against held checkpoints and for export.
+    #[must_use]
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.log
+    }
+
+    /// Signs and stores a checkpoint over the audit log; `None` without a key.
+    ///
+    /// The store makes one by itself after each commit of a certificate and every
+    /// [`limits::CHECKPOINT_ROWS`] rows; whoever has a timer makes one 60 s after a new row (D16).
+    ///
+    /// # Errors
+    /// When the database or the key cannot be used.
+    pub async fn write_checkpoint(&self, now: &Now) -> Result<Option<String>, StoreError> {
+        match &self.signer {
+            Some(signer) => Ok(Some(self.log.write_checkpoint(now, signer).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn commit_record(
+        &self,
+        now: &Now,
+        record: &StationRecord,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let outcome = self.write_record(now, record).await;
+        match outcome {
+            Ok(()) => {
+                self.checkpoint_if_due(now, record).await;
+                Ok(Ok(()))
+            }
+            Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Stop::Failed(error)) => Err(error.into()),
+        }
+    }
+
+    /// One transaction: audit rows first. Dropping it unfinished rolls everything back.
+    async fn write_record(&self, now: &Now, record: &StationRecord) -> Result<(), Stop> {
+        let mut connection = self.database.write().await?;
+        let mut transaction = self.database.begin(&mut connection).await?;
+        audit::append(&mut transaction, &self.lane, now, &record.audit).await?;
+        for write in &record.writes {
+            apply(&mut transaction, write).await?;
+        }
+        Ok(self.database.finish(transaction).await?)
+    }
+
+    /// A checkpoint failing fails nothing: the rows are durable, the next one speaks for them too.
+    async fn checkpoint_if_due(&self, now: &Now, record: &StationRecord) {
+        if self.signer.is_none() || record.audit.is_empty() {
+            return;
+        }
+        let committed = record.writes.iter().any(|write| {
+            matches!(write, StationWrite::Certificate { to: CertificateState::Current, .. })
+        });
+        let due = committed
+            || match self.log.rows_since_checkpoint().await {
+                Ok(rows) => rows >= limits::CHECKPOINT_ROWS.default,
+                Err(_) => false,
+            };
+        if due && let Err(error) = self.write_checkpoint(now).await {
+            tracing::warn!(%error, "no checkpoint could be made of the audit log");
+        }
+    }
+}
+
+#[async_trait]
+impl CheckpointSigner for Signer {
+    async fn sign(&self, payload: Vec<u8>) -> Result<String> {
+        let mut rng = self.entropy.generator();
+        jws::sign(Typ::Checkpoint, None, &payload, self.key.as_ref(), &mut *rng).map_err(|error| {
+            PersistenceError::caused_by(error.code(), "a checkpoint cannot be signed", error)
+        })
+    }
+}
+
+/// Runs a read on one of the reading connections.
+macro_rules! read {
+    ($self:ident, $read:path $(, $argument:expr)*) => {{
+        let mut connection = $self.database.read().await?;
+        Ok($read(&mut connection $(, $argument)*).await?)
+    }};
+}
+
+#[async_trait]
+impl StationStore for SqliteStationStore {
+    async fn commit(
+        &self,
+        now: &Now,
+        record: &StationRecord,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        if record.is_empty() {
+            return Ok(Ok(()));
+        }
+        self.commit_record(now, record).await
+    }
+
+    async fn device(&self, id: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
+        read!(self, registry::device, id)
+    }
+
+    async fn device_by_serial(
+        &self,
+        serial: &DeviceSerial,
+    ) -> Result<Option<DeviceRow>, StoreError> {
+        read!(self, registry::device_by_serial, serial)
+    }
+
+    async fn device_by_identity(
+        &self,
+        identity: &Thumbprint,
+    ) -> Result<Option<DeviceRow>, StoreError> {
+        read!(self, registry::device_by_identity, identity)
+    }
+
+    async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError> {
+        read!(self, registry::devices, page)
+    }
+
+    async fn peer_checkpoint(&self, id: &DeviceId) -> Result<Option<String>, StoreError> {
+        read!(self, registry::peer_checkpoint, id)
+    }
+
+    async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
+        read!(self, registry::operator, id)
+    }
+
+    async fn operators(&self) -> Result<Vec<OperatorRow>, StoreError> {
+        read!(self, registry::operators)
+    }
+
+    async fn login(&self, token_hash: &[u8; 32]) -> Result<Option<LoginRow>, StoreError> {
+        read!(self, registry::login, token_hash)
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
+        read!(self, sessions::session, id)
+    }
+
+    async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
+        read!(self, sessions::reservation, device)
+    }
+
+    async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
+        read!(self, sessions::open_sessions)
+    }
+
+    async fn certificate(&self, serial: &Serial) -> Result<Option<CertificateRow>, StoreError> {
+        read!(self, certificates::by_serial, serial)
+    }
+
+    async fn certificate_of_session(
+        &self,
+        session: &SessionId,
+    ) -> Result<Option<CertificateRow>, StoreError> {
+        read!(self, certificates::by_session, session)
+    }
+
+    async fn certificates_of_device(
+        &self,
+        device: &DeviceId,
+        state: CertificateState,
+    ) -> Result<Vec<CertificateRow>, StoreError> {
+        read!(self, certificates::of_device, device, state)
+    }
+
+    async fn config_version(&self, device: &DeviceId) -> Result<u64, StoreError> {
+        read!(self, certificates::config_version, device)
+    }
+
+    async fn pending_since(&self, issued_at: UnixTime) -> Result<Vec<CertificateRow>, StoreError> {
+        read!(self, certificates::pending_since, issued_at)
+    }
+
+    async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError> {
+        read!(self, certificates::revocations, at)
+    }
+
+    async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {
+        read!(self, certificates::latest_crl)
+    }
+
+    async fn audit(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.log.page(page.after, page.limit).await?;
+        Ok(rows.iter().map(StoredRow::to_station_row).collect::<Result<_>>()?)
+    }
+
+    async fn verify_audit(&self) -> Result<AuditReport, StoreError> {
+        Ok(self.log.verify().await?.into())
+    }
+
+    async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.log.latest_checkpoint().await?)
+    }
+}
+
+impl fmt::Debug for SqliteStationStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStationStore").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
