@@ -46,6 +46,10 @@ pub struct CentralStationProvisioningService {
     station: Arc<dyn StationLink>,
     interlock: Arc<dyn ClinicalInterlock>,
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "simulate")]
+    trust: zmon_protocol::device::StationTrust,
+    #[cfg(feature = "simulate")]
+    simulated: Option<Arc<dyn crate::simulate::SimulatedStation>>,
 }
 
 impl CentralStationProvisioningService {
@@ -60,6 +64,8 @@ impl CentralStationProvisioningService {
         let device_id = parts.profile.device_id.clone();
         let serial = parts.profile.serial.clone();
         let address = parts.address;
+        #[cfg(feature = "simulate")]
+        let trust = parts.profile.trust;
         let store = Arc::clone(&parts.store);
         let station = Arc::clone(&parts.station);
         let interlock = Arc::clone(&parts.interlock);
@@ -77,7 +83,23 @@ impl CentralStationProvisioningService {
             station,
             interlock,
             clock,
+            #[cfg(feature = "simulate")]
+            trust,
+            #[cfg(feature = "simulate")]
+            simulated: None,
         })
+    }
+
+    /// Lets [`simulate_provisioning`](IProvisioningService::simulate_provisioning) pair with
+    /// `station` (D20).
+    #[cfg(feature = "simulate")]
+    #[must_use]
+    pub fn with_simulated_station(
+        mut self,
+        station: Arc<dyn crate::simulate::SimulatedStation>,
+    ) -> Self {
+        self.simulated = Some(station);
+        self
     }
 
     /// Closes the listener, voids an open window with an audit row, stops the link, and returns
@@ -103,7 +125,11 @@ impl CentralStationProvisioningService {
         actor: Actor,
         code: ErrorCode,
     ) -> Result<(), ProvisioningError> {
-        self.handle.input(DeviceInput::EnterRefused { actor, code }).await.map(drop)
+        match self.handle.input(DeviceInput::EnterRefused { actor, code }).await {
+            // The machine answers with the refusal it wrote down.
+            Err(error) if error.code != code => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Rows of the audit log.
@@ -263,8 +289,22 @@ impl IProvisioningService for CentralStationProvisioningService {
 
     async fn simulate_provisioning(
         &self,
-        _mock_payload: &ProvisioningPayload,
+        mock_payload: &ProvisioningPayload,
     ) -> ProvisioningResult {
+        #[cfg(feature = "simulate")]
+        if let Some(station) = &self.simulated
+            && self.trust == zmon_protocol::device::StationTrust::Simulated
+        {
+            let events = self.events();
+            let device = Arc::new(self.handle.endpoint());
+            return match self.draw() {
+                Ok(qr) => {
+                    crate::simulate::run(&**station, &qr, device, mock_payload, events).await
+                }
+                Err(error) => ProvisioningResult::failure(error),
+            };
+        }
+        tracing::info!(?mock_payload, "no simulation in this build");
         ProvisioningResult::failure(ErrorCode::SimulationUnavailable)
     }
 

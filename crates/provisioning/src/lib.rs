@@ -40,6 +40,8 @@ mod mock;
 mod rng;
 mod service;
 mod settings;
+#[cfg(feature = "simulate")]
+mod simulate;
 
 pub use central::CentralStationProvisioningService;
 pub use driver::DeviceParts;
@@ -50,3 +52,5 @@ pub use service::{
     QrView, ServiceView, VerifiedConfiguration,
 };
 pub use settings::SlotSettings;
+#[cfg(feature = "simulate")]
+pub use simulate::SimulatedStation;

@@ -157,7 +157,7 @@ impl Follower {
             return Arc::default();
         };
         match &self.drawn {
-            Some((content, image)) if **content == **qr.content.as_str() => Arc::clone(image),
+            Some((content, image)) if **content == *qr.content.as_str() => Arc::clone(image),
             _ => match self.service.generate_qr_code().await {
                 Ok(data) => {
                     let image: Arc<[u8]> = data.qr_code_image().into();

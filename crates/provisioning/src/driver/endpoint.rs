@@ -11,7 +11,7 @@ use super::handle::{Handle, Reception};
 use crate::ports::DeviceEndpoint;
 
 /// The driver as the listener sees it.
-pub(super) struct Endpoint(pub(super) Handle);
+pub(crate) struct Endpoint(pub(super) Handle);
 
 #[async_trait]
 impl DeviceEndpoint for Endpoint {

@@ -78,7 +78,7 @@ impl Handle {
     }
 
     /// What the listener calls.
-    pub(super) fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint(self.clone())
     }
 

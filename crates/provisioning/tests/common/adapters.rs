@@ -136,6 +136,8 @@ pub(crate) struct MemoryLink {
     pub(crate) beats: Mutex<Vec<(Tick, u64)>>,
     /// Heartbeats fail while this is set.
     pub(crate) deaf: AtomicBool,
+    /// Tests never answer while this is set.
+    pub(crate) stalled: AtomicBool,
     /// Questions for the outcome.
     pub(crate) asks: AtomicUsize,
 }
@@ -151,6 +153,7 @@ impl MemoryLink {
             tested: Mutex::default(),
             beats: Mutex::default(),
             deaf: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             asks: AtomicUsize::new(0),
         }
     }
@@ -169,6 +172,9 @@ impl MemoryLink {
 impl StationLink for MemoryLink {
     async fn test(&self, _: &LinkCredentials) -> Result<(), LinkError> {
         self.tested.lock().unwrap().push(self.clock.now().mono);
+        if self.stalled.load(Ordering::SeqCst) {
+            core::future::pending::<()>().await;
+        }
         let mut faults = self.tests.lock().unwrap();
         if faults.is_empty() { Ok(()) } else { Err(faults.remove(0)) }
     }

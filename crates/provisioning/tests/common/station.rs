@@ -12,7 +12,7 @@ use zmon_crypto::x509::{Anchor, AnchorSet, csr};
 use zmon_crypto::{Algorithms, IdentityKey, IdentityPublic, KemPublic, SoftIdentity};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::ids::{
-    BedId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName, Thumbprint,
+    BedId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName,
 };
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
@@ -160,7 +160,8 @@ impl FakeStation {
         seal(&input, plaintext, &mut *rng).unwrap()
     }
 
-    fn document(&self, identified: &Identified) -> ConfigurationDocument {
+    /// The configuration, still in clear.
+    pub(crate) fn document(&self, identified: &Identified) -> ConfigurationDocument {
         let Identified { session, identity, transcript, .. } = identified;
         let identity_key = IdentityPublic::parse(&identity.identity_key).unwrap();
         let request = csr::verify(&identity.csr, &self.algorithms).unwrap();
@@ -240,9 +241,4 @@ impl Commits for FakeStation {
         };
         self.sign(Typ::Outcome, &strict::to_vec(&outcome).unwrap(), true).into_bytes()
     }
-}
-
-/// The full thumbprint of an SPKI.
-pub(crate) fn thumbprint(spki: &[u8]) -> Thumbprint {
-    Thumbprint::from_bytes(zmon_crypto::sha256(spki))
 }

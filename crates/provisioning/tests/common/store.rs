@@ -15,13 +15,21 @@ pub(crate) struct MemoryStore {
     boot: Mutex<BootState>,
     rows: Mutex<Vec<AuditEvent>>,
     commits: AtomicUsize,
+    passes: AtomicUsize,
     failures: AtomicUsize,
 }
 
 impl MemoryStore {
     /// The next `count` commits fail.
     pub(crate) fn fail_next(&self, count: usize) {
+        self.passes.store(0, Ordering::SeqCst);
         self.failures.store(count, Ordering::SeqCst);
+    }
+
+    /// After `passes` more commits, one fails.
+    pub(crate) fn fail_after(&self, passes: usize) {
+        self.passes.store(passes, Ordering::SeqCst);
+        self.failures.store(1, Ordering::SeqCst);
     }
 
     /// Commits that succeeded.
@@ -47,10 +55,11 @@ impl DeviceStore for MemoryStore {
     }
 
     async fn commit(&self, _now: &Now, record: &DeviceRecord) -> Result<(), StoreError> {
-        let failing = self
-            .failures
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if failing.is_ok() {
+        let counts_down = |counter: &AtomicUsize| {
+            let less = |left: usize| left.checked_sub(1);
+            counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+        };
+        if !counts_down(&self.passes) && counts_down(&self.failures) {
             return Err(StoreError::Audit("told to fail".into()));
         }
         self.rows.lock().unwrap().extend(record.audit.iter().cloned());

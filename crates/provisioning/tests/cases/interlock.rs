@@ -1,0 +1,77 @@
+//! Patient safety first (D22): entering, commit and flip wait for the interlock.
+
+use core::time::Duration;
+use std::sync::atomic::Ordering;
+
+use tokio::time::sleep;
+use zmon_domain::audit::EventType;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::role::{Actor, Role};
+use zmon_domain::state::ProvisioningState;
+use zmon_provisioning::IProvisioningService;
+use zmon_provisioning::ports::{AlwaysClear, ClinicalInterlock, Moment};
+
+use crate::common::Bench;
+
+#[tokio::test(start_paused = true)]
+async fn entering_is_refused_and_audited() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    bench.interlock.0.lock().unwrap().push(Moment::Enter);
+    let refused = service.enter_provisioning_mode(bench.proof(Role::Technician)).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::InterlockActive);
+    assert_eq!(service.state(), ProvisioningState::NotProvisioned);
+    assert_eq!(bench.store.event_types(), [EventType::ProvisioningModeRefused]);
+    bench.interlock.0.lock().unwrap().clear();
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_pin_is_audited_without_a_proof() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    service.audit_refusal(Actor::System, ErrorCode::AuthenticationFailed).await.unwrap();
+    bench.store.fail_next(1);
+    let code = ErrorCode::AuthenticationFailed;
+    let unwritten = service.audit_refusal(Actor::System, code).await.unwrap_err();
+    assert_eq!(unwritten.code(), ErrorCode::AuditUnavailable);
+    assert_eq!(bench.store.event_types(), [EventType::ProvisioningModeRefused]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tested_configuration_is_not_committed() {
+    let bench = Bench::new();
+    bench.interlock.0.lock().unwrap().push(Moment::Commit);
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    bench.pair(&service).await.unwrap();
+    let error = service.view().borrow().last_error.clone().unwrap();
+    assert_eq!(error.code(), ErrorCode::InterlockActive);
+    assert!(!bench.store.event_types().contains(&EventType::CommitSent));
+    assert!(bench.store.boot().slot_b.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_flip_waits_until_the_patient_may_do_without_the_link() {
+    let bench = Bench::new();
+    bench.interlock.0.lock().unwrap().push(Moment::Flip);
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let identified = bench.claim(&service).await.unwrap();
+    let envelope = bench.station.envelope(&identified, |_| ());
+    let verified = service.receive_configuration(&envelope).await.unwrap();
+    sleep(Duration::from_secs(300)).await;
+    // In doubt, both slots kept: silence never drops one (D13).
+    assert_eq!(service.state(), ProvisioningState::Validating);
+    assert!(bench.store.boot().slot_b.is_some_and(|(_, sent)| sent));
+    bench.interlock.0.lock().unwrap().clear();
+    assert!(service.apply_provisioning_config(verified).await.is_success());
+    assert!(bench.link.asks.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
+async fn always_clear_never_objects() {
+    for moment in [Moment::Enter, Moment::Commit, Moment::Flip] {
+        AlwaysClear.check(moment).await.unwrap();
+    }
+}
