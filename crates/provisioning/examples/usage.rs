@@ -80,6 +80,7 @@ fn service() -> Result<Arc<dyn IProvisioningService>, Box<dyn Error>> {
 }
 
 /// The document leaves this out: a window opens only for an authenticated operator (D22).
+#[expect(clippy::disallowed_methods, reason = "the example has no operators to authenticate")]
 async fn enter(service: &dyn IProvisioningService) -> Result<(), Box<dyn Error>> {
     use core::time::Duration;
     use zmon_domain::ids::OperatorId;

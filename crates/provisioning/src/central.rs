@@ -298,9 +298,7 @@ impl IProvisioningService for CentralStationProvisioningService {
             let events = self.events();
             let device = Arc::new(self.handle.endpoint());
             return match self.draw() {
-                Ok(qr) => {
-                    crate::simulate::run(&**station, &qr, device, mock_payload, events).await
-                }
+                Ok(qr) => crate::simulate::run(&**station, &qr, device, mock_payload, events).await,
                 Err(error) => ProvisioningResult::failure(error),
             };
         }

@@ -37,8 +37,7 @@ impl ProvisioningViewModel {
     #[must_use]
     pub fn new(service: Arc<dyn IProvisioningService>, clock: Arc<dyn Clock>) -> Self {
         let views = service.view();
-        let first =
-            ProvisioningProperties::new(&views.borrow(), Arc::default(), &clock.now());
+        let first = ProvisioningProperties::new(&views.borrow(), Arc::default(), &clock.now());
         let (sender, properties) = watch::channel(first);
         let follower = Follower {
             service: Arc::clone(&service),

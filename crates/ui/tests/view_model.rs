@@ -9,7 +9,9 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::role::{OperatorProof, Role, danger};
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_provisioning::ports::Clock;
-use zmon_provisioning::{IProvisioningService, MockConfig, MockProvisioningService, ProvisioningPayload};
+use zmon_provisioning::{
+    IProvisioningService, MockConfig, MockProvisioningService, ProvisioningPayload,
+};
 use zmon_ui::{ProvisioningProperties, ProvisioningViewModel};
 
 #[cfg(test)]
@@ -30,6 +32,7 @@ impl Screen {
         Self { clock, service, model }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this test stands in for an authenticator")]
     fn proof(&self) -> OperatorProof {
         let expires = self.clock.now().mono + Duration::from_secs(60);
         danger::authenticated(OperatorId::parse("tess").unwrap(), Role::Technician, expires)

@@ -18,13 +18,11 @@ impl DeviceEndpoint for Endpoint {
     async fn session(&self, open: SessionOpen) -> Result<SessionAnswer, ErrorReport> {
         let SessionOpen { hello, claim_mac, .. } = open;
         let input = DeviceInput::SessionOpen { hello: hello.into_bytes(), claim_mac };
-        match self.0.input(input).await? {
-            DeviceReply::Identity(identity) => Ok(SessionAnswer { identity }),
-            other => {
-                tracing::error!(?other, "a session got the reply of something else");
-                Err(ErrorReport::from(ErrorCode::Internal))
-            }
-        }
+        let DeviceReply::Identity(identity) = self.0.input(input).await? else {
+            tracing::error!("a session got the reply of something else");
+            return Err(ErrorReport::from(ErrorCode::Internal));
+        };
+        Ok(SessionAnswer { identity })
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {

@@ -127,17 +127,15 @@ impl Driver {
     }
 
     async fn receive(&mut self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
-        match self.handle_input(DeviceInput::Configuration { envelope }).await? {
-            DeviceReply::Status(status) => Ok(Reception::Ended(status)),
-            DeviceReply::Pending => {
-                let verified =
-                    self.waiting.accepted().ok_or(ErrorReport::from(ErrorCode::Internal))?;
-                Ok(Reception::Accepted { verified, delivery: self.waiting.deliver() })
-            }
-            other => {
-                tracing::error!(?other, "a configuration got the reply of something else");
-                Err(ErrorReport::from(ErrorCode::Internal))
-            }
+        let reply = self.handle_input(DeviceInput::Configuration { envelope }).await?;
+        if let DeviceReply::Status(status) = reply {
+            return Ok(Reception::Ended(status));
         }
+        let verified = self.waiting.accepted().filter(|_| reply == DeviceReply::Pending);
+        let Some(verified) = verified else {
+            tracing::error!("a configuration got the reply of something else");
+            return Err(ErrorReport::from(ErrorCode::Internal));
+        };
+        Ok(Reception::Accepted { verified, delivery: self.waiting.deliver() })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use zmon_crypto::x509::AnchorSet;
 use zmon_crypto::Algorithms;
+use zmon_crypto::x509::AnchorSet;
 use zmon_domain::address::DeviceAddress;
 use zmon_protocol::device::DeviceProfile;
 

@@ -23,8 +23,8 @@ use crate::link::LinkStatus;
 use crate::ports::{Clock, SharedRng};
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
-    CodeVerdict, EventStream, IProvisioningService, ProvisioningError,
-    ProvisioningPayload, ProvisioningResult, ServiceView, VerifiedConfiguration,
+    CodeVerdict, EventStream, IProvisioningService, ProvisioningError, ProvisioningPayload,
+    ProvisioningResult, ServiceView, VerifiedConfiguration,
 };
 
 /// [`IProvisioningService`] without a station, a disk or a network ([I §4.2]): every configuration
@@ -70,17 +70,11 @@ impl MockProvisioningService {
         let now = self.0.clock.now();
         proof.authorise(action, now.mono)?;
         let mut state = self.0.lock();
-        let allowed = match state.state() {
+        let first = match state.state() {
             ProvisioningState::NotProvisioned
             | ProvisioningState::Deprovisioned
-            | ProvisioningState::Error => match action {
-                Action::Retry => state.failed_before(),
-                other => other == Action::EnterProvisioning,
-            },
-            ProvisioningState::Provisioned => match action {
-                Action::Retry => state.failed_before(),
-                other => other == Action::Reprovision,
-            },
+            | ProvisioningState::Error => Action::EnterProvisioning,
+            ProvisioningState::Provisioned => Action::Reprovision,
             ProvisioningState::ReadyToPair
             | ProvisioningState::Pairing
             | ProvisioningState::Configuring
@@ -89,7 +83,7 @@ impl MockProvisioningService {
                 return Err(ErrorCode::AlreadyInProvisioningMode.into());
             }
         };
-        if !allowed {
+        if action != first && (action != Action::Retry || !state.failed_before()) {
             return Err(ErrorCode::StateConflict.into());
         }
         state.open(&now, self.0.config.address)?;

@@ -169,7 +169,10 @@ impl State {
     }
 
     /// Takes a configuration; [`finish`](Self::finish) ends it. The code is consumed.
-    pub(super) fn accept(&mut self, fields: &PayloadFields) -> Result<VerifiedConfiguration, ErrorReport> {
+    pub(super) fn accept(
+        &mut self,
+        fields: &PayloadFields,
+    ) -> Result<VerifiedConfiguration, ErrorReport> {
         let active = Active::read(fields)?;
         let id = SessionId::generate(&mut *self.rng.lock());
         let mut configuration_hash = [0; 32];
@@ -311,8 +314,7 @@ impl State {
             code,
             expires_at,
         };
-        let token =
-            PairingToken::mint(&self.token_key, &inputs).map_err(|error| error.code())?;
+        let token = PairingToken::mint(&self.token_key, &inputs).map_err(|error| error.code())?;
         let content = QrContent {
             device_id: self.config.device_id.clone(),
             device_serial: self.config.serial.clone(),
@@ -343,8 +345,7 @@ impl Window {
 impl Active {
     /// Reads the members that the mock uses.
     fn read(fields: &PayloadFields) -> Result<Self, ErrorReport> {
-        let malformed =
-            |field| ErrorReport::field(ErrorCode::ConfigurationMalformed, field);
+        let malformed = |field| ErrorReport::field(ErrorCode::ConfigurationMalformed, field);
         Ok(Self {
             server_url: ServerUrl::parse(&fields.server_url).map_err(malformed)?,
             settings: DeviceSettings {

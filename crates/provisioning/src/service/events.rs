@@ -71,7 +71,11 @@ impl EventHub {
     pub fn subscribe(&self) -> EventStream {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         let first = ProvisioningEvent::StatusChanged(*status);
-        EventStream { first: Some(first), receiver: self.sender.subscribe(), hub: self.status.clone() }
+        EventStream {
+            first: Some(first),
+            receiver: self.sender.subscribe(),
+            hub: self.status.clone(),
+        }
     }
 }
 
@@ -111,9 +115,9 @@ impl EventStream {
         match self.receiver.try_recv() {
             Ok(event) => Some(event),
             Err(broadcast::error::TryRecvError::Lagged(_)) => Some(self.status()),
-            Err(
-                broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed,
-            ) => None,
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => {
+                None
+            }
         }
     }
 

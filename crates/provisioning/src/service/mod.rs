@@ -126,10 +126,8 @@ pub trait IProvisioningService: Send + Sync {
 
     /// Development only: provisions with `mock_payload` against a station in memory (D20).
     /// Without the cargo feature `simulate` it answers `simulation_unavailable`.
-    async fn simulate_provisioning(
-        &self,
-        mock_payload: &ProvisioningPayload,
-    ) -> ProvisioningResult;
+    async fn simulate_provisioning(&self, mock_payload: &ProvisioningPayload)
+    -> ProvisioningResult;
 
     /// Wipes both slots (`deprovisionDevice`); needs an administrator. Audited.
     ///

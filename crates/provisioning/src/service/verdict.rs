@@ -37,9 +37,8 @@ impl CodeVerdict {
 
     /// Reads `text`, or says why it cannot be a code.
     pub(crate) fn parse(text: &str, format: CodeFormat) -> Result<PairingCode, Self> {
-        PairingCode::parse(text, format).map_err(|error| match error {
-            CodeError::CheckSymbol => Self::Typo,
-            _ => Self::Format,
+        PairingCode::parse(text, format).map_err(|error| {
+            if error == CodeError::CheckSymbol { Self::Typo } else { Self::Format }
         })
     }
 }

@@ -74,7 +74,7 @@ async fn results_that_cannot_be_committed_are_tried_again() {
         let delivery = tokio::spawn(async move { endpoint.configuration(envelope).await });
         sleep(Duration::from_millis(900)).await;
         assert_ne!(service.state(), ProvisioningState::Provisioned, "commit {failing} failed");
-        assert_eq!(bench.store.boot().slot_a.is_some(), false);
+        assert!(bench.store.boot().slot_a.is_none());
         sleep(Duration::from_secs(5)).await;
         assert_eq!(service.state(), ProvisioningState::Provisioned);
         assert!(bench.store.boot().slot_a.is_some());

@@ -109,8 +109,8 @@ fn svg_and_terminal_show_the_same_modules() {
     assert_eq!(modules, 17 * 4 + 17 + 8);
     let light = |x: usize, y: usize| match lines[y / 2][x] {
         '█' => true,
-        '▀' => y % 2 == 0,
-        '▄' => y % 2 == 1,
+        '▀' => y.is_multiple_of(2),
+        '▄' => !y.is_multiple_of(2),
         _ => false,
     };
     let offset = (side - modules * 3) / 2;
@@ -142,11 +142,7 @@ async fn the_services_image_decodes_to_its_content_with_the_seven_keys() {
     assert_eq!(side, 300);
     let (_, content) = decode(side, &grey);
     assert_eq!(content, qr.qr_code_content());
-    let keys: Vec<&str> = content
-        .split('"')
-        .skip(1)
-        .step_by(4)
-        .collect();
+    let keys: Vec<&str> = content.split('"').skip(1).step_by(4).collect();
     let expected = [
         "deviceId",
         "deviceSerial",

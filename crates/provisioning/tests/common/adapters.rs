@@ -164,7 +164,11 @@ impl MemoryLink {
     }
 
     fn station(&self) -> Result<Arc<dyn Commits>, LinkError> {
-        self.station.lock().unwrap().clone().ok_or(LinkError::Network(ErrorCode::StationUnreachable))
+        self.station
+            .lock()
+            .unwrap()
+            .clone()
+            .ok_or(LinkError::Network(ErrorCode::StationUnreachable))
     }
 }
 

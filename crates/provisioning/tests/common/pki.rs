@@ -6,8 +6,8 @@ use core::time::Duration;
 use p256::ecdsa::signature::Keypair;
 use p256::pkcs8::Document;
 use rand_core::CryptoRng;
-use x509_cert::TbsCertificate;
 use x509_cert::AlgorithmIdentifier;
+use x509_cert::TbsCertificate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
 use x509_cert::der::asn1::{BitString, Ia5String, ObjectIdentifier};
@@ -24,8 +24,8 @@ use x509_cert::spki::{
     SubjectPublicKeyInfoRef,
 };
 use x509_cert::time::{Time, Validity};
-use zmon_crypto::x509::{CertificateChain, OID_CONFIG_SIGNING};
 use zmon_crypto::identity::es256_to_der;
+use zmon_crypto::x509::{CertificateChain, OID_CONFIG_SIGNING};
 use zmon_crypto::{IdentityKey, IdentityPublic, SoftIdentity, Suite};
 use zmon_domain::time::UnixTime;
 
@@ -200,7 +200,7 @@ impl DynSignatureAlgorithmIdentifier for Public {
 fn validity(from: UnixTime, to: UnixTime) -> Validity {
     let time = |at: UnixTime| {
         let since_epoch = Duration::from_secs(u64::try_from(at.unix()).unwrap());
-        Time::try_from(x509_cert::der::DateTime::from_unix_duration(since_epoch).unwrap()).unwrap()
+        Time::from(x509_cert::der::DateTime::from_unix_duration(since_epoch).unwrap())
     };
     Validity::new(time(from), time(to))
 }

@@ -11,9 +11,7 @@ use zmon_crypto::token::PairingToken;
 use zmon_crypto::x509::{Anchor, AnchorSet, csr};
 use zmon_crypto::{Algorithms, IdentityKey, IdentityPublic, KemPublic, SoftIdentity};
 use zmon_domain::address::ServerUrl;
-use zmon_domain::ids::{
-    BedId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName,
-};
+use zmon_domain::ids::{BedId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName};
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
 use zmon_provisioning::ports::SharedRng;
@@ -113,8 +111,7 @@ impl FakeStation {
             iat: now,
         };
         let hello = self.sign(Typ::Hello, &strict::to_vec(&hello).unwrap(), true);
-        let claim_mac =
-            Prk::from_token(hello.as_bytes(), &token).claim_mac(hello.as_bytes());
+        let claim_mac = Prk::from_token(hello.as_bytes(), &token).claim_mac(hello.as_bytes());
         let open = SessionOpen { hello: hello.clone(), claim_mac };
         (Session { session_id, hello, token, code: qr.pairing_code, now }, open)
     }
@@ -219,7 +216,7 @@ impl Commits for FakeStation {
             v: V1::default(),
             session_id: request.session_id,
             device_id: super::device_id(),
-            serial: request.serial.clone(),
+            serial: request.serial,
             nonce: request.nonce,
             result: OutcomeResult::Committed,
         };
