@@ -1,1 +1,48 @@
-//! Central Station for harnesses, trials and tests.
+//! Central Station for harnesses, trials and tests, as a program.
+//!
+//! The use-cases are those of `zmon-station`, unchanged; what is "mock" about it is that its
+//! certificate authority lives in files and that [faults](fault::Fault) can be ordered. [`run`]
+//! reads the command line, composes, and serves until it is told to stop.
+
+mod args;
+mod compose;
+mod ephemeral;
+pub mod fault;
+mod faulty;
+mod init;
+mod keys;
+mod serve;
+mod settings;
+mod system;
+
+pub use args::{Args, Command, Ephemeral, Init, Logging, Run};
+
+use zmon_cli::{ExitClass, Failure, Streams};
+use zmon_persistence::PersistenceError;
+use zmon_station::StationError;
+
+/// Carries out one command line and returns the class of its exit code.
+pub async fn run(args: Args, streams: &mut Streams<'_>) -> ExitClass {
+    streams.set_json(args.json);
+    let done = match args.command {
+        Some(Command::Init(init)) => init::run(init, streams).await,
+        Some(Command::Run(run)) => serve::run(run, streams).await,
+        None => ephemeral::run(args.ephemeral, streams).await,
+    };
+    match done {
+        Ok(()) => ExitClass::Ok,
+        Err(failure) => failure.show(streams),
+    }
+}
+
+/// A failed file or database, with its path for the person at the terminal.
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(stored)`")]
+fn stored(error: PersistenceError) -> Failure {
+    Failure::new(error.code()).context(error.describe())
+}
+
+/// A refused use-case.
+fn refused(error: StationError) -> Failure {
+    let cause = error.to_string();
+    Failure::from(error.report).context(cause)
+}

@@ -3,10 +3,15 @@
 use std::{
     fs::{DirBuilder, OpenOptions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use zeroize::Zeroizing;
 use zmon_domain::error::ErrorCode;
 
 use crate::Failure;
@@ -42,6 +47,39 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, Failure> {
     String::from_utf8(read(path, max)?).map_err(|error| {
         Failure::usage("file", "must be UTF-8 text").context(format!("{}: {error}", path.display()))
     })
+}
+
+/// Reads a key file or certificate of at most `max` bytes: a regular file that only its owner can
+/// read, reached through no link. The bytes are wiped on drop.
+///
+/// # Errors
+/// `key_file_is_symlink`, `key_file_mode_too_wide`, `key_store_unavailable`, with the path.
+pub fn read_private(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let refused = |code: ErrorCode, cause: &str| {
+        Failure::new(code).context(format!("{}: {cause}", path.display()))
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(Errno::LOOP) => return Err(refused(ErrorCode::KeyFileIsSymlink, "a symbolic link")),
+        Err(errno) => return Err(refused(ErrorCode::KeyStoreUnavailable, &errno.to_string())),
+    };
+    let unreadable = |error: io::Error| refused(ErrorCode::KeyStoreUnavailable, &error.to_string());
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(refused(ErrorCode::KeyFileIsSymlink, "not a regular file"));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let cause = format!("mode {mode:04o}, must be 0600");
+        return Err(refused(ErrorCode::KeyFileModeTooWide, &cause));
+    }
+    if metadata.len() > max {
+        return Err(refused(ErrorCode::KeyStoreUnavailable, &format!("over {max} bytes")));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(max).unwrap_or(0)));
+    file.take(max).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// Creates a file that does not exist yet, with exactly `mode`, and makes it durable.
@@ -90,8 +128,6 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::ExitClass;
 
@@ -107,6 +143,23 @@ mod tests {
             create(&dir.path().join("no/file"), b"", 0o600).unwrap_err().code(),
             ErrorCode::StorageUnavailable
         );
+    }
+
+    #[test]
+    fn private_files_are_regular_narrow_and_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.key");
+        create(&path, b"secret", 0o600).unwrap();
+        assert_eq!(**read_private(&path, 6).unwrap(), *b"secret");
+        let code = |path: &Path| read_private(path, 5).unwrap_err().code();
+        assert_eq!(code(&path), ErrorCode::KeyStoreUnavailable);
+        assert_eq!(code(&dir.path().join("none")), ErrorCode::KeyStoreUnavailable);
+        assert_eq!(code(dir.path()), ErrorCode::KeyFileIsSymlink);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(code(&link), ErrorCode::KeyFileIsSymlink);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(code(&path), ErrorCode::KeyFileModeTooWide);
     }
 
     #[test]

@@ -13,8 +13,6 @@ use crate::Failure;
 
 /// Longest secret file that is read, in bytes.
 const SECRET_FILE_MAX: u64 = 4096;
-/// Alphabet of made passwords: Crockford's, nothing that looks alike.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Where a secret comes from.
 #[derive(Clone, Copy, Debug)]
@@ -93,31 +91,19 @@ pub fn read_lines(path: &Path) -> Result<Vec<Zeroizing<String>>, Failure> {
     Ok(lines.map(|line| Zeroizing::new(line.to_owned())).collect())
 }
 
-/// A new PIN of `digits` decimal digits.
+/// A new PIN of `digits` decimal digits, each equally likely: a byte that would favour the first
+/// digits is drawn again.
 pub fn make_pin(digits: usize, rng: &mut dyn CryptoRng) -> Zeroizing<String> {
-    make(digits, b"0123456789", rng)
-}
-
-/// A new password of `symbols` symbols of 5 bits each.
-pub fn make_password(symbols: usize, rng: &mut dyn CryptoRng) -> Zeroizing<String> {
-    make(symbols, ALPHABET, rng)
-}
-
-/// Uniform symbols by rejection: a byte that would favour the first symbols is drawn again.
-fn make(count: usize, alphabet: &[u8], rng: &mut dyn CryptoRng) -> Zeroizing<String> {
-    let fair = 256 - 256 % alphabet.len();
-    let mut text = Zeroizing::new(String::with_capacity(count));
-    while text.len() < count {
-        let mut byte = Zeroizing::new([0_u8; 1]);
-        rng.fill_bytes(&mut *byte);
-        let value = usize::from(byte[0]);
-        if value < fair
-            && let Some(symbol) = alphabet.get(value % alphabet.len())
-        {
-            text.push(char::from(*symbol));
+    const FAIR: u8 = 250;
+    let mut pin = Zeroizing::new(String::with_capacity(digits));
+    let mut byte = Zeroizing::new(0_u8);
+    while pin.len() < digits {
+        rng.fill_bytes(core::slice::from_mut(&mut *byte));
+        if *byte < FAIR {
+            pin.push(char::from(b'0' + *byte % 10));
         }
     }
-    text
+    pin
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
@@ -134,13 +120,11 @@ mod tests {
     use crate::ExitClass;
 
     #[test]
-    fn made_secrets_have_the_asked_shape_and_differ() {
+    fn made_pins_have_the_asked_digits_and_differ() {
         let mut rng = ChaCha20Rng::from_seed([7; 32]);
         let pin = make_pin(8, &mut rng);
         assert!(pin.len() == 8 && pin.bytes().all(|byte| byte.is_ascii_digit()));
-        let password = make_password(20, &mut rng);
-        assert!(password.len() == 20 && password.bytes().all(|byte| ALPHABET.contains(&byte)));
-        assert_ne!(*password, *make_password(20, &mut rng));
+        assert_ne!(*pin, *make_pin(8, &mut rng));
     }
 
     #[test]

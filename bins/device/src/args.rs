@@ -1,0 +1,216 @@
+//! The command line of `device`. Help fits 80 columns and gives an example for each command.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use zmon_cli::logging::LogFormat;
+
+/// Bedside monitor of the Z Monitor system: the device side of provisioning.
+///
+/// A device directory is made once by `device init` and then served by `device run`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "device",
+    version,
+    max_term_width = 80,
+    after_help = "\
+Example, a device that trusts the station which made anchor.pem:
+  device init ./bed-7 --anchor anchor.pem
+  device run ./bed-7 --listen 192.168.1.100:8443
+
+Exit codes: 0 ok, 2 usage, 3 refused, 4 unreachable, 5 damaged."
+)]
+pub struct Args {
+    /// One JSON document instead of text; errors too.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `device`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new device: keys, database, anchors, first operators.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  device init ./bed-7 --anchor anchor.pem --device-id ZM-001 \\
+    --serial SN-2024-001234 --firmware 1.2.3 --technician tina
+
+Without --pin-file the PINs are asked at the terminal; without a terminal they
+are made, and shown this one time only."
+    )]
+    Init(Init),
+    /// Show who the device is, e.g. the row for the station's registry.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  device identity ./bed-7 --manifest > manifest.jsonl
+  zmon registry import manifest.jsonl --station https://127.0.0.1:8443 \\
+    --ca anchor.pem --operator admin"
+    )]
+    Identity(Identity),
+    /// Serve a device directory until SIGTERM or SIGINT.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  device run ./bed-7 --listen 192.168.1.100:8443 --log-format json
+
+One JSON line on standard output says when the device is ready, and where.
+Settings come from DIR/device.toml, then the environment, then the flags."
+    )]
+    Run(Run),
+}
+
+/// Arguments of `device init`.
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// New or empty directory of the device.
+    pub dir: PathBuf,
+    /// Hospital CA certificate (PEM) whose stations may configure this device.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub anchor: Vec<PathBuf>,
+    /// Site the anchors belong to.
+    #[arg(long, default_value = "site-1", value_name = "ID")]
+    pub site: String,
+    /// Device identifier.
+    #[arg(long, default_value = "ZM-001", value_name = "ID")]
+    pub device_id: String,
+    /// Serial number.
+    #[arg(long, default_value = "SN-2024-001234", value_name = "SERIAL")]
+    pub serial: String,
+    /// Firmware version the device reports.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_name = "VERSION")]
+    pub firmware: String,
+    /// Type of the identity key.
+    #[arg(long, value_enum, default_value_t = SuiteName::P256)]
+    pub suite: SuiteName,
+    /// Form of the pairing code.
+    #[arg(long, value_enum, default_value_t = CodeFormatName::Grouped9)]
+    pub code_format: CodeFormatName,
+    /// Name of the first administrator.
+    #[arg(long, default_value = "admin", value_name = "NAME")]
+    pub administrator: String,
+    /// Name of a first technician, with a PIN of their own.
+    #[arg(long, value_name = "NAME")]
+    pub technician: Option<String>,
+    /// File with the PINs, a line each: administrator, technician ("-": stdin).
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// Arguments of `device identity`.
+#[derive(Debug, ClapArgs)]
+pub struct Identity {
+    /// Directory of the device.
+    pub dir: PathBuf,
+    /// The row that `zmon registry import` takes, as one JSON line.
+    #[arg(long)]
+    pub manifest: bool,
+    /// Bed to put into the row.
+    #[arg(long, requires = "manifest", value_name = "ID")]
+    pub bed: Option<String>,
+    /// Label to put into the row.
+    #[arg(long, requires = "manifest", value_name = "TEXT")]
+    pub label: Option<String>,
+}
+
+/// Arguments of `device run`; each beats the environment, which beats the file.
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// Directory of the device.
+    pub dir: PathBuf,
+    /// Where stations reach the device while a window is open; port 0: any free
+    /// one [default: 127.0.0.1:0].
+    #[arg(long, env = "DEVICE_LISTEN", value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Address that the QR code says [default: that of --listen].
+    #[arg(long, env = "DEVICE_ADDRESS", value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Path of the control socket [default: DIR/control.sock].
+    #[arg(long, env = "DEVICE_CONTROL", value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Minutes a pairing code lives, 1 to 60 [default: 10].
+    #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N")]
+    pub window_minutes: Option<u64>,
+    /// What is known about the clock of this machine [default: synced].
+    #[arg(long, env = "DEVICE_CLOCK", value_name = "QUALITY")]
+    pub clock: Option<ClockName>,
+    /// Log level or directives [default: info].
+    #[arg(long, env = "DEVICE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Shape of log lines on standard error [default: text].
+    #[arg(long, env = "DEVICE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Identity key types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SuiteName {
+    /// ECDSA P-256 (suite 1).
+    P256,
+    /// RSA-2048 (suite 2).
+    Rsa2048,
+}
+
+/// What a device knows about its wall clock (D14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockName {
+    /// Nothing: it may show any time.
+    None,
+    /// It was set from a signed source.
+    Signed,
+    /// A time service keeps it right.
+    Synced,
+}
+
+/// Pairing-code forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeFormatName {
+    /// ABC-123-XYZ, with a check symbol.
+    Grouped9,
+    /// X7Y9Z2, six symbols.
+    Short6,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_gives_an_example() {
+        let mut commands = vec![Args::command()];
+        commands.extend(Args::command().get_subcommands().cloned());
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_anchor_is_required() {
+        assert!(Args::try_parse_from(["device", "init", "x"]).is_err());
+        assert!(Args::try_parse_from(["device", "init", "x", "--anchor", "a"]).is_ok());
+    }
+}

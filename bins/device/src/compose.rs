@@ -1,0 +1,135 @@
+//! The adapters of one device, opened and put together.
+
+use std::{path::Path, sync::Arc};
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use zmon_cli::Failure;
+use zmon_domain::{
+    error::ErrorCode,
+    time::{ClockQuality, Now},
+};
+use zmon_persistence::{FileAuthenticator, FileKeyStore, PrivateDir, SqliteDeviceStore};
+use zmon_protocol::device::{DeviceProfile, DeviceRecord};
+use zmon_provisioning::{
+    CentralStationProvisioningService, DeviceParts,
+    clock::SystemClock,
+    ports::{Clock, DeviceStore, KeyStore, SharedRng},
+};
+use zmon_transport::{
+    device_listener::TlsListener, provider::Provider, station_link::TlsStationLink, tls::TlsContext,
+};
+
+use crate::{anchors, settings::Settings, stored};
+
+/// The operating system's generator. If it fails there is no safe way on: the process ends.
+pub(crate) fn system_rng() -> SharedRng {
+    SharedRng::new(UnwrapErr(SysRng))
+}
+
+/// What is kept of a device on disk, open and locked for this process.
+pub(crate) struct Disk {
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) operators: Arc<FileAuthenticator>,
+    pub(crate) store: Arc<SqliteDeviceStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: SharedRng,
+}
+
+impl Disk {
+    /// Opens the directory of an initialised device.
+    ///
+    /// # Errors
+    /// `not_initialised`, `key_file_mode_too_wide`, `storage_corrupt` and their like, with the path.
+    pub(crate) async fn open(
+        dir: &Path,
+        profile: &DeviceProfile,
+        clock: ClockQuality,
+    ) -> Result<Self, Failure> {
+        let dir = Arc::new(PrivateDir::open(dir).map_err(stored)?);
+        let keys: Arc<dyn KeyStore> =
+            Arc::new(FileKeyStore::open(Arc::clone(&dir)).map_err(stored)?);
+        Self::with_keys(dir, keys, profile, clock).await
+    }
+
+    /// The same with keys that were just made.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub(crate) async fn with_keys(
+        dir: Arc<PrivateDir>,
+        keys: Arc<dyn KeyStore>,
+        profile: &DeviceProfile,
+        clock: ClockQuality,
+    ) -> Result<Self, Failure> {
+        let rng = system_rng();
+        let operators = FileAuthenticator::open(Arc::clone(&dir), keys.as_ref(), rng.clone())
+            .map_err(stored)?;
+        let device = profile.device_id.clone();
+        let store = SqliteDeviceStore::open(dir, device, Arc::clone(&keys), rng.clone());
+        let store = store.await.map_err(stored)?;
+        Ok(Self {
+            keys,
+            operators: Arc::new(operators),
+            store: Arc::new(store),
+            clock: Arc::new(SystemClock::new(clock)),
+            rng,
+        })
+    }
+
+    /// Commits rows of the audit log that belong to no transition.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn record(&self, now: &Now, record: &DeviceRecord) -> Result<(), Failure> {
+        self.store
+            .commit(now, record)
+            .await
+            .map_err(|error| Failure::new(error.code()).context(error.to_string()))
+    }
+}
+
+/// Starts the service of a device over its disk and its sockets.
+///
+/// # Errors
+/// What the anchors, the store, the keys or the TLS set-up say.
+pub(crate) async fn start(
+    dir: &Path,
+    settings: &Settings,
+    disk: &Disk,
+) -> Result<Arc<CentralStationProvisioningService>, Failure> {
+    let provider = provider();
+    let wall = Arc::clone(&disk.clock);
+    let tls = TlsContext::new(provider.tls, move || {
+        wall.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
+    });
+    let keys = Arc::clone(&disk.keys);
+    let listener = TlsListener::new(&tls, keys, &disk.rng, settings.bind.clone())
+        .map_err(|error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string()))?;
+    let mut profile = settings.profile.clone();
+    profile.key_protection = disk.keys.protection();
+    let service = CentralStationProvisioningService::start(DeviceParts {
+        profile,
+        address: settings.address,
+        anchors: anchors::load(dir)?,
+        algorithms: provider.algorithms,
+        store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
+        keys: Arc::clone(&disk.keys),
+        listener: Arc::new(listener),
+        station: Arc::new(TlsStationLink::new(tls)),
+        interlock: DeviceParts::no_patient(),
+        clock: Arc::clone(&disk.clock),
+        rng: disk.rng.clone(),
+    });
+    Ok(Arc::new(service.await?))
+}
+
+#[cfg(feature = "ring")]
+fn provider() -> Provider {
+    zmon_transport::provider::ring()
+}
+
+#[cfg(all(feature = "aws-lc", not(feature = "ring")))]
+fn provider() -> Provider {
+    zmon_transport::provider::aws_lc()
+}

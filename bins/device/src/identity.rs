@@ -1,0 +1,48 @@
+//! `device identity`: who the device is, and the row for the station's registry.
+
+use std::sync::Arc;
+
+use zmon_cli::{Failure, Streams};
+use zmon_crypto::Suite;
+use zmon_domain::ids::{BedId, DeviceLabel};
+use zmon_persistence::{FileKeyStore, PrivateDir};
+use zmon_provisioning::ports::KeyStore;
+use zmon_wire::{control::IdentityView, kind, manifest::ManifestRow};
+
+use crate::{args::Identity, settings::SettingsFile, stored};
+
+/// Shows the identity; works beside a running device.
+///
+/// # Errors
+/// `not_initialised`, or what the key files say.
+pub(crate) fn run(args: Identity, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let profile = SettingsFile::load(&args.dir)?.profile()?;
+    let dir = Arc::new(PrivateDir::open_shared(&args.dir).map_err(stored)?);
+    let keys = FileKeyStore::open(dir).map_err(stored)?;
+    let public = keys.identity().public();
+    if args.manifest {
+        let mut row = ManifestRow::new(profile.device_id, profile.serial, public.thumbprint());
+        row.bed_id = args.bed.as_deref().map(BedId::parse).transpose()?;
+        row.device_label = args.label.as_deref().map(DeviceLabel::parse).transpose()?;
+        return Ok(streams.json(&row)?);
+    }
+    let view = IdentityView {
+        device_id: profile.device_id,
+        device_serial: profile.serial,
+        firmware_version: profile.firmware,
+        suite: match public.suite() {
+            Suite::P256 => kind::Suite::P256,
+            Suite::Rsa2048 => kind::Suite::Rsa2048,
+        },
+        identity_key: public.thumbprint(),
+        ip_address: None,
+    };
+    if streams.is_json() {
+        return Ok(streams.json(&view)?);
+    }
+    streams.say(&format!("device        {}", view.device_id))?;
+    streams.say(&format!("serial        {}", view.device_serial))?;
+    streams.say(&format!("firmware      {}", view.firmware_version))?;
+    streams.say(&format!("identity key  {}", view.identity_key))?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! `device init`: keys, anchors, operators, database, in this order; the settings file comes last
+//! and marks a whole device.
+
+use std::{path::Path, sync::Arc};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+use zmon_cli::{
+    Failure, Streams, files,
+    secret::{self, Source},
+};
+use zmon_crypto::Suite;
+use zmon_domain::{
+    audit::{AuditEvent, EventType},
+    ids::{OperatorId, SiteId},
+    limits,
+    role::{Actor, Role},
+    time::ClockQuality,
+};
+use zmon_persistence::{FileKeyStore, PrivateDir};
+use zmon_protocol::device::DeviceRecord;
+use zmon_provisioning::ports::{Authenticator, KeyStore, Pin};
+
+use crate::{
+    anchors,
+    args::{Init, SuiteName},
+    compose::{Disk, system_rng},
+    settings::SettingsFile,
+    stored,
+};
+
+/// Digits of a PIN that is made here.
+const MADE_DIGITS: usize = 8;
+
+/// A first operator with a PIN that was given or made.
+struct Person {
+    id: OperatorId,
+    role: Role,
+    pin: Zeroizing<String>,
+    is_made: bool,
+}
+
+/// What `init` reports.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    success: bool,
+    directory: String,
+    device_id: &'a str,
+    device_serial: &'a str,
+    identity_key: String,
+    anchors: Vec<String>,
+    operators: Vec<OperatorReport<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OperatorReport<'a> {
+    operator: &'a str,
+    role: &'a str,
+    /// Only a PIN that was made here, and only this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<&'a str>,
+}
+
+/// Makes a device.
+///
+/// # Errors
+/// A usage failure before anything is made; `state_conflict` for a directory that is not empty.
+pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let file = SettingsFile {
+        device_id: args.device_id.clone(),
+        device_serial: args.serial.clone(),
+        firmware_version: args.firmware.clone(),
+        code_format: Some(args.code_format),
+        ..SettingsFile::default()
+    };
+    let profile = file.profile()?;
+    let site = SiteId::parse(&args.site)?;
+    let people = people(&args)?;
+    files::create_empty_dir(&args.dir)?;
+
+    let dir = Arc::new(PrivateDir::create(&args.dir).map_err(stored)?);
+    let keys = FileKeyStore::create(Arc::clone(&dir), suite(args.suite), &mut *system_rng().lock())
+        .map_err(stored)?;
+    let keys: Arc<dyn KeyStore> = Arc::new(keys);
+    let anchors = anchors::create(&args.dir, &args.anchor, &site)?;
+    let disk = Disk::with_keys(dir, keys, &profile, ClockQuality::Synced).await?;
+    add_people(&disk, &people).await?;
+
+    let identity_key = disk.keys.identity().public().thumbprint().to_string();
+    let mut audit = vec![
+        AuditEvent::new(EventType::KeyCreated, Actor::System)
+            .device(&profile.device_id)
+            .with("identityKey", &identity_key),
+    ];
+    audit.extend(people.iter().map(|person| {
+        AuditEvent::new(EventType::OperatorAdded, Actor::System)
+            .device(&profile.device_id)
+            .with("operator", &person.id)
+            .with("role", person.role)
+    }));
+    let record = DeviceRecord { audit, ..DeviceRecord::default() };
+    disk.record(&disk.clock.now(), &record).await?;
+    file.create(&args.dir)?;
+
+    let report = Report {
+        success: true,
+        directory: args.dir.display().to_string(),
+        device_id: profile.device_id.as_str(),
+        device_serial: profile.serial.as_str(),
+        identity_key,
+        anchors,
+        operators: people.iter().map(Person::report).collect(),
+    };
+    show(&report, &args.dir, streams)
+}
+
+/// The first operators with their PINs: from the file, from the terminal, or made.
+fn people(args: &Init) -> Result<Vec<Person>, Failure> {
+    let mut wanted = vec![(&args.administrator, Role::Administrator)];
+    wanted.extend(args.technician.as_ref().map(|name| (name, Role::Technician)));
+    if args.technician.as_ref() == Some(&args.administrator) {
+        return Err(Failure::usage("technician", "must have a name of their own"));
+    }
+    let mut given = match &args.pin_file {
+        Some(path) => secret::read_lines(path)?.into_iter(),
+        None => Vec::new().into_iter(),
+    };
+    let mut people = Vec::new();
+    for (name, role) in wanted {
+        let id = OperatorId::parse(name)?;
+        let (pin, is_made) = match (&args.pin_file, Source::choose(None)) {
+            (Some(_), _) => {
+                let pin = given.next();
+                (
+                    pin.ok_or_else(|| {
+                        Failure::usage("pin-file", "must have a line for each operator")
+                    })?,
+                    false,
+                )
+            }
+            (None, Some(terminal)) => {
+                (secret::read_new(terminal, &format!("New PIN of {role} {id}"))?, false)
+            }
+            (None, None) => (secret::make_pin(MADE_DIGITS, &mut *system_rng().lock()), true),
+        };
+        Pin::parse(&pin)?;
+        people.push(Person { id, role, pin, is_made });
+    }
+    Ok(people)
+}
+
+async fn add_people(disk: &Disk, people: &[Person]) -> Result<(), Failure> {
+    let mut administrator = None;
+    for person in people {
+        let (id, pin) = (person.id.clone(), Pin::parse(&person.pin)?);
+        match &administrator {
+            None => {
+                disk.operators.create_administrator(id.clone(), pin).await.map_err(stored)?;
+                let now = disk.clock.now();
+                let pin = Pin::parse(&person.pin)?;
+                administrator = Some(disk.operators.authenticate(&id, pin, &now).await?);
+            }
+            Some(proof) => {
+                let now = disk.clock.now();
+                let added = disk.operators.add_operator(proof, &now, id, person.role, pin);
+                added.await.map_err(stored)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Person {
+    fn report(&self) -> OperatorReport<'_> {
+        OperatorReport {
+            operator: self.id.as_str(),
+            role: self.role.as_str(),
+            pin: self.is_made.then_some(self.pin.as_str()),
+        }
+    }
+}
+
+fn show(report: &Report<'_>, dir: &Path, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if streams.is_json() {
+        return Ok(streams.json(report)?);
+    }
+    let dir = dir.display();
+    streams.say(&format!("Device {} is made in {dir}", report.device_id))?;
+    streams.say(&format!("  identity key  {}", report.identity_key))?;
+    for anchor in &report.anchors {
+        streams.say(&format!("  anchor        {anchor}"))?;
+    }
+    for operator in &report.operators {
+        let OperatorReport { operator, role, pin } = operator;
+        let shown = match pin {
+            Some(pin) => format!("  PIN {pin}  (shown this one time)"),
+            None => String::new(),
+        };
+        streams.say(&format!("  {role:<13} {operator}{shown}"))?;
+    }
+    streams.say("Next: register it at the station, then start it:")?;
+    streams.say(&format!("  device identity {dir} --manifest > manifest.jsonl"))?;
+    Ok(streams.say(&format!("  device run {dir}"))?)
+}
+
+fn suite(name: SuiteName) -> Suite {
+    match name {
+        SuiteName::P256 => Suite::P256,
+        SuiteName::Rsa2048 => Suite::Rsa2048,
+    }
+}
+
+const _: () = assert!(MADE_DIGITS >= limits::PIN_MIN_DIGITS.default);

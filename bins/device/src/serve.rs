@@ -1,0 +1,136 @@
+//! `device run`: serves until SIGTERM or SIGINT.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use zmon_cli::{Failure, Streams, logging, stop::StopSignal};
+use zmon_crypto::Suite;
+use zmon_domain::{
+    audit::{AuditEvent, EventType},
+    error::ErrorCode,
+    role::Actor,
+};
+use zmon_protocol::device::DeviceRecord;
+use zmon_provisioning::{
+    IProvisioningService,
+    ports::{Authenticator, DeviceStore},
+};
+use zmon_transport::control::{ControlParts, ControlServer, LocalAccounts, SocketError};
+use zmon_wire::{control::IdentityView, kind, ready::Ready};
+
+use crate::{
+    args::Run,
+    compose::{self, Disk},
+    operators::AuditedOperators,
+    settings::Settings,
+};
+
+/// How often rows that no checkpoint speaks for are signed (D16).
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Serves a device; returns when it was told to stop and has stopped in order.
+///
+/// # Errors
+/// Only before the ready line: settings, disk, sockets.
+pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let settings = Settings::load(&args)?;
+    logging::init(&settings.log, settings.log_format)?;
+    let served = serve(&args, &settings, streams).await;
+    if let Err(failure) = &served {
+        logging::ending(failure.code());
+    }
+    served
+}
+
+async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let mut stop = StopSignal::listen()
+        .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
+    let disk = Disk::open(&args.dir, &settings.profile, settings.clock).await?;
+    record(&disk, settings, EventType::Started).await?;
+    let service = compose::start(&args.dir, settings, &disk).await?;
+    let control = ControlServer::start(&settings.control, parts(&disk, settings, &service))
+        .map_err(|error| refused(settings, &error))?;
+
+    let ready = Ready::new("device", env!("CARGO_PKG_VERSION"))
+        .with("deviceId", settings.profile.device_id.as_str())
+        .with("control", settings.control.display().to_string())
+        .with("provisioning", settings.address.to_string());
+    streams.json(&ready)?;
+    tracing::info!(device = %settings.profile.device_id, "ready");
+
+    let signal = tokio::select! {
+        signal = stop.recv() => signal,
+        never = checkpoints(&disk) => never,
+    };
+    tracing::info!(signal, "stopping");
+    control.shutdown().await;
+    service.shutdown().await;
+    record(&disk, settings, EventType::Stopped).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn parts(
+    disk: &Disk,
+    settings: &Settings,
+    service: &Arc<impl IProvisioningService + 'static>,
+) -> ControlParts {
+    let operators = Arc::new(AuditedOperators {
+        operators: Arc::clone(&disk.operators),
+        store: Arc::clone(&disk.store),
+        clock: Arc::clone(&disk.clock),
+        device: settings.profile.device_id.clone(),
+    });
+    let public = disk.keys.identity().public();
+    let identity = IdentityView {
+        device_id: settings.profile.device_id.clone(),
+        device_serial: settings.profile.serial.clone(),
+        firmware_version: settings.profile.firmware.clone(),
+        suite: match public.suite() {
+            Suite::P256 => kind::Suite::P256,
+            Suite::Rsa2048 => kind::Suite::Rsa2048,
+        },
+        identity_key: public.thumbprint(),
+        ip_address: Some(settings.address),
+    };
+    ControlParts::new(
+        Arc::clone(service) as Arc<dyn IProvisioningService>,
+        Arc::clone(&operators) as Arc<dyn Authenticator>,
+        Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
+        Arc::clone(&disk.clock),
+        identity,
+    )
+    .with_accounts(operators as Arc<dyn LocalAccounts>)
+}
+
+/// A row about the program itself, before it serves and after it has stopped.
+async fn record(disk: &Disk, settings: &Settings, event: EventType) -> Result<(), Failure> {
+    let row = AuditEvent::new(event, Actor::System)
+        .device(&settings.profile.device_id)
+        .with("firmwareVersion", &settings.profile.firmware);
+    let record = DeviceRecord { audit: vec![row], ..DeviceRecord::default() };
+    disk.record(&disk.clock.now(), &record).await
+}
+
+/// Signs new audit rows once a minute; never returns. A failure waits for the next round: the rows
+/// are durable without it.
+async fn checkpoints(disk: &Disk) -> &'static str {
+    loop {
+        disk.clock.sleep_until(disk.clock.now().mono + CHECKPOINT_EVERY).await;
+        let signed = async {
+            if disk.store.audit_log().rows_since_checkpoint().await.is_ok_and(|rows| rows > 0) {
+                disk.store.write_checkpoint(&disk.clock.now()).await?;
+            }
+            Ok::<(), zmon_provisioning::ports::StoreError>(())
+        };
+        if let Err(error) = signed.await {
+            tracing::warn!(%error, "no checkpoint of the audit log");
+        }
+    }
+}
+
+fn refused(settings: &Settings, error: &SocketError) -> Failure {
+    Failure::new(ErrorCode::ListenerFailed)
+        .context(format!("{}: {error}", settings.control.display()))
+        .next("Stop the other process, or name another socket with --control.")
+}

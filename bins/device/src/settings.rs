@@ -1,0 +1,232 @@
+//! Settings of a device: `device.toml` in its directory, then the environment, then flags.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use zmon_cli::{Failure, files, logging::LogFormat, settings};
+use zmon_domain::{
+    address::DeviceAddress,
+    code::CodeFormat,
+    error::ErrorCode,
+    ids::{DeviceId, DeviceSerial, FirmwareVersion},
+    time::ClockQuality,
+};
+use zmon_protocol::device::DeviceProfile;
+use zmon_transport::device_listener::Bind;
+
+use crate::args::{ClockName, CodeFormatName, Run};
+
+/// Name of the settings file; it is written last by `init`, so that it marks a whole device.
+pub(crate) const FILE: &str = "device.toml";
+/// Where a device listens when nobody says so.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Level of logs when nobody says so.
+const LOG: &str = "info";
+
+/// The file as it is written: every key optional but who the device is.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SettingsFile {
+    pub(crate) device_id: String,
+    pub(crate) device_serial: String,
+    pub(crate) firmware_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code_format: Option<CodeFormatName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) window_minutes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) control: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clock: Option<ClockName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+impl SettingsFile {
+    /// Reads the file of an initialised device.
+    ///
+    /// # Errors
+    /// `not_initialised` without one, with the command to run; a usage failure for a wrong one.
+    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join(FILE);
+        if path.try_exists().is_ok_and(|exists| !exists) {
+            let dir = dir.display();
+            return Err(Failure::new(ErrorCode::NotInitialised)
+                .context(format!("{} is not there", path.display()))
+                .next(format!("Run: device init {dir} --anchor FILE")));
+        }
+        settings::load(&path)
+    }
+
+    /// Writes the file of a new device.
+    ///
+    /// # Errors
+    /// As [`files::create`].
+    pub(crate) fn create(&self, dir: &Path) -> Result<(), Failure> {
+        let text = toml::to_string(self)
+            .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
+        files::create(&dir.join(FILE), text.as_bytes(), 0o600)
+    }
+
+    /// Who the device is, and what its pairing windows are like.
+    ///
+    /// # Errors
+    /// A usage failure naming the key.
+    pub(crate) fn profile(&self) -> Result<DeviceProfile, Failure> {
+        let mut profile = DeviceProfile::new(
+            DeviceId::parse(&self.device_id)?,
+            DeviceSerial::parse(&self.device_serial)?,
+            FirmwareVersion::parse(&self.firmware_version)?,
+        );
+        profile.code_format = match self.code_format {
+            Some(CodeFormatName::Short6) => CodeFormat::Short6,
+            Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
+        };
+        match self.window_minutes {
+            Some(minutes) => {
+                Ok(profile.with_window(Duration::from_secs(minutes.saturating_mul(60)))?)
+            }
+            None => Ok(profile),
+        }
+    }
+}
+
+/// Settings of `device run`, every source applied.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) profile: DeviceProfile,
+    pub(crate) bind: Bind,
+    pub(crate) address: DeviceAddress,
+    pub(crate) control: PathBuf,
+    pub(crate) clock: ClockQuality,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+}
+
+impl Settings {
+    /// The file of `args.dir`, overridden by what `args` says.
+    ///
+    /// # Errors
+    /// `not_initialised`, or a usage failure naming the setting.
+    pub(crate) fn load(args: &Run) -> Result<Self, Failure> {
+        let file = SettingsFile::load(&args.dir)?;
+        Self::merge(args, file)
+    }
+
+    fn merge(args: &Run, file: SettingsFile) -> Result<Self, Failure> {
+        let file =
+            SettingsFile { window_minutes: args.window_minutes.or(file.window_minutes), ..file };
+        let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
+        let address = args.address.or(file.address).unwrap_or(listen.ip());
+        if address.is_unspecified() {
+            return Err(Failure::usage("address", "must be named when listening on every address")
+                .next("Add --address with the IP address that stations reach."));
+        }
+        let control = args.control.clone().or_else(|| file.control.clone());
+        Ok(Self {
+            profile: file.profile()?,
+            bind: bind(listen),
+            address: DeviceAddress::parse(&address.to_string())?,
+            control: control.unwrap_or_else(|| args.dir.join("control.sock")),
+            clock: match args.clock.or(file.clock) {
+                Some(ClockName::None) => ClockQuality::None,
+                Some(ClockName::Signed) => ClockQuality::Signed,
+                Some(ClockName::Synced) | None => ClockQuality::Synced,
+            },
+            log: args.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| LOG.to_owned()),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+fn bind(listen: SocketAddr) -> Bind {
+    match listen.port() {
+        0 => Bind::any_port(listen.ip()),
+        port => Bind::new(listen.ip(), port..=port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use zmon_cli::ExitClass;
+
+    use super::*;
+    use crate::{Args, Command};
+
+    fn run_args(more: &[&str]) -> Run {
+        let args = ["device", "run", "/nowhere"].iter().chain(more);
+        match Args::try_parse_from(args).unwrap().command {
+            Command::Run(run) => run,
+            Command::Init(_) | Command::Identity(_) => unreachable!("asked for run"),
+        }
+    }
+
+    fn file() -> SettingsFile {
+        SettingsFile {
+            device_id: "ZM-001".to_owned(),
+            device_serial: "SN-2024-001234".to_owned(),
+            firmware_version: "1.2.3".to_owned(),
+            ..SettingsFile::default()
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let plain = Settings::merge(&run_args(&[]), file()).unwrap();
+        assert_eq!(plain.bind, bind(LISTEN));
+        assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
+
+        let listen = Some("127.0.0.7:4000".parse().unwrap());
+        let file = || SettingsFile { listen, window_minutes: Some(5), ..file() };
+        let filed = Settings::merge(&run_args(&[]), file()).unwrap();
+        assert_eq!(filed.address.to_string(), "127.0.0.7");
+        assert_eq!(filed.profile.window().as_secs(), 300);
+
+        let flags = run_args(&["--listen", "127.0.0.8:0", "--window-minutes", "7"]);
+        let flagged = Settings::merge(&flags, file()).unwrap();
+        assert_eq!(flagged.address.to_string(), "127.0.0.8");
+        assert_eq!(flagged.profile.window().as_secs(), 420);
+    }
+
+    #[test]
+    fn wrong_settings_are_usage_failures() {
+        let cases = [
+            (run_args(&["--listen", "0.0.0.0:4000"]), file()),
+            (run_args(&["--window-minutes", "61"]), file()),
+            (run_args(&["--window-minutes", "0"]), file()),
+            (run_args(&[]), SettingsFile { device_id: "-".to_owned(), ..file() }),
+            (run_args(&[]), SettingsFile { firmware_version: String::new(), ..file() }),
+        ];
+        for (args, file) in cases {
+            assert_eq!(Settings::merge(&args, file).unwrap_err().class(), ExitClass::Usage);
+        }
+    }
+
+    #[test]
+    fn a_directory_without_a_device_names_the_command_to_run() {
+        let failure = Settings::load(&run_args(&[])).unwrap_err();
+        assert_eq!(failure.code(), ErrorCode::NotInitialised);
+        assert!(failure.to_text().contains("device init /nowhere --anchor FILE"));
+    }
+
+    #[test]
+    fn the_file_reads_back_and_refuses_unknown_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        file().create(dir.path()).unwrap();
+        assert_eq!(SettingsFile::load(dir.path()).unwrap().device_id, "ZM-001");
+        assert_eq!(file().create(dir.path()).unwrap_err().code(), ErrorCode::StateConflict);
+        std::fs::write(dir.path().join(FILE), "devise_id = \"x\"").unwrap();
+        assert_eq!(SettingsFile::load(dir.path()).unwrap_err().class(), ExitClass::Usage);
+    }
+}

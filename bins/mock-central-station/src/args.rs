@@ -1,0 +1,185 @@
+//! The command line of `mock-central-station`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use zmon_cli::logging::LogFormat;
+
+use crate::fault::Fault;
+
+/// Central Station for harnesses, trials and tests.
+///
+/// A station directory is made once by `init` and then served by `run`; `--ephemeral` does both in
+/// a temporary directory that is removed at the end.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mock-central-station",
+    version,
+    max_term_width = 80,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true,
+    after_help = "\
+Example, a station that stays:
+  mock-central-station init ./station --site st-mary --name 'Ward 3'
+  mock-central-station run ./station
+
+Example, a station for one test:
+  mock-central-station --ephemeral --fault deliver=drop --delay-ms 200
+
+Exit codes: 0 ok, 2 usage, 3 refused, 4 unreachable, 5 damaged."
+)]
+pub struct Args {
+    /// One JSON document instead of text; errors too.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Station in a temporary directory, for one harness.
+    #[command(flatten)]
+    pub ephemeral: Ephemeral,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands of `mock-central-station`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new station: keys, certificates, database, administrator.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  mock-central-station init ./station --site st-mary --name 'Ward 3'
+
+The administrator's password is shown this one time only. Give ./station/anchor.pem
+to the devices: device init ./bed-7 --anchor ./station/anchor.pem"
+    )]
+    Init(Init),
+    /// Serve a station directory until SIGTERM or SIGINT.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  mock-central-station run ./station --listen 127.0.0.1:8443
+
+One JSON line on standard output says when the station is ready, and where.
+Settings come from DIR/station.toml, then the environment, then the flags."
+    )]
+    Run(Run),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// New or empty directory of the station.
+    pub dir: PathBuf,
+    /// Site of the station.
+    #[arg(long, default_value = "site-1", value_name = "ID")]
+    pub site: String,
+    /// Identifier of the station.
+    #[arg(long, default_value = "station-1", value_name = "ID")]
+    pub station_id: String,
+    /// Name that people see.
+    #[arg(long, default_value = "Central Station", value_name = "TEXT")]
+    pub name: String,
+    /// Where operators connect; port 0: any.
+    #[arg(long, default_value = "127.0.0.1:8443", value_name = "IP:PORT")]
+    pub listen: SocketAddr,
+    /// Where provisioned devices connect by mTLS; port 0: any.
+    #[arg(long, default_value = "127.0.0.1:8444", value_name = "IP:PORT")]
+    pub device_listen: SocketAddr,
+    /// Further names or addresses for the TLS certificate.
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Vec<String>,
+    /// Networks in which devices may be dialled, CIDR.
+    #[arg(long, default_value = "127.0.0.0/8", value_name = "CIDR", value_delimiter = ',')]
+    pub device_network: Vec<String>,
+    /// Name of the first administrator.
+    #[arg(long, default_value = "admin", value_name = "NAME")]
+    pub administrator: String,
+    /// File with the administrator's password ("-": stdin) instead of a made one.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// Arguments of `run`; each beats the environment, which beats the file.
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// Directory of the station.
+    pub dir: PathBuf,
+    /// Where operators connect.
+    #[arg(long, env = "STATION_LISTEN", value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where provisioned devices connect by mTLS.
+    #[arg(long, env = "STATION_DEVICE_LISTEN", value_name = "IP:PORT")]
+    pub device_listen: Option<SocketAddr>,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// Logging, of every serving command.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Logging {
+    /// Log level or directives [default: info].
+    #[arg(long, env = "STATION_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Shape of log lines on standard error [default: text].
+    #[arg(long, env = "STATION_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Arguments of the station for one harness.
+#[derive(Debug, ClapArgs)]
+pub struct Ephemeral {
+    /// Serve from a temporary directory, removed at the end.
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Make one step fail; may be repeated.
+    #[arg(long, value_name = "STEP=KIND", requires = "ephemeral")]
+    pub fault: Vec<Fault>,
+    /// Wait so long before each step towards a device.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "ephemeral",
+          value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub delay_ms: u64,
+    /// Accept devices that no manifest names.
+    #[arg(long, requires = "ephemeral")]
+    pub auto_provision: bool,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_gives_an_example() {
+        let mut commands = vec![Args::command()];
+        commands.extend(Args::command().get_subcommands().cloned());
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn ephemeral_flags_need_ephemeral() {
+        let parse = |args: &[&str]| Args::try_parse_from(args.iter().copied());
+        assert!(parse(&["mock-central-station", "--auto-provision"]).is_err());
+        assert!(parse(&["mock-central-station", "--ephemeral", "--delay-ms", "5"]).is_ok());
+        assert!(parse(&["mock-central-station", "--ephemeral", "run", "x"]).is_err());
+        assert!(parse(&["mock-central-station", "run", "x"]).is_ok());
+    }
+}

@@ -1,0 +1,152 @@
+//! The adapters of one station, opened and put together.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use tokio::task::AbortHandle;
+use zmon_cli::Failure;
+use zmon_domain::{address::ServerUrl, error::ErrorCode};
+use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_protocol::station::ServerParameters;
+use zmon_station::{
+    OwnAddress, Station, StationParts, StationPolicy, StationProfile,
+    ca::CaMaterial,
+    ports::{Clock, StationStore},
+};
+use zmon_transport::{
+    dialer::TlsDeviceDialer,
+    provider,
+    station_api::{Binds, BoundListeners, StationListeners},
+    tls::{ServerCredentials, TlsContext},
+};
+
+use crate::{
+    faulty::{Disturbance, FaultyDialer, FaultyIssuer},
+    keys, refused,
+    settings::Settings,
+    stored,
+    system::{SystemClock, SystemEntropy},
+};
+
+/// A station that serves.
+pub(crate) struct Running {
+    pub(crate) station: Arc<Station>,
+    pub(crate) store: Arc<SqliteStationStore>,
+    listeners: StationListeners,
+    housekeeping: AbortHandle,
+}
+
+impl Running {
+    /// Where operators connect.
+    pub(crate) fn operators(&self) -> SocketAddr {
+        self.listeners.operators()
+    }
+
+    /// Where devices connect.
+    pub(crate) fn devices(&self) -> SocketAddr {
+        self.listeners.devices()
+    }
+
+    /// Stops serving in order: answers under way are finished, the end has its audit row.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        self.listeners.shutdown().await;
+        self.housekeeping.abort();
+        self.station.stop().await.map_err(refused)
+    }
+}
+
+/// Opens a station's directory and serves it.
+///
+/// # Errors
+/// What the key files, the database, the sockets or the certificates say.
+pub(crate) async fn start(
+    dir: &Path,
+    settings: &Settings,
+    disturbance: Disturbance,
+) -> Result<Running, Failure> {
+    let private = Arc::new(PrivateDir::open(dir).map_err(stored)?);
+    let material = keys::load(dir)?;
+    let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
+    let store = SqliteStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
+
+    let provider = provider::aws_lc();
+    let tls = TlsContext::new(provider.tls, || {
+        SystemClock.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
+    });
+    let binds = Binds::new(settings.listen, settings.device_listen, settings.server_names.clone());
+    let bound = BoundListeners::bind(binds).await.map_err(|error| not_bound(settings, &error))?;
+    let (operators, devices) = addresses(&bound)?;
+
+    let disturbance = Arc::new(disturbance);
+    let dialer = FaultyDialer {
+        inner: TlsDeviceDialer::new(tls.clone()),
+        disturbance: Arc::clone(&disturbance),
+    };
+    let issuer = FaultyIssuer {
+        inner: material.issuer().map_err(|error| keys::unusable(&error))?,
+        disturbance,
+    };
+    let station = Station::new(StationParts {
+        profile: profile(settings, &material, devices)?,
+        policy: policy(settings, operators, devices),
+        store: Arc::clone(&store) as Arc<dyn StationStore>,
+        dialer: Arc::new(dialer),
+        issuer: Arc::new(issuer),
+        signer: material.signer().map_err(|error| keys::unusable(&error))?,
+        algorithms: provider.algorithms,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    })
+    .map_err(refused)?;
+    station.start().await.map_err(refused)?;
+
+    let unusable = |error: String| Failure::new(ErrorCode::ListenerFailed).context(error);
+    let credentials = ServerCredentials::new(&material.server_chain(), material.server_key())
+        .map_err(|error| unusable(error.to_string()))?;
+    let client_ca = [material.client_ca_der().to_vec()];
+    let listeners = bound
+        .serve(&station, &tls, &credentials, &client_ca)
+        .map_err(|error| unusable(error.to_string()))?;
+    let housekeeping = tokio::spawn(Arc::clone(&station).run()).abort_handle();
+    Ok(Running { station, store, listeners, housekeeping })
+}
+
+fn profile(
+    settings: &Settings,
+    material: &CaMaterial,
+    devices: SocketAddr,
+) -> Result<StationProfile, Failure> {
+    let url = format!("https://{}:{}", settings.device_host(), devices.port());
+    let pem = |pem: Result<String, _>| pem.map_err(|error| keys::unusable(&error));
+    Ok(StationProfile {
+        station_id: settings.station_id.clone(),
+        station_name: settings.station_name.clone(),
+        site_id: settings.site.clone(),
+        server: ServerParameters {
+            url: ServerUrl::parse(&url)?,
+            ca_certificate: pem(material.anchor_pem())?,
+            server_certificate: Some(pem(material.server_certificate_pem())?),
+        },
+    })
+}
+
+fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> StationPolicy {
+    let mut policy = StationPolicy::new(settings.networks.clone());
+    policy.session.device_trust = settings.device_trust;
+    policy.own_addresses = [operators, devices]
+        .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })
+        .to_vec();
+    policy
+}
+
+fn addresses(bound: &BoundListeners) -> Result<(SocketAddr, SocketAddr), Failure> {
+    let unknown =
+        |error: std::io::Error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string());
+    Ok((bound.operators().map_err(unknown)?, bound.devices().map_err(unknown)?))
+}
+
+fn not_bound(settings: &Settings, error: &std::io::Error) -> Failure {
+    Failure::new(ErrorCode::ListenerFailed)
+        .context(format!("{} or {}: {error}", settings.listen, settings.device_listen))
+        .next("Name free addresses of this machine with --listen and --device-listen.")
+}

@@ -1,0 +1,152 @@
+//! `mock-central-station init`: certificate authority, database, administrator; the settings file
+//! comes last and marks a whole station.
+
+use std::{path::Path, sync::Arc};
+
+use serde::Serialize;
+use zmon_cli::{
+    Failure, Streams, files,
+    secret::{self, Source},
+};
+use zmon_crypto::Anchor;
+use zmon_domain::{
+    audit::{AuditEvent, EventType},
+    error::ErrorCode,
+    ids::OperatorId,
+    role::Actor,
+};
+use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_station::{
+    Password, bootstrap_administrator,
+    ca::CaMaterial,
+    ports::{Clock, Entropy, StationRecord, StationStore},
+};
+
+use crate::{
+    args::Init,
+    keys, refused,
+    settings::{FILE, Settings, SettingsFile},
+    stored,
+    system::{SystemClock, SystemEntropy},
+};
+
+/// What `init` reports.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    success: bool,
+    directory: String,
+    station_id: &'a str,
+    site: &'a str,
+    anchor: String,
+    anchor_fingerprint: String,
+    administrator: &'a str,
+    /// Only a password that was made here, and only this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+}
+
+/// Makes a station and shows how to go on.
+///
+/// # Errors
+/// A usage failure before anything is made; `state_conflict` for a directory that is not empty.
+pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let file = SettingsFile {
+        station_id: args.station_id,
+        station_name: args.name,
+        site: args.site,
+        listen: Some(args.listen),
+        device_listen: Some(args.device_listen),
+        server_names: args.server_name,
+        device_networks: args.device_network,
+        ..SettingsFile::default()
+    };
+    let settings = file.read()?;
+    let administrator = OperatorId::parse(&args.administrator)?;
+    let (password, is_made) = match args.password_file.as_deref() {
+        Some(path) => {
+            let text = secret::read(Source::File(path), "password")?;
+            (Password::parse_new(&text)?, false)
+        }
+        None => (Password::generate(&mut *SystemEntropy.generator()), true),
+    };
+    let made = make(&args.dir, &file, &settings, &administrator, &password).await?;
+    let report = Report {
+        success: true,
+        directory: args.dir.display().to_string(),
+        station_id: settings.station_id.as_str(),
+        site: settings.site.as_str(),
+        anchor: args.dir.join(keys::ANCHOR).display().to_string(),
+        anchor_fingerprint: made.anchor_fingerprint,
+        administrator: administrator.as_str(),
+        password: is_made.then(|| password.expose()),
+    };
+    show(&report, streams)
+}
+
+/// What [`make`] made.
+pub(crate) struct Made {
+    pub(crate) anchor_fingerprint: String,
+}
+
+/// Makes a station in a new or empty directory.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) async fn make(
+    dir: &Path,
+    file: &SettingsFile,
+    settings: &Settings,
+    administrator: &OperatorId,
+    password: &Password,
+) -> Result<Made, Failure> {
+    files::create_empty_dir(dir)?;
+    let now = SystemClock.now();
+    let wall = now.wall.ok_or_else(|| Failure::new(ErrorCode::Internal).context("no clock"))?;
+    let mut rng = SystemEntropy.generator();
+    let material = CaMaterial::generate(&settings.authority()?, &mut *rng, wall)
+        .map_err(|error| keys::unusable(&error))?;
+    keys::create(dir, &material)?;
+    let anchor = Anchor::parse(material.anchor_der(), settings.site.clone())
+        .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
+    let anchor_fingerprint = anchor.fingerprint().to_string();
+
+    let private = Arc::new(PrivateDir::create(dir).map_err(stored)?);
+    let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
+    let store = SqliteStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
+    let row = AuditEvent::new(EventType::KeyCreated, Actor::System)
+        .with("anchorFingerprint", &anchor_fingerprint);
+    let record = StationRecord { audit: vec![row], ..StationRecord::default() };
+    let failed = |cause: String| Failure::new(ErrorCode::StorageUnavailable).context(cause);
+    store
+        .commit(&now, &record)
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|refusal| failed(format!("{refusal:?}")))?;
+    bootstrap_administrator(&store, &now, &mut *rng, administrator.clone(), password)
+        .await
+        .map_err(refused)?;
+    debug_assert!(!dir.join(FILE).exists(), "the settings file comes last");
+    file.create(dir)?;
+    Ok(Made { anchor_fingerprint })
+}
+
+fn show(report: &Report<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if streams.is_json() {
+        return Ok(streams.json(report)?);
+    }
+    let Report { directory, anchor, .. } = report;
+    streams.say(&format!("Station {} is made in {directory}", report.station_id))?;
+    streams.say(&format!("  site           {}", report.site))?;
+    streams.say(&format!("  anchor         {anchor}"))?;
+    streams.say(&format!("  fingerprint    {}", report.anchor_fingerprint))?;
+    streams.say(&format!("  administrator  {}", report.administrator))?;
+    if let Some(password) = report.password {
+        streams.say(&format!("  password       {password}  (shown this one time)"))?;
+    }
+    streams.say("Next: start it, and give the anchor to the devices:")?;
+    streams.say(&format!("  mock-central-station run {directory}"))?;
+    Ok(streams
+        .say(&format!("  device init DEVICE_DIR --anchor {anchor} --site {}", report.site))?)
+}

@@ -1,0 +1,234 @@
+//! Settings of a station: `station.toml` in its directory, then the environment, then flags.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use zmon_cli::{Failure, files, logging::LogFormat, settings};
+use zmon_domain::{
+    address::{Network, NetworkPolicy},
+    error::ErrorCode,
+    ids::{SiteId, StationId, StationName},
+};
+use zmon_protocol::station::DeviceTrust;
+use zmon_station::ca::{CaParams, ServerName};
+
+use crate::args::{Logging, Run};
+
+/// Name of the settings file; it is written last by `init`, so that it marks a whole station.
+pub(crate) const FILE: &str = "station.toml";
+/// Level of logs when nobody says so.
+const LOG: &str = "info";
+
+/// The file as it is written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SettingsFile {
+    pub(crate) station_id: String,
+    pub(crate) station_name: String,
+    pub(crate) site: String,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) device_listen: Option<SocketAddr>,
+    pub(crate) server_names: Vec<String>,
+    pub(crate) device_networks: Vec<String>,
+    pub(crate) unregistered_devices: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// Settings of a station, every source applied and every value read.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) station_id: StationId,
+    pub(crate) station_name: StationName,
+    pub(crate) site: SiteId,
+    pub(crate) listen: SocketAddr,
+    pub(crate) device_listen: SocketAddr,
+    pub(crate) server_names: Vec<String>,
+    pub(crate) networks: NetworkPolicy,
+    pub(crate) device_trust: DeviceTrust,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+}
+
+impl SettingsFile {
+    /// Writes the file of a new station.
+    ///
+    /// # Errors
+    /// As [`files::create`].
+    pub(crate) fn create(&self, dir: &Path) -> Result<(), Failure> {
+        let text = toml::to_string(self)
+            .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
+        files::create(&dir.join(FILE), text.as_bytes(), 0o600)
+    }
+
+    /// Reads every value.
+    ///
+    /// # Errors
+    /// A usage failure naming the key.
+    pub(crate) fn read(&self) -> Result<Settings, Failure> {
+        let loopback = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+        let device_listen = self.device_listen.unwrap_or(loopback);
+        if device_listen.ip().is_unspecified() && self.server_names.is_empty() {
+            return Err(Failure::usage("server-name", "must be given when listening everywhere")
+                .next("Add --server-name with the name or address that devices reach."));
+        }
+        for name in &self.server_names {
+            ServerName::parse(name)
+                .map_err(|_| Failure::usage("server-name", "must be a host name or an address"))?;
+        }
+        let networks: Result<Vec<_>, _> =
+            self.device_networks.iter().map(|text| Network::parse(text)).collect();
+        Ok(Settings {
+            station_id: StationId::parse(&self.station_id)?,
+            station_name: StationName::parse(&self.station_name)?,
+            site: SiteId::parse(&self.site)?,
+            listen: self.listen.unwrap_or(loopback),
+            device_listen,
+            server_names: self.server_names.clone(),
+            networks: NetworkPolicy { networks: networks?, ..NetworkPolicy::default() },
+            device_trust: if self.unregistered_devices {
+                DeviceTrust::Scanned
+            } else {
+                DeviceTrust::Registry
+            },
+            log: self.log.clone().unwrap_or_else(|| LOG.to_owned()),
+            log_format: self.log_format.unwrap_or_default(),
+        })
+    }
+
+    /// The file with what the command line or environment says about logs.
+    #[must_use]
+    pub(crate) fn with_logging(self, logging: &Logging) -> Self {
+        Self {
+            log: logging.log.clone().or(self.log),
+            log_format: logging.log_format.or(self.log_format),
+            ..self
+        }
+    }
+}
+
+impl Settings {
+    /// The file of `args.dir`, overridden by what `args` says.
+    ///
+    /// # Errors
+    /// `not_initialised`, or a usage failure naming the setting.
+    pub(crate) fn load(args: &Run) -> Result<Self, Failure> {
+        let path = args.dir.join(FILE);
+        if path.try_exists().is_ok_and(|exists| !exists) {
+            let dir = args.dir.display();
+            return Err(Failure::new(ErrorCode::NotInitialised)
+                .context(format!("{} is not there", path.display()))
+                .next(format!("Run: mock-central-station init {dir}")));
+        }
+        let file: SettingsFile = settings::load(&path)?;
+        SettingsFile {
+            listen: args.listen.or(file.listen),
+            device_listen: args.device_listen.or(file.device_listen),
+            ..file.with_logging(&args.logging)
+        }
+        .read()
+    }
+
+    /// What a new certificate authority is made for: every name and address of the listeners.
+    ///
+    /// # Errors
+    /// A usage failure for a name that cannot stand in a certificate.
+    pub(crate) fn authority(&self) -> Result<CaParams, Failure> {
+        let mut names = Vec::new();
+        let addresses = [self.listen.ip(), self.device_listen.ip()];
+        let addresses = addresses.iter().filter(|ip| !ip.is_unspecified()).map(IpAddr::to_string);
+        for text in self.server_names.iter().cloned().chain(addresses) {
+            let name = ServerName::parse(&text)
+                .map_err(|_| Failure::usage("server-name", "must be a host name or an address"))?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let id = self.station_id.clone();
+        Ok(CaParams::new(id, self.station_name.clone(), self.site.clone(), names))
+    }
+
+    /// The host in `serverUrl`: the first name, else the address devices connect to.
+    #[must_use]
+    pub(crate) fn device_host(&self) -> String {
+        match self.server_names.first() {
+            Some(name) => name.clone(),
+            None if self.device_listen.is_ipv6() => format!("[{}]", self.device_listen.ip()),
+            None => self.device_listen.ip().to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use zmon_cli::ExitClass;
+
+    use super::*;
+    use crate::{Args, Command};
+
+    fn run_args(dir: &Path, more: &[&str]) -> Run {
+        let dir = dir.to_str().unwrap();
+        let args = ["mock-central-station", "run", dir].iter().chain(more);
+        match Args::try_parse_from(args).unwrap().command {
+            Some(Command::Run(run)) => run,
+            _ => unreachable!("asked for run"),
+        }
+    }
+
+    fn file() -> SettingsFile {
+        SettingsFile {
+            station_id: "st-1".to_owned(),
+            station_name: "Ward 3".to_owned(),
+            site: "st-mary".to_owned(),
+            listen: Some("127.0.0.1:8443".parse().unwrap()),
+            device_listen: Some("127.0.0.1:8444".parse().unwrap()),
+            device_networks: vec!["127.0.0.0/8".to_owned()],
+            ..SettingsFile::default()
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        file().create(dir.path()).unwrap();
+        let plain = Settings::load(&run_args(dir.path(), &[])).unwrap();
+        assert_eq!((plain.listen.port(), plain.device_host().as_str()), (8443, "127.0.0.1"));
+        let flagged = Settings::load(&run_args(dir.path(), &["--listen", "127.0.0.1:9"])).unwrap();
+        assert_eq!((flagged.listen.port(), flagged.device_listen.port()), (9, 8444));
+    }
+
+    #[test]
+    fn wrong_settings_are_usage_failures() {
+        let wrong = [
+            SettingsFile { station_id: " ".to_owned(), ..file() },
+            SettingsFile { site: String::new(), ..file() },
+            SettingsFile { device_networks: vec!["127.0.0.1/8".to_owned()], ..file() },
+            SettingsFile { server_names: vec!["a b".to_owned()], ..file() },
+            SettingsFile { device_listen: Some("0.0.0.0:1".parse().unwrap()), ..file() },
+        ];
+        for file in wrong {
+            assert_eq!(file.read().unwrap_err().class(), ExitClass::Usage);
+        }
+    }
+
+    #[test]
+    fn a_directory_without_a_station_names_the_command_to_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = Settings::load(&run_args(dir.path(), &[])).unwrap_err();
+        assert_eq!(failure.code(), ErrorCode::NotInitialised);
+        assert!(failure.to_text().contains("mock-central-station init"));
+    }
+
+    #[test]
+    fn the_certificate_names_every_address_once() {
+        let settings = SettingsFile { server_names: vec!["ward3.local".to_owned()], ..file() };
+        let names = settings.read().unwrap().authority().unwrap().server_names;
+        assert_eq!(names.len(), 2);
+    }
+}
