@@ -20,6 +20,7 @@ impl Driver {
     pub(super) async fn act(&mut self, action: DeviceAction) {
         match action {
             DeviceAction::OpenListener => {
+                self.refresh_checkpoint().await;
                 let endpoint: Arc<dyn DeviceEndpoint> = Arc::new(self.handle.endpoint());
                 let opened = timeout(SOCKET_TIMEOUT, self.parts.listener.open(endpoint)).await;
                 let port = match opened {
@@ -58,6 +59,15 @@ impl Driver {
             }
             DeviceAction::Emit(event) => self.emit(event),
             other => tracing::error!(?other, "unknown action"),
+        }
+    }
+
+    /// The identity documents of the window that opens carry the newest checkpoint (D16). An older
+    /// one is no reason to refuse a pairing.
+    async fn refresh_checkpoint(&mut self) {
+        match self.parts.store.checkpoint().await {
+            Ok(checkpoint) => self.checkpoint = checkpoint,
+            Err(error) => tracing::warn!(%error, "checkpoint not read"),
         }
     }
 

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use zmon_crypto::{CodeHashKey, TokenKey};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Actor;
-use zmon_domain::time::Tick;
+use zmon_domain::time::{Now, Tick};
 use zmon_protocol::device::{
     DeviceContext, DeviceInput, DeviceMachine, DeviceReply, DeviceTransition,
 };
@@ -106,24 +106,27 @@ impl Driver {
             let mut rng = self.parts.rng.lock();
             self.machine.clone().handle(&self.context(), &now, &mut *rng, input)
         };
-        self.take(transition).await
+        self.take(transition, &now).await
     }
 
     /// Commits and installs a transition and runs its actions.
-    async fn take(&mut self, transition: DeviceTransition) -> Result<DeviceReply, StepError> {
-        let now = self.parts.clock.now();
+    async fn take(
+        &mut self,
+        transition: DeviceTransition,
+        now: &Now,
+    ) -> Result<DeviceReply, StepError> {
         let DeviceTransition { next, record, actions, reply } = transition;
         if !record.is_empty()
-            && let Err(error) = self.parts.store.commit(&now, &record).await
+            && let Err(error) = self.parts.store.commit(now, &record).await
         {
             tracing::error!(%error, "step not taken: nothing was committed");
             return Err(StepError::NotCommitted(error));
         }
-        self.install(next, &now);
+        self.install(next, now);
         for action in actions {
             self.act(action).await;
         }
-        self.settle(&now);
+        self.settle(now);
         reply.map_err(StepError::Refused)
     }
 

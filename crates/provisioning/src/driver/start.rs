@@ -33,6 +33,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
     parts.profile.key_protection = parts.keys.protection();
     let boot = parts.store.load().await?;
     let checkpoint = parts.store.checkpoint().await?;
+    let now = parts.clock.now();
     let restored = DeviceMachine::restore(
         boot,
         &DeviceContext {
@@ -44,7 +45,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
             algorithms: &parts.algorithms,
             checkpoint: checkpoint.as_deref(),
         },
-        &parts.clock.now(),
+        &now,
     );
 
     let shared = Shared::new(
@@ -80,7 +81,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
         spins: 0,
         parts,
     };
-    driver.take(restored).await.map_err(StepError::into_report)?;
+    driver.take(restored, &now).await.map_err(StepError::into_report)?;
     driver.drain().await?;
     tokio::spawn(driver.run(command_queue, result_queue));
     Ok(Started { commands, handle, shared, link: status })

@@ -73,6 +73,12 @@ impl Symbol {
         };
         let mut rows = Zeroizing::new(Vec::with_capacity(size * size.div_ceil(8)));
         for y in 0..size {
+            let same_as_above = y > offset && !(y - offset).is_multiple_of(scale);
+            if same_as_above {
+                let above = rows.len() - size.div_ceil(8);
+                rows.extend_from_within(above..);
+                continue;
+            }
             for byte in 0..size.div_ceil(8) {
                 rows.push((0..8).fold(0u8, |bits, bit| {
                     let light = u8::from(!dark(byte * 8 + bit, y));

@@ -8,7 +8,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceLabel, SessionId};
 
 /// Why something was refused or failed: stable code, failing step, side, next action
-/// (`ProvisioningError` of [I]; the same type and text on every screen and in the audit, D24).
+/// (`ProvisioningError` of [I §2.1]; the same type and text on every screen and in the audit, D24).
 pub use zmon_domain::error::ErrorReport as ProvisioningError;
 
 /// How applying a configuration ended ([I §2.1]).

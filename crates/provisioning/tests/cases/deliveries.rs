@@ -9,12 +9,13 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
 use zmon_domain::state::ProvisioningState;
+use zmon_domain::time::UnixTime;
 use zmon_protocol::device::LinkError;
 use zmon_provisioning::IProvisioningService;
 use zmon_wire::session::{DeliveryAnswer, StatusDocument};
 use zmon_wire::strict;
 
-use crate::common::{Bench, settle};
+use crate::common::{Bench, drain, settle};
 
 fn read(answer: &DeliveryAnswer) -> StatusDocument {
     let status = Unverified::parse(answer.status.as_bytes()).unwrap();
@@ -67,6 +68,52 @@ async fn a_repeated_delivery_gets_the_same_answer() {
     let replayed = service.receive_configuration(&envelope).await.unwrap_err();
     assert_eq!(replayed.code(), ErrorCode::ConfigurationReplayed);
     assert_eq!(bench.link.tested.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_refused_for_good_ends_the_session_with_a_signed_answer() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let mut events = service.events();
+    let answer = bench.pair_with(&service, |document| {
+        document.timestamp = UnixTime::EPOCH;
+        document.expires_at = UnixTime::EPOCH;
+    });
+    let status = read(&answer.await.unwrap());
+    assert_eq!(status.code, Some(ErrorCode::ConfigurationExpired));
+    assert!(!status.success);
+    let expected = [
+        "statusChanged(READY_TO_PAIR)",
+        "provisioningFailed",
+        "statusChanged(PROVISIONING_FAILED)",
+    ];
+    assert_eq!(drain(&mut events), expected);
+
+    // The same through the service: the specific cause, with the field where there is one.
+    service.retry(bench.proof(Role::Technician)).await.unwrap();
+    let identified = bench.claim(&service).await.unwrap();
+    let envelope = bench.station.seal(&identified, b"not a signed configuration");
+    let refused = service.receive_configuration(&envelope).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::JwsMalformed);
+    assert_eq!(service.view().borrow().last_error, Some(refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tampered_envelope_is_refused_and_the_session_survives() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let identified = bench.claim(&service).await.unwrap();
+    let envelope = bench.station.envelope(&identified, |_| ());
+    let mut tampered = envelope.clone();
+    let last = tampered.len() - 1;
+    tampered[last] ^= 1;
+    let refused = bench.endpoint().configuration(tampered).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::EnvelopeMacInvalid);
+    assert_eq!(service.state(), ProvisioningState::Pairing);
+    bench.endpoint().configuration(envelope).await.unwrap();
+    assert_eq!(service.state(), ProvisioningState::Provisioned);
 }
 
 #[tokio::test(start_paused = true)]

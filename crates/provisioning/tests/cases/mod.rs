@@ -10,4 +10,6 @@ mod mock;
 mod payload;
 mod qr;
 mod settings;
+#[cfg(feature = "simulate")]
+mod simulate;
 mod text;

@@ -1,7 +1,8 @@
 //! The production service as a subject.
 
 use async_trait::async_trait;
-use zmon_domain::time::UnixTime;
+use zmon_domain::error::ErrorCode;
+use zmon_protocol::device::LinkError;
 use zmon_provisioning::ports::Clock;
 use zmon_provisioning::{
     CentralStationProvisioningService, IProvisioningService, ProvisioningPayload,
@@ -33,13 +34,12 @@ impl Subject for Central {
     }
 
     async fn payload(&self) -> ProvisioningPayload {
+        if self.behaviour == Behaviour::Refused {
+            let refusal = LinkError::Refused(ErrorCode::ConnectionRefusedByStation);
+            self.bench.link.tests.lock().unwrap().push(refusal);
+        }
         let identified = self.bench.claim(&self.service).await.unwrap();
-        let envelope = self.bench.station.envelope(&identified, |document| {
-            if self.behaviour == Behaviour::Expired {
-                document.timestamp = UnixTime::EPOCH;
-                document.expires_at = UnixTime::EPOCH;
-            }
-        });
+        let envelope = self.bench.station.envelope(&identified, |_| ());
         ProvisioningPayload::from_envelope(envelope)
     }
 }

@@ -18,8 +18,8 @@ struct Mock {
 
 async fn make(behaviour: Behaviour) -> Box<dyn Subject> {
     let mut config = MockConfig::new("ZM-001", "SN-2024-001234", "192.168.1.100").unwrap();
-    if behaviour == Behaviour::Expired {
-        config.failure = Some(ErrorCode::ConfigurationExpired);
+    if behaviour == Behaviour::Refused {
+        config.failure = Some(ErrorCode::ConnectionRefusedByStation);
     }
     let service = MockProvisioningService::new(config);
     let clock = service.clock();

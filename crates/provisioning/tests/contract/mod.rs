@@ -26,8 +26,8 @@ pub(crate) trait Subject: Send + Sync {
 pub(crate) enum Behaviour {
     /// They are good.
     Good,
-    /// They turn out to be expired once they are opened.
-    Expired,
+    /// They are genuine, and the station then refuses the connection test.
+    Refused,
 }
 
 /// Every check of the suite as a test of its own, on subjects from `$make`.

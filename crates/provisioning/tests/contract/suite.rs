@@ -271,16 +271,25 @@ pub(crate) async fn a_configuration_can_be_received_and_then_awaited(
 pub(crate) async fn a_bad_configuration_fails_and_signals_in_order(
     make: &impl AsyncFn(Behaviour) -> Made,
 ) {
-    let subject = entered(make, Behaviour::Expired).await;
+    let subject = entered(make, Behaviour::Refused).await;
     let service = subject.service();
-    let result = apply(&subject).await;
-    assert_eq!(result.error.unwrap().code(), ErrorCode::ConfigurationExpired);
-    assert_eq!(result.server_url, None);
     let mut events = service.events();
-    assert_eq!(drain(&mut events), ["statusChanged(PROVISIONING_FAILED)"]);
+    let result = apply(&subject).await;
+    let refused = ErrorCode::ConnectionRefusedByStation;
+    assert_eq!(result.error.unwrap().code(), refused);
+    assert_eq!(result.server_url, None);
+    settle().await;
+    let expected = [
+        "statusChanged(READY_TO_PAIR)",
+        "configurationReceived",
+        "statusChanged(PAIRING_RECEIVED)",
+        "provisioningFailed",
+        "statusChanged(PROVISIONING_FAILED)",
+    ];
+    assert_eq!(drain(&mut events), expected);
     assert_eq!(service.state(), ProvisioningState::Error);
     let view = service.view().borrow().clone();
-    assert_eq!(view.last_error.unwrap().code(), ErrorCode::ConfigurationExpired);
+    assert_eq!(view.last_error.unwrap().code(), refused);
     assert!(!view.is_provisioned && view.settings.is_none());
 }
 
@@ -332,7 +341,7 @@ pub(crate) async fn an_expired_payload_changes_nothing(make: &impl AsyncFn(Behav
 }
 
 pub(crate) async fn retry_and_reset_leave_the_error(make: &impl AsyncFn(Behaviour) -> Made) {
-    let subject = entered(make, Behaviour::Expired).await;
+    let subject = entered(make, Behaviour::Refused).await;
     let service = subject.service();
     assert!(!apply(&subject).await.is_success());
     service.retry(technician(&subject)).await.unwrap();
@@ -359,9 +368,21 @@ pub(crate) async fn reprovisioning_keeps_the_device_provisioned(
     assert!(service.view().borrow().is_provisioned);
     service.exit_provisioning_mode(technician(&subject).actor()).await.unwrap();
     assert_eq!(service.state(), ProvisioningState::Provisioned);
+    let mut events = service.events();
     service.reprovision_device(technician(&subject)).await.unwrap();
     assert!(apply(&subject).await.is_success());
     assert_eq!(service.state(), ProvisioningState::Provisioned);
+    settle().await;
+    let expected = [
+        "statusChanged(PROVISIONED)",
+        "statusChanged(READY_TO_PAIR)",
+        "qrCodeGenerated",
+        "configurationReceived",
+        "statusChanged(PAIRING_RECEIVED)",
+        "provisioningCompleted",
+        "statusChanged(PROVISIONED)",
+    ];
+    assert_eq!(drain(&mut events), expected);
     service.reprovision_device(technician(&subject)).await.unwrap();
     sleep(Duration::from_secs(601)).await;
     // A failed re-provisioning goes back to what works (D12).
