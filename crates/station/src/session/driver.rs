@@ -99,7 +99,6 @@ impl SessionDriver {
             commands: command_sender,
             view: view_receiver,
         };
-        station.sessions.insert(handle.clone());
         let driver = Self {
             station: Arc::clone(station),
             machine,
@@ -111,7 +110,15 @@ impl SessionDriver {
             certificate: None,
             answer_kept: false,
         };
-        drop(tokio::spawn(driver.run(opened.actions)));
+        // Registered before it runs, so that it cannot end before it is known.
+        let (go, ready) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            if ready.await.is_ok() {
+                driver.run(opened.actions).await;
+            }
+        });
+        station.sessions.insert(handle.clone(), task.abort_handle());
+        let _started = go.send(());
         handle
     }
 
@@ -275,8 +282,9 @@ impl SessionDriver {
             committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
         }
         self.install(step, next, &record, &now);
+        let cause = why(step, &actions);
         self.start(actions);
-        self.publish(reply.as_ref().err().map(|refusal| refusal.report.clone()));
+        self.publish(cause);
         Ok(reply.map_err(StationError::from))
     }
 
@@ -435,7 +443,7 @@ impl SessionDriver {
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
-            if phase == SessionPhase::Failed {
+            if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }
         });
@@ -446,6 +454,18 @@ fn answer(reply: Option<Reply>, outcome: Result<(), StationError>) {
     if let Some(reply) = reply {
         // The asker may have gone; the step stands.
         let _gone = reply.send(outcome);
+    }
+}
+
+/// Why the session has ended without a pairing, if it has.
+fn why(step: &Step, actions: &[StationAction]) -> Option<ErrorReport> {
+    let failed = actions.iter().find_map(|action| match action {
+        StationAction::Emit(MachineEvent::Failed(report)) => Some(report.clone()),
+        _ => None,
+    });
+    match step {
+        Step::Cancel(_) => Some(ErrorReport::new(ErrorCode::Cancelled)),
+        _ => failed,
     }
 }
 

@@ -9,10 +9,11 @@ mod driver;
 mod effects;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use zmon_crypto::token::PairingToken;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -129,13 +130,13 @@ impl SessionHandle {
 /// The running sessions of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    live: Mutex<HashMap<SessionId, SessionHandle>>,
+    live: Mutex<BTreeMap<SessionId, (SessionHandle, AbortHandle)>>,
 }
 
 impl Sessions {
     /// A running session.
     pub(crate) fn get(&self, id: &SessionId) -> Option<SessionHandle> {
-        self.live().get(id).cloned()
+        self.live().get(id).map(|(handle, _)| handle.clone())
     }
 
     /// The device has tested with a session's certificate.
@@ -160,15 +161,21 @@ impl Sessions {
         }
     }
 
-    fn insert(&self, handle: SessionHandle) {
-        self.live().insert(handle.id, handle);
+    fn insert(&self, handle: SessionHandle, task: AbortHandle) {
+        self.live().insert(handle.id, (handle, task));
+    }
+
+    /// Ends every task where it stands. What is committed stays; the next start puts it in order.
+    pub(crate) fn abort_all(&self) {
+        let live = core::mem::take(&mut *self.live());
+        live.into_values().for_each(|(_, task)| task.abort());
     }
 
     fn remove(&self, id: &SessionId) {
         self.live().remove(id);
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<SessionId, SessionHandle>> {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<SessionId, (SessionHandle, AbortHandle)>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

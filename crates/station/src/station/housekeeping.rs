@@ -65,12 +65,14 @@ impl Station {
         Ok(())
     }
 
-    /// Writes down that the station stops.
+    /// Writes down that the station stops, and ends what runs. Devices that have been given a
+    /// configuration may still commit to it after the next start.
     ///
     /// # Errors
     /// Storage errors.
     pub async fn stop(&self) -> Result<(), StationError> {
         let now = self.now();
+        self.sessions.abort_all();
         self.commit_all(&now, vec![AuditEvent::new(EventType::Stopped, Actor::System)], Vec::new())
             .await
     }

@@ -51,7 +51,7 @@ pub(crate) enum Fault {
     WrongId,
     /// Its request is signed by another key than it asks to certify.
     WrongCsr,
-    /// Its key lives in a file where hardware is demanded.
+    /// It takes 45 seconds to apply the configuration.
     SlowDelivery,
     /// It refuses the configuration.
     RefusesConfiguration,
@@ -132,6 +132,12 @@ impl FakeDevice {
         other.id = self.id.clone();
         other.serial = self.serial.clone();
         Arc::new(other)
+    }
+
+    /// The same device behind another port.
+    pub(crate) fn at(mut self, port: u16) -> Arc<Self> {
+        self.port = port;
+        Arc::new(self)
     }
 
     fn fresh(

@@ -1,5 +1,6 @@
 //! What the tests of this crate share.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_in_result, reason = "a broken test double is a failed test")]
 
 pub(crate) mod device;
 pub(crate) mod runtime;

@@ -31,6 +31,7 @@ struct Tables {
 pub(crate) struct MemoryStore {
     tables: Mutex<Tables>,
     fail_commits: AtomicBool,
+    fail_on: Mutex<Option<EventType>>,
     commits: AtomicUsize,
 }
 
@@ -38,6 +39,11 @@ impl MemoryStore {
     /// From now on every commit fails as if the audit log could not be written.
     pub(crate) fn fail_commits(&self, fail: bool) {
         self.fail_commits.store(fail, Ordering::SeqCst);
+    }
+
+    /// From now on every record with a row of this kind fails.
+    pub(crate) fn fail_on(&self, event: Option<EventType>) {
+        *self.fail_on.lock().unwrap() = event;
     }
 
     /// How many records were committed.
@@ -82,7 +88,9 @@ impl StationStore for MemoryStore {
         now: &Now,
         record: &StationRecord,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        if self.fail_commits.load(Ordering::SeqCst) {
+        let fail_on = *self.fail_on.lock().unwrap();
+        let ordered = record.audit.iter().any(|row| Some(row.event) == fail_on);
+        if ordered || self.fail_commits.load(Ordering::SeqCst) {
             return Err(StoreError::AuditUnavailable("ordered by the test".to_owned()));
         }
         let mut tables = self.tables.lock().unwrap();

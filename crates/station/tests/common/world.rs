@@ -133,11 +133,10 @@ impl World {
     /// The same store and network under a new process.
     pub(crate) async fn restart(self) -> Self {
         let Self { store, lan, clock, station } = self;
-        drop(station);
-        let mut world = Self::compose(store, lan, 2, |_| {});
+        station.stop().await.unwrap();
         // Wall clocks do not start again with the process.
-        world.station = Self::station(&world.store, &world.lan, &clock, 3, |_| {});
-        world.clock = clock;
+        let station = Self::station(&store, &lan, &clock, 3, |_| {});
+        let world = Self { station, store, lan, clock };
         world.station.start().await.unwrap();
         world.reconnect();
         world
