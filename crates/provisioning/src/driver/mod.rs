@@ -200,7 +200,10 @@ impl Driver {
 
     /// Voids an open window with its audit row, closes the listener, stops the link.
     async fn close(&mut self) {
+        let in_doubt = self.machine.snapshot(&self.parts.clock.now()).in_doubt;
+        // In doubt there is nothing to exit: the next start takes the question up again (D13).
         if projection::window_is_open(self.machine.state())
+            && !in_doubt
             && let Err(report) = self.handle_input(DeviceInput::Exit { actor: Actor::System }).await
         {
             tracing::warn!(code = %report.code, "window not closed; the next start voids it");

@@ -7,7 +7,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
-use zmon_provisioning::ports::{AuditPage, StoreError};
+use zmon_provisioning::ports::{AuditPage, Moment, StoreError};
 use zmon_provisioning::{CentralStationProvisioningService, IProvisioningService};
 
 use crate::common::{Bench, settle};
@@ -47,6 +47,27 @@ async fn shutdown_voids_the_window_with_a_row_and_closes_the_listener() {
     service.shutdown().await;
     let late = service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap_err();
     assert_eq!(late.code(), ErrorCode::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_in_doubt_stops_without_an_exit_and_asks_again_after_the_restart() {
+    let bench = Bench::new();
+    bench.interlock.0.lock().unwrap().push(Moment::Flip);
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let identified = bench.claim(&service).await.unwrap();
+    let envelope = bench.station.envelope(&identified, |_| ());
+    service.receive_configuration(&envelope).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let rows = bench.store.event_types();
+    service.shutdown().await;
+    assert_eq!(bench.store.event_types(), rows);
+    drop(service);
+    bench.interlock.0.lock().unwrap().clear();
+    let service = bench.start().await;
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(service.state(), ProvisioningState::Provisioned);
+    assert!(bench.store.boot().slot_a.is_some());
 }
 
 #[tokio::test(start_paused = true)]
