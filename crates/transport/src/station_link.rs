@@ -182,7 +182,6 @@ enum Failure {
 }
 
 impl Failure {
-    #[expect(clippy::needless_pass_by_value, reason = "used as `map_err(Failure::setup)`")]
     fn setup(error: impl fmt::Display) -> Self {
         Self::Setup(error.to_string())
     }

@@ -76,7 +76,14 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// Adds one header.
+    /// Another method than `GET` or `POST`.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Adds one header; `Host` too, which is the server's own otherwise.
     #[must_use]
     pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -207,7 +214,7 @@ impl Connection {
         *request.uri_mut() =
             ask.path.parse().map_err(|_| ClientError::Broken("path is no URI".into()))?;
         *request.headers_mut() = ask.headers;
-        request.headers_mut().insert(HOST, self.host.clone());
+        request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
         if let Some(media_type) = media_type {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         }

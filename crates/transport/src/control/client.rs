@@ -53,10 +53,10 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError`].
     pub async fn events(mut self) -> Result<(StatusView, ControlEvents), ControlError> {
-        match self.ask(&ControlRequest::Events {}).await? {
-            ControlAnswer::Status(status) => Ok((*status, ControlEvents(self))),
-            _ => Err(ControlError::Malformed("status expected".to_owned())),
-        }
+        let ControlAnswer::Status(status) = self.ask(&ControlRequest::Events {}).await? else {
+            return Err(ControlError::Malformed("status expected".to_owned()));
+        };
+        Ok((*status, ControlEvents(self)))
     }
 
     async fn send(&mut self, request: &ControlRequest) -> Result<(), ControlError> {
@@ -72,10 +72,10 @@ impl ControlClient {
         let Some(line) = line else { return Ok(None) };
         let answer = strict::parse(&line, ANSWER_MAX)
             .map_err(|error| ControlError::Malformed(error.to_string()))?;
-        match answer {
-            ControlAnswer::Error(problem) => Err(ControlError::Refused(problem)),
-            other => Ok(Some(other)),
+        if let ControlAnswer::Error(problem) = answer {
+            return Err(ControlError::Refused(problem));
         }
+        Ok(Some(answer))
     }
 }
 

@@ -40,7 +40,8 @@ impl ControlServer {
         let connections = TaskTracker::new();
         let accepting =
             accept(listener, file, Handler::new(parts), connections.clone(), stop.clone());
-        tokio::spawn(accepting);
+        // Tracked like a connection, so that a shutdown waits until the file is gone.
+        connections.spawn(accepting);
         Ok(Self { connections, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
 
@@ -77,8 +78,6 @@ async fn accept(
         let (stream, _address) = listener.accept().await.ok()?;
         Some((stream, permit))
     };
-    // Tracked, so that a shutdown waits until the file is gone.
-    let _tracked = connections.token();
     loop {
         let accepted = tokio::select! {
             biased;

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::post;
-use http::StatusCode;
+use axum::routing::any;
+use http::{Method, StatusCode};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
@@ -25,8 +25,9 @@ type Endpoint = Arc<dyn DeviceEndpoint>;
 /// The listener's service over `endpoint`.
 pub(super) fn service(endpoint: Endpoint) -> Service {
     let router = Router::new()
-        .route(paths::SESSION, post(session).fallback(unknown_method))
-        .route(paths::CONFIGURATION, post(configuration).fallback(unknown_method))
+        // Methods are looked at by the handlers: a router's own refusal would say `Allow`.
+        .route(paths::SESSION, any(session))
+        .route(paths::CONFIGURATION, any(configuration))
         .fallback(unknown_path)
         .with_state(endpoint);
     Service::new(router, |_fault: Fault| uniform())
@@ -74,6 +75,9 @@ async fn deliver(endpoint: &Endpoint, request: Request) -> Result<Response, Refu
 }
 
 async fn body(request: Request, media_type: &str) -> Result<Bytes, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::Junk(ErrorCode::MethodNotAllowed));
+    }
     if !media_type_is(request.headers(), media_type) {
         return Err(Refusal::Junk(ErrorCode::MediaTypeUnsupported));
     }
@@ -83,10 +87,6 @@ async fn body(request: Request, media_type: &str) -> Result<Bytes, Refusal> {
 
 async fn unknown_path(State(endpoint): State<Endpoint>) -> Response {
     refused(&endpoint, Refusal::Junk(ErrorCode::RouteUnknown)).await
-}
-
-async fn unknown_method(State(endpoint): State<Endpoint>) -> Response {
-    refused(&endpoint, Refusal::Junk(ErrorCode::MethodNotAllowed)).await
 }
 
 async fn refused(endpoint: &Endpoint, refusal: Refusal) -> Response {

@@ -146,6 +146,11 @@ impl Server {
         self.address
     }
 
+    /// Connections being served now, handshakes included.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Stops accepting and frees the port before it returns; answers under way are finished in the
     /// background.
     pub async fn close(&self) {

@@ -149,10 +149,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         let this = &mut *self;
         if this.linger.is_none() {
             let shut = Pin::new(&mut this.inner).poll_shutdown(cx);
-            match this.watch_write(cx, shut) {
-                Poll::Ready(Ok(())) => this.linger = Some((Box::pin(sleep(LINGER)), LINGER_BYTES)),
-                other => return other,
+            let shut = this.watch_write(cx, shut);
+            if !matches!(shut, Poll::Ready(Ok(()))) {
+                return shut;
             }
+            this.linger = Some((Box::pin(sleep(LINGER)), LINGER_BYTES));
         }
         let Some((timer, budget)) = &mut this.linger else { return Poll::Ready(Ok(())) };
         let mut scratch = [0_u8; 4096];

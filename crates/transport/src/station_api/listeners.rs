@@ -143,6 +143,11 @@ impl StationListeners {
         self.devices.address()
     }
 
+    /// Device connections being served now.
+    pub fn device_connections(&self) -> usize {
+        self.devices.connections()
+    }
+
     /// Stops accepting, lets answers under way finish, closes the rest.
     pub async fn shutdown(&self) {
         tokio::join!(self.operators.shutdown(), self.devices.shutdown());

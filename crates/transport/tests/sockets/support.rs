@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::StatusCode;
+use tokio::sync::Notify;
 use zmon_transport::client::{Answer, Ask, ClientError, Connection, Endpoint};
 use zmon_transport::provider::{self, Provider};
 use zmon_transport::server::{Fault, Hosted, Server, ServerLimits, Service};
@@ -42,11 +43,28 @@ pub(crate) fn context_of(provider: &Provider) -> TlsContext {
     TlsContext::new(Arc::clone(&provider.tls), || u64::try_from(NOW).ok())
 }
 
-/// Answers 200 on two paths, panics on a third.
+/// Where a request to `/wait` waits.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub(crate) arrived: Notify,
+    pub(crate) let_go: Notify,
+}
+
+/// Answers, panics, waits or hangs, by path.
 pub(crate) fn echo() -> Service {
+    echo_behind(&Arc::default())
+}
+
+pub(crate) fn echo_behind(gate: &Arc<Gate>) -> Service {
+    let gate = Arc::clone(gate);
+    let wait = async move || {
+        gate.arrived.notify_one();
+        gate.let_go.notified().await;
+        "ok"
+    };
     let router = Router::new()
+        .route("/wait", get(wait))
         .route("/ok", get(async || "ok"))
-        .route("/echo", post(async |body: String| body))
         .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
         .route("/hang", get(async || std::future::pending::<&'static str>().await));
     Service::new(router, fault)

@@ -1,0 +1,13 @@
+//! Stores, keys and clocks in memory: what the adapters under test do not need to be real.
+
+#[cfg(feature = "device")]
+mod device;
+#[cfg(feature = "station")]
+mod station;
+#[cfg(feature = "station")]
+mod tables;
+
+#[cfg(feature = "device")]
+pub(crate) use device::{MemoryKeys, MemoryLog};
+#[cfg(feature = "station")]
+pub(crate) use station::{MemoryStore, SeededEntropy, StationClock};

@@ -1,0 +1,225 @@
+//! The operators' interface: every answer a shape, every failure a problem document.
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method};
+use zmon_domain::error::ErrorCode;
+use zmon_domain::role::Role;
+use zmon_transport::client::{Ask, JSON};
+
+use crate::world::{PASSWORD, World, problem};
+
+const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
+
+/// Every path with its method, and whether it takes a body.
+const PATHS: [(&str, &str, bool); 13] = [
+    ("GET", "/api/health", false),
+    ("POST", "/api/auth/login", true),
+    ("POST", "/api/operators", true),
+    ("POST", "/api/provisioning/sessions", true),
+    ("POST", "/api/provisioning/pair", true),
+    ("GET", SESSION, false),
+    ("POST", "/api/provisioning/outcome", true),
+    ("POST", "/api/registry/import", true),
+    ("GET", "/api/registry/devices", false),
+    ("POST", "/api/certificates/0a/revoke", false),
+    ("GET", "/api/audit", false),
+    ("GET", "/api/audit/verify", false),
+    ("POST", "/api/auth/logout", false),
+];
+
+#[tokio::test]
+async fn health_needs_no_login() {
+    let world = World::open().await;
+    let answer = world.tablet().await.get("/api/health").await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert_eq!(text, r#"{"stationId":"CS-1","ready":true,"version":"0.1.0"}"#);
+}
+
+#[tokio::test]
+async fn every_path_refuses_other_methods() {
+    let world = World::open().await;
+    let mut tablet = world.administrator().await;
+    for (method, path, _) in PATHS {
+        for wrong in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            let answer = tablet.send(Ask::get(path).method(wrong)).await;
+            assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
+            let allow = answer.headers.get(http::header::ALLOW).unwrap().to_str().unwrap();
+            assert!(allow.contains(method), "{path}: {allow}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_path_with_a_body_takes_json_only() {
+    let world = World::open().await;
+    let mut tablet = world.administrator().await;
+    for (_, path, _) in PATHS.iter().filter(|(_, _, body)| *body) {
+        for wrong in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+            let answer = tablet.send(Ask::post(path, wrong, "{}")).await;
+            assert_eq!(problem(&answer).code, ErrorCode::MediaTypeUnsupported, "{path} {wrong}");
+            assert_eq!(answer.status, 415);
+        }
+        for wrong in ["", "{", "[]", "{\"x\":1}", "{\"a\":1,\"a\":1}", "\u{feff}{}"] {
+            if path.ends_with("/import") && matches!(wrong, "" | "[]") {
+                continue; // An empty manifest is a manifest.
+            }
+            let answer = tablet.send(Ask::post(path, JSON, wrong)).await;
+            let refused = problem(&answer);
+            assert_eq!(refused.code, ErrorCode::RequestMalformed, "{path} {wrong:?}");
+            assert!(refused.field.is_some() && refused.rule.is_some(), "{path} {wrong:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_get_one_answer() {
+    let world = World::open().await;
+    let mut tablet = world.tablet().await;
+    let open = ["/api/health", "/api/auth/login", "/api/provisioning/outcome"];
+    let mut first = None;
+    for (method, path, _) in PATHS.iter().filter(|(_, path, _)| !open.contains(path)) {
+        let method: Method = method.parse().unwrap();
+        let long = "A".repeat(43);
+        for bearer in ["", "Bearer", "Bearer x", "Basic YTpi", &format!("Bearer {long}")] {
+            let ask = Ask::post(path, "text/plain", "junk").method(method.clone());
+            let answer = tablet
+                .send(ask.header(AUTHORIZATION, HeaderValue::from_str(bearer).unwrap()))
+                .await;
+            assert_eq!(problem(&answer).code, ErrorCode::AuthenticationFailed, "{path}");
+            assert_eq!(answer.headers.get(WWW_AUTHENTICATE).unwrap(), "Bearer");
+            assert_eq!(first.get_or_insert(answer.body.clone()), &answer.body, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_foreign_hosts_are_refused() {
+    let world = World::open().await;
+    let mut tablet = world.administrator().await;
+    for path in ["/", "/api", "/api/provisioning/pair/", "/api/health/x", "/metrics"] {
+        let answer = tablet.get(path).await;
+        assert_eq!(problem(&answer).code, ErrorCode::RouteUnknown, "{path}");
+    }
+    for host in ["evil.example", "localhost", "127.0.0.1.evil.example", ""] {
+        let ask = Ask::get("/api/health").header(HOST, HeaderValue::from_static(host));
+        let answer = tablet.send(ask).await;
+        assert_eq!(answer.status, 421, "{host}");
+        assert_eq!(problem(&answer).field.as_deref(), Some("host"));
+    }
+    let ask = Ask::get("/api/health").header(ORIGIN, HeaderValue::from_static("https://x.example"));
+    assert_eq!(tablet.send(ask).await.status, 403);
+}
+
+#[tokio::test]
+async fn bodies_end_at_64_kibibytes_and_manifests_at_their_own_limit() {
+    let world = World::open().await;
+    let mut tablet = world.administrator().await;
+    let fits = " ".repeat(65_536);
+    let answer = tablet.post("/api/provisioning/pair", &fits).await;
+    assert_eq!(problem(&answer).code, ErrorCode::RequestMalformed);
+    let answer = tablet.post("/api/provisioning/pair", &format!("{fits} ")).await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(problem(&answer).code, ErrorCode::RequestTooLarge);
+    // A refused body ends its connection; the next request has one of its own.
+    let mut tablet = world.administrator().await;
+    let answer = tablet.post("/api/registry/import", &format!("{fits} ")).await;
+    assert_ne!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn repeated_wrong_passwords_have_to_wait() {
+    let world = World::open().await;
+    let mut tablet = world.tablet().await;
+    let wrong = r#"{"operator":"ada","password":"not this one"}"#;
+    let mut last = tablet.post("/api/auth/login", wrong).await;
+    assert_eq!(problem(&last).code, ErrorCode::AuthenticationFailed);
+    for _ in 0..5 {
+        last = tablet.post("/api/auth/login", wrong).await;
+    }
+    assert_eq!(problem(&last).code, ErrorCode::AuthenticationLocked);
+    let seconds = last.headers.get(RETRY_AFTER).unwrap().to_str().unwrap();
+    assert!(seconds.parse::<u64>().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn roles_are_the_stations_business_and_travel_as_403() {
+    let world = World::open().await;
+    let mut auditor = world.operator("audrey", Role::Auditor).await;
+    let body = format!(r#"{{"operator":"x","role":"auditor","password":"{PASSWORD}"}}"#);
+    let refused = problem(&auditor.post("/api/operators", &body).await);
+    assert_eq!((refused.code, refused.status), (ErrorCode::NotPermitted, 403));
+    let revoke = auditor.post("/api/certificates/0a/revoke", "").await;
+    assert_eq!(problem(&revoke).code, ErrorCode::NotPermitted);
+    assert_eq!(auditor.get("/api/audit?limit=1").await.status, 200);
+    let mut technician = world.operator("tess", Role::Technician).await;
+    assert_eq!(problem(&technician.get("/api/audit").await).code, ErrorCode::NotPermitted);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let world = World::open().await;
+    let mut ada = world.administrator().await;
+    let page = |answer: &zmon_transport::client::Answer| {
+        zmon_wire::strict::parse::<zmon_wire::audit::AuditPage>(&answer.body, 65_536).unwrap()
+    };
+    let first = page(&ada.get("/api/audit?limit=2").await);
+    assert_eq!((first.rows.len(), first.next), (2, Some(2)));
+    let rest = page(&ada.get("/api/audit?after=2").await);
+    assert_eq!((rest.rows[0].seq, rest.next), (3, None));
+    for bad in ["?limit=x", "?after=-1", "?page=1", "?limit=1&limit=2"] {
+        let answer = ada.get(&format!("/api/audit{bad}")).await;
+        assert_eq!(problem(&answer).code, ErrorCode::RequestMalformed, "{bad}");
+    }
+    let verdict = ada.get("/api/audit/verify").await;
+    assert!(verdict.body.starts_with(br#"{"intact":true,"#));
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_login() {
+    let world = World::open().await;
+    let mut ada = world.administrator().await;
+    let answer = ada.post("/api/auth/logout", "").await;
+    assert_eq!(&answer.body[..], br#"{"success":true}"#);
+    let refused = problem(&ada.get("/api/audit").await);
+    assert_eq!(refused.code, ErrorCode::AuthenticationFailed);
+}
+
+#[tokio::test]
+async fn typed_codes_are_told_to_scan() {
+    let world = World::open().await;
+    let mut ada = world.administrator().await;
+    let body = r#"{"deviceId":"ZM-001","pairingCode":"ABC-123-XYZ"}"#;
+    let refused = problem(&ada.post("/api/provisioning/pair", body).await);
+    assert_eq!(refused.code, ErrorCode::TypedCodeUnavailable);
+    assert_eq!(refused.status, 501);
+}
+
+#[tokio::test]
+async fn identifiers_in_paths_are_parsed() {
+    let world = World::open().await;
+    let mut ada = world.administrator().await;
+    for path in
+        ["/api/provisioning/pair/x", "/api/provisioning/pair/%00", "/api/provisioning/pair/%ff"]
+    {
+        assert_eq!(problem(&ada.get(path).await).code, ErrorCode::RequestMalformed, "{path}");
+    }
+    let unknown = problem(&ada.get(SESSION).await);
+    assert_eq!(unknown.code, ErrorCode::SessionUnknown);
+    let revoke = problem(&ada.post("/api/certificates/zz/revoke", "").await);
+    assert_eq!(revoke.code, ErrorCode::RequestMalformed);
+    let revoke = problem(&ada.post("/api/certificates/0a/revoke", "").await);
+    assert_eq!(revoke.code, ErrorCode::CertificateUnknown);
+}
+
+#[tokio::test]
+async fn answers_carry_a_request_number_and_are_not_kept() {
+    let world = World::open().await;
+    let mut tablet = world.tablet().await;
+    let (one, two) = (tablet.get("/api/health").await, tablet.get("/nowhere").await);
+    for answer in [&one, &two] {
+        assert_eq!(answer.headers.get("cache-control").unwrap(), "no-store");
+        assert_eq!(answer.headers.get("x-content-type-options").unwrap(), "nosniff");
+        assert!(answer.headers.get("date").is_none());
+    }
+    assert_ne!(one.headers.get("x-request-id"), two.headers.get("x-request-id"));
+}

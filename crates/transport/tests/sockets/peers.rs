@@ -1,0 +1,229 @@
+//! The devices' interface of a station: what each state of a certificate opens, request by request.
+
+use zmon_domain::address::ServerUrl;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{DeviceId, Serial, SessionId, Thumbprint};
+use zmon_domain::settings::SyncInterval;
+use zmon_domain::state::ProvisioningState;
+use zmon_domain::time::UnixTime;
+use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_provisioning::ports::StationLink;
+use zmon_station::ports::{
+    CertificateIssuer, CertificateRow, CertificateState, ClientCertificateOrder,
+};
+use zmon_transport::client::{Ask, Connection, JSON};
+use zmon_transport::station_link::TlsStationLink;
+use zmon_transport::tls::{ClientCredentials, device_client};
+use zmon_wire::heartbeat::Heartbeat;
+use zmon_wire::kind::V1;
+use zmon_wire::outcome::CommitRequest;
+
+use crate::pki::{DAY, NOW};
+use crate::support::{PATIENCE, endpoint};
+use crate::world::{World, problem};
+
+const SERIAL: [u8; 8] = [0x80, 1, 2, 3, 4, 5, 6, 7];
+
+/// A device certificate of the station's own authority, recorded in this state.
+async fn enrol(world: &World, state: CertificateState) -> LinkCredentials {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let serial = Serial::from_bytes(&SERIAL).unwrap();
+    let (not_before, not_after) =
+        (UnixTime::from_unix(NOW - DAY).unwrap(), UnixTime::from_unix(NOW + DAY).unwrap());
+    let device_id = DeviceId::parse("ZM-001").unwrap();
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+    let order = ClientCertificateOrder {
+        spki: spki.clone(),
+        device_id: device_id.clone(),
+        serial,
+        not_before,
+        not_after,
+    };
+    let issued = world.ca.issuer().unwrap().issue(&order).await.unwrap();
+    world.store.put_certificate(CertificateRow {
+        serial,
+        session: SessionId::from_bytes([9; 16]),
+        device_id: device_id.clone(),
+        state,
+        identity_key: spki,
+        config_version: 4,
+        der: issued.der.clone(),
+        not_before,
+        not_after,
+        issued_at: not_before,
+        committed_at: None,
+        revoked: None,
+    });
+    LinkCredentials {
+        server_url: world.url.clone(),
+        ca: vec![world.ca.anchor_der().to_vec()],
+        client_chain: issued.chain,
+        client_key: zmon_crypto::SecretBytes::new(key.serialize_der()),
+        server_pin: None,
+        sync_interval: SyncInterval::default(),
+        device_id,
+    }
+}
+
+fn heartbeat() -> Heartbeat {
+    Heartbeat {
+        sequence: 1,
+        uptime_seconds: 0,
+        bytes_sent: 0,
+        errors: 0,
+        state: ProvisioningState::Provisioned,
+        audit_checkpoint: None,
+    }
+}
+
+fn commit_request() -> CommitRequest {
+    CommitRequest {
+        v: V1::default(),
+        session_id: SessionId::from_bytes([9; 16]),
+        serial: Serial::from_bytes(&SERIAL).unwrap(),
+        nonce: [3; 32],
+    }
+}
+
+async fn connect(world: &World, credentials: &LinkCredentials) -> Connection {
+    let own = ClientCredentials { chain: &credentials.client_chain, key: &credentials.client_key };
+    let tls = device_client(&world.tls, &credentials.ca, None, &own).unwrap();
+    Connection::open(&endpoint(world.listeners.devices()), tls, PATIENCE).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_pending_certificate_opens_test_and_commit_only() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Pending).await;
+    let link = TlsStationLink::new(world.tls.clone());
+    link.test(&credentials).await.unwrap();
+    let early = link.heartbeat(&credentials, &heartbeat()).await.unwrap_err();
+    assert_eq!(early, LinkError::Refused(ErrorCode::StateConflict));
+    let outcome = link.commit(&credentials, &commit_request()).await.unwrap();
+    assert_eq!(outcome.iter().filter(|byte| **byte == b'.').count(), 2, "a compact JWS");
+    let answer = link.heartbeat(&credentials, &heartbeat()).await.unwrap();
+    assert_eq!(answer.config_version, 4);
+}
+
+#[tokio::test]
+async fn a_revoked_device_is_refused_at_its_next_request_and_its_next_handshake() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let link = TlsStationLink::new(world.tls.clone());
+    link.heartbeat(&credentials, &heartbeat()).await.unwrap();
+    let mut kept = connect(&world, &credentials).await;
+    assert_eq!(kept.send(Ask::get("/api/device/test"), PATIENCE).await.unwrap().status, 200);
+
+    let mut ada = world.administrator().await;
+    let revoked = ada.post("/api/certificates/8001020304050607/revoke", "").await;
+    assert_eq!(revoked.status, 200);
+
+    // The kept connections: an answer, then the end.
+    let answer = kept.send(Ask::get("/api/device/test"), PATIENCE).await.unwrap();
+    assert_eq!(problem(&answer).code, ErrorCode::CertificateRevoked);
+    assert!(kept.send(Ask::get("/api/device/test"), PATIENCE).await.is_err());
+    let refused = link.heartbeat(&credentials, &heartbeat()).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::CertificateRevoked));
+
+    // A new one: the list is in force as soon as it is announced.
+    let mut list = world.station.revocation_list();
+    list.wait_for(|list| list.as_ref().is_some_and(|list| list.number > 1)).await.unwrap();
+    let refused = link.test(&credentials).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn a_serial_number_nobody_issued_is_refused() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let other = World::open().await;
+    // The same authority, another station's memory.
+    let moved = LinkCredentials { server_url: other.url.clone(), ..credentials };
+    let link = TlsStationLink::new(other.tls.clone());
+    let refused = link.test(&moved).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn certificate_and_network_problems_are_told_apart() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let link = TlsStationLink::new(world.tls.clone());
+
+    let pinned = LinkCredentials {
+        server_pin: Some(Thumbprint::from_bytes([1; 32])),
+        ..credentials.clone()
+    };
+    let refused = link.test(&pinned).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::ServerPinMismatch));
+
+    let unanchored =
+        LinkCredentials { ca: vec![world.ca.client_ca_der().to_vec()], ..credentials.clone() };
+    let refused = link.test(&unanchored).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::StationNotAnchored));
+
+    let keyless = LinkCredentials { client_chain: Vec::new(), ..credentials.clone() };
+    let refused = link.test(&keyless).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::ClientCertificateInvalid));
+
+    world.listeners.shutdown().await;
+    let gone = link.heartbeat(&credentials, &heartbeat()).await.unwrap_err();
+    assert_eq!(gone, LinkError::Network(ErrorCode::StationUnreachable));
+    let nowhere = LinkCredentials {
+        server_url: ServerUrl::parse("https://no-such-host.invalid").unwrap(),
+        ..credentials
+    };
+    let gone = link.test(&nowhere).await.unwrap_err();
+    assert_eq!(gone, LinkError::Network(ErrorCode::StationUnreachable));
+}
+
+#[tokio::test]
+async fn heartbeats_share_the_connection_of_the_test() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let link = TlsStationLink::new(world.tls.clone());
+    link.test(&credentials).await.unwrap();
+    let first = link.heartbeat(&credentials, &heartbeat()).await.unwrap();
+    let second = link.heartbeat(&credentials, &heartbeat()).await.unwrap();
+    assert_eq!(first.config_version, second.config_version);
+    assert_eq!(world.listeners.device_connections(), 1);
+}
+
+#[tokio::test]
+async fn a_question_about_an_outcome_needs_no_certificate_and_teaches_strangers_nothing() {
+    let world = World::open().await;
+    let mut credentials = enrol(&world, CertificateState::Pending).await;
+    // Not even one that would be refused.
+    credentials.client_chain = Vec::new();
+    let link = TlsStationLink::new(world.tls.clone());
+    for junk in ["", "x", "a.b.c"] {
+        let refused = link.ask_outcome(&credentials, junk).await.unwrap_err();
+        assert_eq!(refused, LinkError::Refused(ErrorCode::SignatureInvalid), "{junk:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_path_refuses_other_methods_and_bodies() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let mut device = connect(&world, &credentials).await;
+    for (path, wrong) in [
+        ("/api/device/test", http::Method::POST),
+        ("/api/device/commit", http::Method::GET),
+        ("/api/device/heartbeat", http::Method::PUT),
+    ] {
+        let answer = device.send(Ask::get(path).method(wrong), PATIENCE).await.unwrap();
+        assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
+    }
+    for path in ["/api/device/commit", "/api/device/heartbeat"] {
+        let answer = device.send(Ask::post(path, "text/plain", "{}"), PATIENCE).await.unwrap();
+        assert_eq!(problem(&answer).code, ErrorCode::MediaTypeUnsupported, "{path}");
+        let answer = device.send(Ask::post(path, JSON, "{}"), PATIENCE).await.unwrap();
+        assert_eq!(problem(&answer).code, ErrorCode::RequestMalformed, "{path}");
+    }
+    // The operators' paths are not served here, nor the devices' paths there.
+    let answer = device.send(Ask::get("/api/audit"), PATIENCE).await.unwrap();
+    assert_eq!(problem(&answer).code, ErrorCode::RouteUnknown);
+    let answer = world.administrator().await.get("/api/device/test").await;
+    assert_eq!(problem(&answer).code, ErrorCode::RouteUnknown);
+}
