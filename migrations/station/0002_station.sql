@@ -91,6 +91,7 @@ CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE s
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
 CREATE INDEX certificates_revoked ON certificates (not_after) WHERE state = 'revoked';
+CREATE INDEX certificates_versions ON certificates (device_id, config_version);
 -- Revoked is for ever.
 CREATE TRIGGER certificates_stay_revoked BEFORE UPDATE OF state ON certificates
 WHEN OLD.state = 'revoked' AND NEW.state <> 'revoked'

@@ -4,6 +4,7 @@ use sqlx::{Row, SqliteConnection};
 use zmon_crypto::audit::{GENESIS, chain};
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::DeviceId;
 use zmon_domain::time::Now;
 
 use super::record::Record;
@@ -17,20 +18,22 @@ const INSERT: &str = "INSERT INTO security_audit_log (lane, seq, timestamp, reco
      error_message, configuration_hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
-/// Appends `events` to `lane` inside the caller's transaction, in order.
+/// Appends `events` to `lane` inside the caller's transaction, in order. An event that names no
+/// device is about `device`, where there is only one.
 ///
 /// # Errors
 /// `AuditUnavailable`; the caller must roll back: no audit row, no operation (D16).
 pub(crate) async fn append(
     connection: &mut SqliteConnection,
     lane: &str,
+    device: Option<&DeviceId>,
     now: &Now,
     events: &[AuditEvent],
 ) -> Result<()> {
     if events.is_empty() {
         return Ok(());
     }
-    write(connection, lane, now, events)
+    write(connection, lane, device, now, events)
         .await
         .map_err(|error| error.unless_corrupt(ErrorCode::AuditUnavailable))
 }
@@ -38,12 +41,13 @@ pub(crate) async fn append(
 async fn write(
     connection: &mut SqliteConnection,
     lane: &str,
+    device: Option<&DeviceId>,
     now: &Now,
     events: &[AuditEvent],
 ) -> Result<()> {
     let (mut seq, mut prev) = head(connection, lane).await?;
     for event in events {
-        let record = Record::new(event, now);
+        let record = Record::new(event, device, now);
         let bytes = record.to_bytes()?;
         seq = seq.checked_add(1).ok_or_else(|| PersistenceError::corrupt("the lane is full"))?;
         let hash = chain(lane, seq, &prev, &bytes);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::DeviceId;
 use zmon_domain::role::Actor;
 use zmon_domain::time::Now;
 
@@ -53,8 +54,8 @@ pub(super) struct Projection {
 }
 
 impl Record {
-    /// What `event` looks like when it is written at `now`.
-    pub(super) fn new(event: &AuditEvent, now: &Now) -> Self {
+    /// What `event` looks like when it is written at `now`, about `device` if it names none.
+    pub(super) fn new(event: &AuditEvent, device: Option<&DeviceId>, now: &Now) -> Self {
         let (actor, role) = actor(&event.actor);
         Self {
             actor,
@@ -66,7 +67,7 @@ impl Record {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            device_id: event.device_id.as_ref().map(|id| id.as_str().to_owned()),
+            device_id: event.device_id.as_ref().or(device).map(|id| id.as_str().to_owned()),
             error: event.error.map(|code| code.as_str().to_owned()),
             event: event.event.as_str().to_owned(),
             message: event.error.map(|code| code.message().to_owned()),

@@ -176,7 +176,8 @@ impl SqliteDeviceStore {
     ) -> Result<PlainState> {
         let mut transaction = self.database.begin(connection).await?;
         let before = PlainState::read(&mut transaction, &self.device, &self.state_key).await?;
-        audit::append(&mut transaction, &self.lane, now, &record.audit).await?;
+        let device = Some(&self.device);
+        audit::append(&mut transaction, &self.lane, device, now, &record.audit).await?;
         let mut after = before.clone();
         commit::apply(self, &mut transaction, &mut after, &record.writes, staged).await?;
         after.write(&mut transaction, &before, &self.device, &self.state_key).await?;

@@ -19,9 +19,11 @@ const APPLICATION_ID: usize = 68;
 /// is refused before a single page is interpreted.
 pub(super) fn file(dir: &PrivateDir, name: &str, schema: &Schema) -> Result<()> {
     for companion in ["-wal", "-shm", "-journal"] {
-        let companion = format!("{name}{companion}");
-        if dir.contains(&companion)? {
-            drop(dir.open_file(&companion)?);
+        match dir.open_file(&format!("{name}{companion}")) {
+            Ok(file) => drop(file),
+            // Absent, or removed just now by a connection that closes.
+            Err(error) if error.code() == ErrorCode::NotInitialised => {}
+            Err(error) => return Err(error),
         }
     }
     let mut file = dir.open_file(name)?;

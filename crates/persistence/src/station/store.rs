@@ -106,7 +106,7 @@ impl SqliteStationStore {
     async fn write_record(&self, now: &Now, record: &StationRecord) -> Result<(), Stop> {
         let mut connection = self.database.write().await?;
         let mut transaction = self.database.begin(&mut connection).await?;
-        audit::append(&mut transaction, &self.lane, now, &record.audit).await?;
+        audit::append(&mut transaction, &self.lane, None, now, &record.audit).await?;
         for write in &record.writes {
             apply(&mut transaction, write).await?;
         }

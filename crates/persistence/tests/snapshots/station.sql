@@ -1,0 +1,148 @@
+-- user_version 2, application_id 0x5a4d4353
+CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
+CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
+CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
+CREATE INDEX certificates_revoked ON certificates (not_after) WHERE state = 'revoked';
+CREATE INDEX certificates_versions ON certificates (device_id, config_version);
+CREATE INDEX logins_by_end ON logins (expires_at);
+CREATE INDEX logins_by_operator ON logins (operator);
+CREATE INDEX security_audit_log_by_device ON security_audit_log (device_id, id);
+CREATE INDEX security_audit_log_by_session ON security_audit_log (session_id, id);
+CREATE UNIQUE INDEX sessions_one_reservation ON sessions (device_id) WHERE reserved = 1;
+CREATE INDEX sessions_open ON sessions (phase)
+  WHERE phase NOT IN ('paired', 'failed', 'released');
+CREATE TABLE audit_checkpoints (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  timestamp INTEGER NOT NULL,
+  row_count INTEGER NOT NULL CHECK (row_count >= 0),
+  jws TEXT NOT NULL
+) STRICT;
+CREATE TABLE certificates (
+  serial BLOB PRIMARY KEY CHECK (length(serial) BETWEEN 1 AND 20),
+  session BLOB NOT NULL UNIQUE CHECK (length(session) = 16),
+  device_id TEXT NOT NULL,
+  identity_key BLOB NOT NULL,
+  config_version INTEGER NOT NULL CHECK (config_version >= 1),
+  state TEXT NOT NULL CHECK (state IN ('pending', 'current', 'superseded', 'revoked')),
+  der BLOB NOT NULL,
+  not_before INTEGER NOT NULL,
+  not_after INTEGER NOT NULL,
+  issued_at INTEGER NOT NULL,
+  committed_at INTEGER NULL,
+  revoked_at INTEGER NULL,
+  reason TEXT NULL CHECK (reason IN (
+    'aborted', 'superseded', 'administrator', 'key_compromise', 'decommissioned')),
+  CONSTRAINT revoked_says_when_and_why CHECK (
+    (state = 'revoked') = (revoked_at IS NOT NULL) AND (state = 'revoked') = (reason IS NOT NULL)),
+  CONSTRAINT current_was_committed CHECK (
+    state NOT IN ('current', 'superseded') OR committed_at IS NOT NULL)
+) STRICT;
+CREATE TABLE claimed_tokens (
+  token_id BLOB PRIMARY KEY CHECK (length(token_id) = 16),
+  session_id BLOB NOT NULL CHECK (length(session_id) = 16)
+) STRICT;
+CREATE TABLE crls (
+  number INTEGER PRIMARY KEY CHECK (number >= 1),
+  this_update INTEGER NOT NULL,
+  next_update INTEGER NOT NULL,
+  der BLOB NOT NULL
+) STRICT;
+CREATE TABLE devices (
+  id TEXT PRIMARY KEY,
+  serial TEXT NOT NULL UNIQUE,
+  identity BLOB NOT NULL UNIQUE CHECK (length(identity) = 32),
+  status TEXT NOT NULL CHECK (status IN ('active', 'decommissioned')),
+  bed TEXT NULL,
+  label TEXT NULL,
+  unit TEXT NULL,
+  language TEXT NULL,
+  sync_interval INTEGER NULL,
+  registered_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE logins (
+  token_hash BLOB PRIMARY KEY CHECK (length(token_hash) = 32),
+  operator TEXT NOT NULL REFERENCES operators (id),
+  role TEXT NOT NULL CHECK (role IN ('technician', 'administrator', 'auditor')),
+  expires_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE operators (
+  id TEXT PRIMARY KEY,
+  role TEXT NOT NULL CHECK (role IN ('technician', 'administrator', 'auditor')),
+  password_hash TEXT NOT NULL,
+  disabled INTEGER NOT NULL CHECK (disabled IN (0, 1)),
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE peer_checkpoints (
+  device_id TEXT PRIMARY KEY,
+  checkpoint TEXT NOT NULL
+) STRICT;
+CREATE TABLE security_audit_log (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  lane TEXT NOT NULL CHECK (typeof(lane) = 'text' AND length(lane) BETWEEN 1 AND 128),
+  seq INTEGER NOT NULL CHECK (typeof(seq) = 'integer' AND seq >= 1),
+  timestamp INTEGER NOT NULL CHECK (typeof(timestamp) = 'integer'),
+  record BLOB NOT NULL CHECK (typeof(record) = 'blob'),
+  prev BLOB NOT NULL CHECK (typeof(prev) = 'blob' AND length(prev) = 32),
+  hash BLOB NOT NULL CHECK (typeof(hash) = 'blob' AND length(hash) = 32),
+  event_type TEXT NOT NULL CHECK (typeof(event_type) = 'text'),
+  device_id TEXT NULL CHECK (typeof(device_id) IN ('text', 'null')),
+  session_id TEXT NULL CHECK (typeof(session_id) IN ('text', 'null')),
+  actor TEXT NOT NULL CHECK (typeof(actor) = 'text'),
+  role TEXT NULL CHECK (typeof(role) IN ('text', 'null')),
+  pairing_code TEXT NULL CHECK (typeof(pairing_code) IN ('text', 'null')),
+  success BOOLEAN NOT NULL CHECK (success IN (0, 1)),
+  error_code TEXT NULL CHECK (typeof(error_code) IN ('text', 'null')),
+  error_message TEXT NULL CHECK (typeof(error_message) IN ('text', 'null')),
+  configuration_hash TEXT NULL CHECK (typeof(configuration_hash) IN ('text', 'null')),
+  UNIQUE (lane, seq),
+  CONSTRAINT provisioning_event_names_a_device CHECK (
+    device_id IS NOT NULL OR event_type NOT IN (
+      'provisioning_mode_entered', 'pairing_code_generated', 'pairing_code_validated',
+      'configuration_received', 'configuration_applied', 'connection_tested',
+      'provisioning_completed', 'provisioning_failed', 'reprovisioning_started'))
+);
+CREATE TABLE sessions (
+  id BLOB PRIMARY KEY CHECK (length(id) = 16),
+  device_id TEXT NOT NULL,
+  operator TEXT NOT NULL,
+  phase TEXT NOT NULL CHECK (phase IN (
+    'dialling', 'identified', 'issuing', 'delivering', 'awaiting_commit',
+    'paired', 'failed', 'released')),
+  reserved INTEGER NOT NULL CHECK (reserved IN (0, 1)),
+  token_id BLOB NOT NULL CHECK (length(token_id) = 16),
+  opened_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  error TEXT NULL,
+  answer BLOB NULL
+) STRICT;
+CREATE TRIGGER audit_checkpoints_are_not_cut BEFORE DELETE ON audit_checkpoints
+BEGIN SELECT RAISE(ABORT, 'audit_checkpoints: rows are never deleted'); END;
+CREATE TRIGGER audit_checkpoints_are_not_edited BEFORE UPDATE ON audit_checkpoints
+BEGIN SELECT RAISE(ABORT, 'audit_checkpoints: rows are never changed'); END;
+CREATE TRIGGER certificates_are_kept BEFORE DELETE ON certificates
+BEGIN SELECT RAISE(ABORT, 'certificates: rows are never deleted'); END;
+CREATE TRIGGER certificates_stay_revoked BEFORE UPDATE OF state ON certificates
+WHEN OLD.state = 'revoked' AND NEW.state <> 'revoked'
+BEGIN SELECT RAISE(ABORT, 'certificates: a revoked certificate stays revoked'); END;
+CREATE TRIGGER claimed_tokens_are_kept BEFORE DELETE ON claimed_tokens
+BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
+CREATE TRIGGER claimed_tokens_do_not_move BEFORE UPDATE ON claimed_tokens
+BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
+CREATE TRIGGER security_audit_log_extends_its_lane BEFORE INSERT ON security_audit_log
+WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM security_audit_log WHERE lane = NEW.lane)
+  OR NEW.prev IS NOT coalesce(
+    (SELECT hash FROM security_audit_log WHERE lane = NEW.lane ORDER BY seq DESC LIMIT 1),
+    zeroblob(32))
+BEGIN SELECT RAISE(ABORT, 'security_audit_log: a row must extend its lane'); END;
+CREATE TRIGGER security_audit_log_is_not_cut BEFORE DELETE ON security_audit_log
+BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never deleted'); END;
+CREATE TRIGGER security_audit_log_is_not_edited BEFORE UPDATE ON security_audit_log
+BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never changed'); END;
+CREATE VIEW provisioning_events AS
+SELECT id, timestamp, event_type, device_id, pairing_code, success, error_message,
+       configuration_hash
+FROM security_audit_log
+WHERE event_type IN (
+  'provisioning_mode_entered', 'pairing_code_generated', 'pairing_code_validated',
+  'configuration_received', 'configuration_applied', 'connection_tested',
+  'provisioning_completed', 'provisioning_failed', 'reprovisioning_started')
