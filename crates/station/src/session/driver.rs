@@ -1,31 +1,20 @@
-//! The task of one session: commits what the machine proposes, then lets it take effect.
+//! The task of one session: waits, steps, tries again, gives up.
 
 use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use zmon_domain::audit::AuditEvent;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{OperatorId, Serial, TokenId};
-use zmon_domain::limits;
-use zmon_domain::time::Now;
-use zmon_protocol::station::{
-    PairDetails, SessionInput, SessionMachine, SessionPhase, SessionTransition, StationAction,
-    StationEvent as MachineEvent,
-};
-use zmon_wire::identity::IdentityDocument;
-use zmon_wire::session::SessionOpen;
-use zmon_wire::strict;
+use zmon_domain::ids::TokenId;
+use zmon_protocol::station::{SessionMachine, SessionPhase, SessionTransition, StationAction};
 
-use super::effects::{self, Effect, Failure, IssueFacts};
-use super::{BACKLOG, Command, Identified, OpenFacts, SessionHandle, SessionView, translate};
+use super::effects::{Effect, Failure, IssueFacts};
+use super::step::{Halt, Step};
+use super::{BACKLOG, Command, SessionHandle, SessionView};
 use crate::error::StationError;
-use crate::events::StationEvent;
-use crate::ports::{
-    CertificateRow, CertificateState, DeviceConnection, Refusal, StationRecord, StationWrite,
-};
+use crate::ports::{CertificateRow, CertificateState, DeviceConnection, Refusal};
 use crate::station::Station;
 
 /// How often an internal step is committed again before the session is given up.
@@ -37,43 +26,15 @@ type Reply = oneshot::Sender<Result<(), StationError>>;
 
 /// Drives one session until it ends.
 pub(crate) struct SessionDriver {
-    station: Arc<Station>,
-    machine: SessionMachine,
+    pub(super) station: Arc<Station>,
+    pub(super) machine: SessionMachine,
     commands: mpsc::Receiver<Command>,
-    view: watch::Sender<SessionView>,
-    effects: JoinSet<Effect>,
-    connection: Option<Box<dyn DeviceConnection>>,
-    facts: IssueFacts,
-    certificate: Option<Box<CertificateRow>>,
-    answer_kept: bool,
-}
-
-/// An input, kept until its step is durable.
-#[derive(Debug, Clone)]
-enum Step {
-    Identity(Vec<u8>),
-    DialFailed(Failure),
-    RegistryConflict,
-    Issued(Vec<Vec<u8>>),
-    IssueFailed(ErrorCode),
-    Delivered(Vec<u8>),
-    DeliveryFailed(Failure),
-    Pair(OperatorId, PairDetails),
-    Cancel(OperatorId),
-    Tested(Serial),
-    Committed(Serial),
-    Aborted(Serial),
-    Timeout,
-}
-
-/// Why a step did not happen.
-enum Halt {
-    /// The store failed; the machine is as it was.
-    Store(StationError),
-    /// A conditional write was refused; the machine is as it was.
-    Refused(Refusal),
-    /// The device claims a commit that the station's record does not know.
-    NotCommitted,
+    pub(super) view: watch::Sender<SessionView>,
+    pub(super) effects: JoinSet<Effect>,
+    pub(super) connection: Option<Box<dyn DeviceConnection>>,
+    pub(super) facts: IssueFacts,
+    pub(super) certificate: Option<Box<CertificateRow>>,
+    pub(super) answer_kept: bool,
 }
 
 impl SessionDriver {
@@ -220,7 +181,7 @@ impl SessionDriver {
                 },
                 Err(Halt::NotCommitted) => {
                     let cause = Some("success was claimed without a commit".to_owned());
-                    let code = ErrorCode::SessionMismatch;
+                    let code = ErrorCode::CommitAborted;
                     step = Step::DeliveryFailed(Failure { code, cause });
                 }
             }
@@ -261,193 +222,6 @@ impl SessionDriver {
         });
         false
     }
-
-    /// Proposes the step, commits it, installs it, and starts its actions.
-    async fn take(&mut self, step: &Step) -> Result<Result<(), StationError>, Halt> {
-        let store = Arc::clone(&self.station.parts.store);
-        let checkpoint = store.checkpoint().await.map_err(|error| Halt::Store(error.into()))?;
-        let now = self.station.now();
-        let transition = {
-            let ctx = self.station.context(checkpoint.as_deref());
-            let mut rng = self.station.parts.entropy.generator();
-            self.machine.clone().handle(&ctx, &now, rng.as_mut(), self.input(step))
-        };
-        let SessionTransition { next, record, actions, reply } = transition;
-        if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
-            return Err(Halt::NotCommitted);
-        }
-        let record = self.complete(step, &next, record, &now).map_err(Halt::Store)?;
-        if !record.is_empty() {
-            let committed = store.commit(&now, &record).await;
-            committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
-        }
-        self.install(step, next, &record, &now);
-        let cause = why(step, &actions);
-        self.start(actions);
-        self.publish(cause);
-        Ok(reply.map_err(StationError::from))
-    }
-
-    /// The station's record alone decides whether a device is paired (D13), not what it says.
-    async fn is_committed(&self, next: &SessionMachine) -> Result<bool, Halt> {
-        let Some(serial) = next.serial() else { return Ok(false) };
-        let row = self.station.parts.store.certificate(serial).await;
-        let row = row.map_err(|error| Halt::Store(error.into()))?;
-        Ok(row.is_some_and(|row| row.committed_at.is_some()))
-    }
-
-    fn input(&self, step: &Step) -> SessionInput {
-        match step.clone() {
-            Step::Identity(document) => SessionInput::Identity(document),
-            Step::DialFailed(failure) => SessionInput::DialFailed(failure.code),
-            Step::RegistryConflict => SessionInput::RegistryConflict,
-            Step::Issued(chain) => match &self.certificate {
-                Some(row) => SessionInput::Issued { chain, serial: row.serial },
-                None => SessionInput::IssueFailed(ErrorCode::Internal),
-            },
-            Step::IssueFailed(code) => SessionInput::IssueFailed(code),
-            Step::Delivered(status) => SessionInput::Delivered(status),
-            Step::DeliveryFailed(failure) => SessionInput::DeliveryFailed(failure.code),
-            Step::Pair(operator, details) => SessionInput::Pair { operator, details },
-            Step::Cancel(operator) => SessionInput::Cancel { operator },
-            Step::Tested(serial) => SessionInput::Tested { serial },
-            Step::Committed(serial) => SessionInput::Committed { serial },
-            Step::Aborted(serial) => SessionInput::Aborted { serial },
-            Step::Timeout => SessionInput::Timeout,
-        }
-    }
-
-    /// Adds to the machine's record what only the driver knows.
-    fn complete(
-        &self,
-        step: &Step,
-        next: &SessionMachine,
-        proposed: zmon_protocol::station::StationRecord,
-        now: &Now,
-    ) -> Result<StationRecord, StationError> {
-        let at = Station::wall(now)?;
-        let expires_at = at + self.station.parts.policy.session.session_lifetime;
-        let facts = OpenFacts { at, expires_at };
-        let mut record = translate(proposed, facts, self.certificate.as_deref())?;
-        if let Step::DialFailed(Failure { cause: Some(cause), .. })
-        | Step::DeliveryFailed(Failure { cause: Some(cause), .. }) = step
-        {
-            record.audit.iter_mut().for_each(|row| explain(row, cause));
-        }
-        if let Step::Identity(document) = step
-            && next.phase() != SessionPhase::Failed
-            && let Some(checkpoint) = identity_document(document).and_then(|d| d.audit_checkpoint)
-        {
-            let device_id = next.device_id().clone();
-            record.writes.push(StationWrite::PeerCheckpoint { device_id, checkpoint });
-        }
-        if let Some(answer) = next.answer().filter(|_| !self.answer_kept) {
-            let answer = strict::to_vec(&answer).map_err(|_| ErrorCode::Internal)?;
-            let session_id = next.session_id();
-            record.writes.push(StationWrite::SessionAnswer { session_id, answer });
-        }
-        Ok(record)
-    }
-
-    fn install(&mut self, step: &Step, next: SessionMachine, record: &StationRecord, now: &Now) {
-        self.answer_kept |=
-            record.writes.iter().any(|w| matches!(w, StationWrite::SessionAnswer { .. }));
-        if record.writes.iter().any(|w| matches!(w, StationWrite::AbortPending { .. })) {
-            self.station.revocations_due();
-        }
-        self.machine = next;
-        if let Step::Pair(_, details) = step {
-            self.facts.config_version = details.config_version;
-        }
-        // The machine has accepted the document, so the key in it is the device's.
-        if let Step::Identity(document) = step
-            && self.machine.phase() != SessionPhase::Failed
-        {
-            self.identified(document, now);
-        }
-    }
-
-    fn identified(&mut self, document: &[u8], now: &Now) {
-        let (Some(document), Some(at)) = (identity_document(document), now.wall) else {
-            return;
-        };
-        self.facts.identity_key = document.identity_key;
-        let identified = Identified {
-            serial: document.device_serial,
-            firmware: document.firmware_version,
-            reserved_until: at + self.station.parts.policy.session.claim_without_pair,
-        };
-        self.view.send_modify(|view| view.identified = Some(identified));
-    }
-
-    fn start(&mut self, actions: Vec<StationAction>) {
-        for action in actions {
-            let station = Arc::clone(&self.station);
-            match action {
-                StationAction::SendSession { target, hello, claim_mac, .. } => {
-                    let open = SessionOpen { hello, claim_mac };
-                    self.spawn_effect(effects::dial(station, target, open));
-                }
-                StationAction::Issue { session_id, device_id, csr_spki } => {
-                    let facts = self.facts.clone();
-                    self.spawn_effect(effects::issue(
-                        station, session_id, device_id, csr_spki, facts,
-                    ));
-                }
-                StationAction::Deliver { envelope, .. } => {
-                    let connection = self.connection.take();
-                    self.spawn_effect(effects::deliver(connection, envelope));
-                }
-                StationAction::Hangup => self.connection = None,
-                StationAction::Emit(event) => self.emit(&event),
-                unknown => tracing::error!(?unknown, "the machine asks for something unknown"),
-            }
-        }
-    }
-
-    fn spawn_effect(&mut self, effect: impl Future<Output = Effect> + Send + 'static) {
-        let _task = self.effects.spawn(effect);
-    }
-
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "what live views do not show, and what later machines may say, is not passed on"
-    )]
-    fn emit(&self, event: &MachineEvent) {
-        match event {
-            MachineEvent::Phase(phase) => self.station.emit(StationEvent::Session {
-                id: self.machine.session_id(),
-                device_id: self.machine.device_id().clone(),
-                operator: self.machine.operator().clone(),
-                phase: *phase,
-                error: None,
-            }),
-            MachineEvent::Failed(report) => self.station.emit(StationEvent::Session {
-                id: self.machine.session_id(),
-                device_id: self.machine.device_id().clone(),
-                operator: self.machine.operator().clone(),
-                phase: SessionPhase::Failed,
-                error: Some(report.code),
-            }),
-            MachineEvent::Alarm(report) => self.station.emit(StationEvent::Alarm {
-                device_id: Some(self.machine.device_id().clone()),
-                code: report.code,
-            }),
-            _ => {}
-        }
-    }
-
-    fn publish(&self, error: Option<ErrorReport>) {
-        let phase = self.machine.phase();
-        let answer = self.machine.answer();
-        self.view.send_modify(|view| {
-            view.phase = phase;
-            view.answer = answer;
-            if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
-                view.error = error.or(view.error.take());
-            }
-        });
-    }
 }
 
 fn answer(reply: Option<Reply>, outcome: Result<(), StationError>) {
@@ -455,27 +229,4 @@ fn answer(reply: Option<Reply>, outcome: Result<(), StationError>) {
         // The asker may have gone; the step stands.
         let _gone = reply.send(outcome);
     }
-}
-
-/// Why the session has ended without a pairing, if it has.
-fn why(step: &Step, actions: &[StationAction]) -> Option<ErrorReport> {
-    let failed = actions.iter().find_map(|action| match action {
-        StationAction::Emit(MachineEvent::Failed(report)) => Some(report.clone()),
-        _ => None,
-    });
-    match step {
-        Step::Cancel(_) => Some(ErrorReport::new(ErrorCode::Cancelled)),
-        _ => failed,
-    }
-}
-
-fn explain(row: &mut AuditEvent, cause: &str) {
-    if !row.success {
-        row.detail.push(("cause", cause.to_owned()));
-    }
-}
-
-fn identity_document(document: &[u8]) -> Option<IdentityDocument> {
-    let jws = zmon_crypto::jws::Unverified::parse(document).ok()?;
-    strict::parse(jws.payload_unverified(), limits::BODY_MAX.default).ok()
 }

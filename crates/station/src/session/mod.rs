@@ -5,9 +5,12 @@
 //!
 //! [`SessionMachine`]: zmon_protocol::station::SessionMachine
 
+mod actions;
+mod commit;
 mod driver;
 mod effects;
 mod record;
+mod step;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -229,7 +229,7 @@ fn fault(
     field: &'static str,
     rule: &'static str,
 ) -> ImportFault {
-    let detail = FieldError::new(field, rule).at(format!("manifest.row {}.{field}", index + 1));
+    let detail = FieldError::new(field, rule).at(format!("manifest[{index}].{field}"));
     ImportFault { index, device_id, report: ErrorReport::field(code, detail), existing: None }
 }
 

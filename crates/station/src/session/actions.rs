@@ -1,0 +1,81 @@
+//! What a committed step causes: effects, events, and what waiting requests see.
+
+use std::sync::Arc;
+
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_protocol::station::{SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_wire::session::SessionOpen;
+
+use super::driver::SessionDriver;
+use super::effects::{self, Effect};
+use crate::events::StationEvent;
+
+impl SessionDriver {
+    pub(super) fn start(&mut self, actions: Vec<StationAction>) {
+        for action in actions {
+            let station = Arc::clone(&self.station);
+            match action {
+                StationAction::SendSession { target, hello, claim_mac, .. } => {
+                    let open = SessionOpen { hello, claim_mac };
+                    self.spawn_effect(effects::dial(station, target, open));
+                }
+                StationAction::Issue { session_id, device_id, csr_spki } => {
+                    let facts = self.facts.clone();
+                    self.spawn_effect(effects::issue(
+                        station, session_id, device_id, csr_spki, facts,
+                    ));
+                }
+                StationAction::Deliver { envelope, .. } => {
+                    let connection = self.connection.take();
+                    self.spawn_effect(effects::deliver(connection, envelope));
+                }
+                StationAction::Hangup => self.connection = None,
+                StationAction::Emit(event) => self.emit(&event),
+                unknown => tracing::error!(?unknown, "the machine asks for something unknown"),
+            }
+        }
+    }
+
+    fn spawn_effect(&mut self, effect: impl Future<Output = Effect> + Send + 'static) {
+        let _task = self.effects.spawn(effect);
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what live views do not show, and what later machines may say, is not passed on"
+    )]
+    fn emit(&self, event: &MachineEvent) {
+        match event {
+            MachineEvent::Phase(phase) => self.moved(*phase, None),
+            MachineEvent::Failed(report) => self.moved(SessionPhase::Failed, Some(report.code)),
+            MachineEvent::Alarm(report) => self.station.emit(StationEvent::Alarm {
+                device_id: Some(self.machine.device_id().clone()),
+                code: report.code,
+            }),
+            _ => {}
+        }
+    }
+
+    fn moved(&self, phase: SessionPhase, error: Option<ErrorCode>) {
+        self.station.emit(StationEvent::Session {
+            id: self.machine.session_id(),
+            device_id: self.machine.device_id().clone(),
+            operator: self.machine.operator().clone(),
+            phase,
+            error,
+        });
+    }
+
+    /// Shows waiting requests where the session is.
+    pub(super) fn publish(&self, error: Option<ErrorReport>) {
+        let phase = self.machine.phase();
+        let answer = self.machine.answer();
+        self.view.send_modify(|view| {
+            view.phase = phase;
+            view.answer = answer;
+            if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
+                view.error = error.or(view.error.take());
+            }
+        });
+    }
+}

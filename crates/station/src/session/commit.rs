@@ -1,0 +1,138 @@
+//! One step of a session: proposed, committed, installed, in this order and no other.
+
+use std::sync::Arc;
+
+use zmon_domain::audit::AuditEvent;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::limits;
+use zmon_domain::time::Now;
+use zmon_protocol::station::{
+    SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed,
+};
+use zmon_wire::identity::IdentityDocument;
+use zmon_wire::strict;
+
+use super::driver::SessionDriver;
+use super::step::{Halt, Step};
+use super::{Identified, OpenFacts, translate};
+use crate::error::StationError;
+use crate::ports::{StationRecord, StationWrite};
+use crate::station::Station;
+
+impl SessionDriver {
+    /// Proposes the step, commits it, installs it, and starts its actions.
+    pub(super) async fn take(&mut self, step: &Step) -> Result<Result<(), StationError>, Halt> {
+        let store = Arc::clone(&self.station.parts.store);
+        let checkpoint = self.checkpoint(step).await?;
+        let now = self.station.now();
+        let issued = self.certificate.as_ref().map(|row| row.serial);
+        let transition = {
+            let ctx = self.station.context(checkpoint.as_deref());
+            let mut rng = self.station.parts.entropy.generator();
+            self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(issued))
+        };
+        let SessionTransition { next, record, actions, reply } = transition;
+        if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
+            return Err(Halt::NotCommitted);
+        }
+        let record = self.complete(step, &next, record, &now).map_err(Halt::Store)?;
+        if !record.is_empty() {
+            let committed = store.commit(&now, &record).await;
+            committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
+        }
+        self.install(step, next, &record, &now);
+        let cause = step.why(&actions);
+        self.start(actions);
+        self.publish(cause);
+        Ok(reply.map_err(StationError::from))
+    }
+
+    /// The station's latest checkpoint, for the configuration that is about to be sealed (D16).
+    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, Halt> {
+        if !matches!(step, Step::Issued(_)) {
+            return Ok(None);
+        }
+        let store = &self.station.parts.store;
+        store.checkpoint().await.map_err(|error| Halt::Store(error.into()))
+    }
+
+    /// The station's record alone decides whether a device is paired (D13), not what it says.
+    async fn is_committed(&self, next: &SessionMachine) -> Result<bool, Halt> {
+        let Some(serial) = next.serial() else { return Ok(false) };
+        let row = self.station.parts.store.certificate(serial).await;
+        let row = row.map_err(|error| Halt::Store(error.into()))?;
+        Ok(row.is_some_and(|row| row.committed_at.is_some()))
+    }
+
+    /// Adds to the machine's record what only the driver knows.
+    fn complete(
+        &self,
+        step: &Step,
+        next: &SessionMachine,
+        proposed: Proposed,
+        now: &Now,
+    ) -> Result<StationRecord, StationError> {
+        let at = Station::wall(now)?;
+        let expires_at = at + self.station.parts.policy.session.session_lifetime;
+        let facts = OpenFacts { at, expires_at };
+        let mut record = translate(proposed, facts, self.certificate.as_deref())?;
+        if let Some(cause) = step.cause() {
+            record.audit.iter_mut().for_each(|row| explain(row, cause));
+        }
+        if let Step::Identity(document) = step
+            && next.phase() != SessionPhase::Failed
+            && let Some(checkpoint) = identity_document(document).and_then(|d| d.audit_checkpoint)
+        {
+            let device_id = next.device_id().clone();
+            record.writes.push(StationWrite::PeerCheckpoint { device_id, checkpoint });
+        }
+        if let Some(answer) = next.answer().filter(|_| !self.answer_kept) {
+            let answer = strict::to_vec(&answer).map_err(|_| ErrorCode::Internal)?;
+            let session_id = next.session_id();
+            record.writes.push(StationWrite::SessionAnswer { session_id, answer });
+        }
+        Ok(record)
+    }
+
+    fn install(&mut self, step: &Step, next: SessionMachine, record: &StationRecord, now: &Now) {
+        self.answer_kept |=
+            record.writes.iter().any(|w| matches!(w, StationWrite::SessionAnswer { .. }));
+        if record.writes.iter().any(|w| matches!(w, StationWrite::AbortPending { .. })) {
+            self.station.revocations_due();
+        }
+        self.machine = next;
+        if let Step::Pair(_, details) = step {
+            self.facts.config_version = details.config_version;
+        }
+        // The machine has accepted the document, so the key in it is the device's.
+        if let Step::Identity(document) = step
+            && self.machine.phase() != SessionPhase::Failed
+        {
+            self.identified(document, now);
+        }
+    }
+
+    fn identified(&mut self, document: &[u8], now: &Now) {
+        let (Some(document), Some(at)) = (identity_document(document), now.wall) else {
+            return;
+        };
+        self.facts.identity_key = document.identity_key;
+        let identified = Identified {
+            serial: document.device_serial,
+            firmware: document.firmware_version,
+            reserved_until: at + self.station.parts.policy.session.claim_without_pair,
+        };
+        self.view.send_modify(|view| view.identified = Some(identified));
+    }
+}
+
+fn explain(row: &mut AuditEvent, cause: &str) {
+    if !row.success {
+        row.detail.push(("cause", cause.to_owned()));
+    }
+}
+
+fn identity_document(document: &[u8]) -> Option<IdentityDocument> {
+    let jws = zmon_crypto::jws::Unverified::parse(document).ok()?;
+    strict::parse(jws.payload_unverified(), limits::BODY_MAX.default).ok()
+}

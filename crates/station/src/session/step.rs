@@ -1,0 +1,91 @@
+//! What can happen to a session, and why a step may not.
+
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::{OperatorId, Serial};
+use zmon_protocol::station::{PairDetails, SessionInput, StationAction, StationEvent};
+
+use super::effects::Failure;
+use crate::error::StationError;
+use crate::ports::Refusal;
+
+/// An input, kept until its step is durable.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Identity(Vec<u8>),
+    DialFailed(Failure),
+    RegistryConflict,
+    Issued(Vec<Vec<u8>>),
+    IssueFailed(ErrorCode),
+    Delivered(Vec<u8>),
+    DeliveryFailed(Failure),
+    Pair(OperatorId, PairDetails),
+    Cancel(OperatorId),
+    Tested(Serial),
+    Committed(Serial),
+    Aborted(Serial),
+    Timeout,
+}
+
+/// Why a step did not happen.
+pub(super) enum Halt {
+    /// The store failed; the machine is as it was.
+    Store(StationError),
+    /// A conditional write was refused; the machine is as it was.
+    Refused(Refusal),
+    /// The device claims a commit that the station's record does not know.
+    NotCommitted,
+}
+
+impl Step {
+    /// The machine's input; `issued` is the serial number of the certificate that was signed.
+    pub(super) fn input(&self, issued: Option<Serial>) -> SessionInput {
+        match self.clone() {
+            Self::Identity(document) => SessionInput::Identity(document),
+            Self::DialFailed(failure) => SessionInput::DialFailed(failure.code),
+            Self::RegistryConflict => SessionInput::RegistryConflict,
+            Self::Issued(chain) => match issued {
+                Some(serial) => SessionInput::Issued { chain, serial },
+                None => SessionInput::IssueFailed(ErrorCode::Internal),
+            },
+            Self::IssueFailed(code) => SessionInput::IssueFailed(code),
+            Self::Delivered(status) => SessionInput::Delivered(status),
+            Self::DeliveryFailed(failure) => SessionInput::DeliveryFailed(failure.code),
+            Self::Pair(operator, details) => SessionInput::Pair { operator, details },
+            Self::Cancel(operator) => SessionInput::Cancel { operator },
+            Self::Tested(serial) => SessionInput::Tested { serial },
+            Self::Committed(serial) => SessionInput::Committed { serial },
+            Self::Aborted(serial) => SessionInput::Aborted { serial },
+            Self::Timeout => SessionInput::Timeout,
+        }
+    }
+
+    /// Why the session has ended without a pairing, if it has: the operator's wish, or what the
+    /// machine says.
+    pub(super) fn why(&self, actions: &[StationAction]) -> Option<ErrorReport> {
+        if matches!(self, Self::Cancel(_)) {
+            return Some(ErrorReport::new(ErrorCode::Cancelled));
+        }
+        actions.iter().find_map(|action| {
+            let StationAction::Emit(StationEvent::Failed(report)) = action else { return None };
+            Some(report.clone())
+        })
+    }
+
+    /// What happened, where only the log and the audit detail may know (D18).
+    pub(super) fn cause(&self) -> Option<&str> {
+        match self {
+            Self::DialFailed(failure) | Self::DeliveryFailed(failure) => failure.cause.as_deref(),
+            Self::Identity(_)
+            | Self::RegistryConflict
+            | Self::Issued(_)
+            | Self::IssueFailed(_)
+            | Self::Delivered(_)
+            | Self::Pair(..)
+            | Self::Cancel(_)
+            | Self::Tested(_)
+            | Self::Committed(_)
+            | Self::Aborted(_)
+            | Self::Timeout => None,
+        }
+    }
+}

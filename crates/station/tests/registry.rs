@@ -1,0 +1,308 @@
+//! The registry and the accounts (D9, [W §10.1]).
+
+#[cfg(test)]
+mod common;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::{FakeDevice, World, administrator, operator, pass, technician};
+use zmon_crypto::{IdentityKey, Suite};
+use zmon_domain::audit::EventType;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{BedId, OperatorId};
+use zmon_domain::role::Role;
+use zmon_station::ports::{AuditPage, Page, StationStore};
+use zmon_station::{NewOperator, Password, StationEvent, bootstrap_administrator};
+use zmon_wire::manifest::{self, ManifestRow};
+
+#[cfg(test)]
+fn row(n: u8) -> ManifestRow {
+    FakeDevice::new(n, Suite::P256).manifest_row()
+}
+
+#[cfg(test)]
+fn lines(rows: &[ManifestRow]) -> Vec<u8> {
+    manifest::to_lines(rows).unwrap()
+}
+
+const ALL: Page = Page { offset: 0, limit: 100 };
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_is_taken_whole_and_again_without_effect() {
+    let world = World::new().await;
+    let mut events = world.station.events();
+    let mut rows = vec![row(1), row(2), row(3)];
+    let first = world.station.import(&administrator(), &lines(&rows)).await.unwrap();
+    assert_eq!((first.added, first.changed, first.unchanged), (3, 0, 0));
+    assert!(matches!(events.try_recv(), Ok(StationEvent::RegistryChanged)));
+    let second = world.station.import(&administrator(), &lines(&rows)).await.unwrap();
+    assert_eq!((second.added, second.changed, second.unchanged), (0, 0, 3));
+    rows[1].bed_id = Some(BedId::parse("ICU-3B").unwrap());
+    let third = world.station.import(&administrator(), &lines(&rows)).await.unwrap();
+    assert_eq!((third.added, third.changed, third.unchanged), (0, 1, 2));
+    let listed = world.station.devices(&technician(), ALL).await.unwrap();
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed[1].bed_id.as_ref().unwrap().as_str(), "ICU-3B");
+    assert!(listed.iter().all(|row| !row.provisioned && row.certificate.is_none()));
+    let page = world.station.devices(&technician(), Page { offset: 2, limit: 5 }).await.unwrap();
+    assert_eq!(page.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_ids_serials_and_keys_are_reported_row_by_row() {
+    let world = World::new().await;
+    let same_id = ManifestRow { device_id: row(1).device_id, ..row(4) };
+    let same_serial = ManifestRow { device_serial: row(1).device_serial, ..row(5) };
+    let same_key = ManifestRow { identity_key: row(1).identity_key, ..row(6) };
+    let rows = [row(1), same_id, row(2), same_serial, same_key];
+    let refusal = world.station.import(&administrator(), &lines(&rows)).await.unwrap_err();
+    assert_eq!(refusal.error.code(), ErrorCode::RequestMalformed);
+    let found: Vec<_> = refusal
+        .faults
+        .iter()
+        .map(|fault| (fault.index, fault.report.detail.as_ref().unwrap().field().to_owned()))
+        .collect();
+    let expected = [
+        (1, "manifest[1].deviceId".to_owned()),
+        (3, "manifest[3].deviceSerial".to_owned()),
+        (4, "manifest[4].identityKey".to_owned()),
+    ];
+    assert_eq!(found, expected);
+    assert!(world.station.devices(&technician(), ALL).await.unwrap().is_empty());
+    assert_eq!(world.store.count(EventType::RegistryImported), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_names_under_another_key_are_refused_and_alarmed() {
+    let world = World::new().await;
+    let _known = world.station.import(&administrator(), &lines(&[row(1), row(2)])).await.unwrap();
+    let mut events = world.station.events();
+    let other_key = ManifestRow { identity_key: row(9).identity_key, ..row(1) };
+    let other_serial = ManifestRow { device_serial: row(8).device_serial, ..row(1) };
+    let moved_serial = ManifestRow { device_serial: row(2).device_serial, ..row(7) };
+    let moved_key = ManifestRow { identity_key: row(2).identity_key, ..row(7) };
+    for (bad, code, field, alarms) in [
+        (other_key, ErrorCode::DeviceKeyConflict, "manifest[1].deviceId", 1),
+        (moved_serial, ErrorCode::DeviceKeyConflict, "manifest[1].deviceSerial", 1),
+        (moved_key, ErrorCode::DeviceKeyConflict, "manifest[1].identityKey", 1),
+        (other_serial, ErrorCode::RequestMalformed, "manifest[1].deviceSerial", 0),
+    ] {
+        let manifest = lines(&[row(3), bad]);
+        let refusal = world.station.import(&administrator(), &manifest).await.unwrap_err();
+        assert_eq!(refusal.error.code(), code, "{field}");
+        let fault = &refusal.faults[0];
+        assert_eq!(fault.report.detail.as_ref().unwrap().field(), field);
+        assert!(fault.existing.is_some());
+        let raised = std::iter::from_fn(|| events.try_recv().ok())
+            .filter(|event| matches!(event, StationEvent::Alarm { .. }));
+        assert_eq!(raised.count(), alarms, "{field}");
+    }
+    assert_eq!(world.station.devices(&technician(), ALL).await.unwrap().len(), 2);
+    assert_eq!(world.store.count(EventType::DeviceKeyConflict), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_manifest_names_row_and_field() {
+    let world = World::new().await;
+    let mut manifest = lines(&[row(1)]);
+    manifest.extend_from_slice(br#"{"deviceId":"bad id","deviceSerial":"S","identityKey":"00"}"#);
+    let refusal = world.station.import(&administrator(), &manifest).await.unwrap_err();
+    assert_eq!(refusal.error.code(), ErrorCode::RequestMalformed);
+    let field = refusal.error.report.detail.unwrap().field().to_owned();
+    assert_eq!(field, "manifest[1].deviceId");
+    assert!(refusal.faults.is_empty());
+    for junk in [&b""[..], b"[", b"{", b"[{}]", b"\xff", b"null"] {
+        let result = world.station.import(&administrator(), junk).await;
+        assert!(result.is_err() || result.unwrap().added == 0);
+    }
+    assert!(world.station.devices(&technician(), ALL).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_administrators_import_and_only_readers_of_the_log_read_it() {
+    let world = World::new().await;
+    let manifest = lines(&[row(1)]);
+    for who in [technician(), operator("aud", Role::Auditor)] {
+        let refusal = world.station.import(&who, &manifest).await.unwrap_err();
+        assert_eq!(refusal.error.code(), ErrorCode::NotPermitted);
+    }
+    let page = AuditPage { after: 0, limit: 10 };
+    assert_eq!(
+        world.station.audit(&technician(), page).await.unwrap_err().code(),
+        ErrorCode::NotPermitted
+    );
+    assert!(world.station.audit(&operator("aud", Role::Auditor), page).await.is_ok());
+    assert!(world.station.verify_audit(&administrator()).await.unwrap().damage.is_none());
+    assert_eq!(world.store.count(EventType::OperationRefused), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_say_when_a_device_was_last_seen() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let serial = world.store.certificates()[0].serial;
+    let beat = zmon_wire::heartbeat::Heartbeat {
+        sequence: 1,
+        uptime_seconds: 0,
+        bytes_sent: 0,
+        errors: 0,
+        state: zmon_domain::state::ProvisioningState::Provisioned,
+        audit_checkpoint: None,
+    };
+    let answer = world.station.heartbeat(&serial, &beat).await.unwrap();
+    let listed = world.station.devices(&technician(), ALL).await.unwrap().pop().unwrap();
+    assert_eq!(listed.last_seen, Some(answer.time));
+    assert_eq!(listed.certificate, Some(serial));
+    assert_eq!(listed.identity_key, device.identity.public().thumbprint());
+}
+
+#[cfg(test)]
+const PASSWORD: &str = "correct horse battery";
+
+#[cfg(test)]
+fn source(n: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, n])
+}
+
+/// A world with the account `tess`.
+#[cfg(test)]
+async fn with_tess() -> World {
+    let world = World::new().await;
+    let new = NewOperator {
+        id: OperatorId::parse("tess").unwrap(),
+        role: Role::Technician,
+        password: Password::parse_new(PASSWORD).unwrap(),
+    };
+    world.station.add_operator(&administrator(), new).await.unwrap();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_buys_a_token_that_expires() {
+    let world = with_tess().await;
+    let login = world.station.login(source(1), "tess", PASSWORD).await.unwrap();
+    assert_eq!(login.role, Role::Technician);
+    assert_eq!(login.expires_at, world.clock.wall() + Duration::from_secs(8 * 3600));
+    let token = login.token.expose();
+    assert_eq!(token.len(), 43);
+    let proof = world.station.authenticate(token).await.unwrap();
+    assert_eq!((proof.id().as_str(), proof.role()), ("tess", Role::Technician));
+    let rows = world.store.audit_events();
+    assert!(rows.iter().all(|row| !format!("{row:?}").contains(token)), "no token in the log");
+
+    pass(Duration::from_secs(8 * 3600 + 1)).await;
+    let error = world.station.authenticate(token).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ProofExpired);
+    let late = world.station.scan(&proof, FakeDevice::new(1, Suite::P256).scan_request()).await;
+    assert_eq!(late.unwrap_err().code(), ErrorCode::ProofExpired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_tokens_and_ended_logins_prove_nothing() {
+    let world = with_tess().await;
+    let login = world.station.login(source(1), "tess", PASSWORD).await.unwrap();
+    let other = "A".repeat(43);
+    for junk in ["", "x", other.as_str(), "AAAA", "é"] {
+        let error = world.station.authenticate(junk).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::AuthenticationFailed, "{junk}");
+    }
+    world.station.logout(login.token.expose()).await.unwrap();
+    world.station.logout("no token").await.unwrap();
+    let error = world.station.authenticate(login.token.expose()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::AuthenticationFailed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_and_unknown_accounts_read_the_same_and_are_written_down() {
+    let world = with_tess().await;
+    let wrong = world.station.login(source(1), "tess", "wrong password!").await.unwrap_err();
+    let nobody = world.station.login(source(1), "nobody", PASSWORD).await.unwrap_err();
+    assert_eq!(wrong, nobody);
+    assert_eq!(wrong.code(), ErrorCode::AuthenticationFailed);
+    assert_eq!(world.store.count(EventType::LoginRefused), 2);
+    let rows = world.store.audit_events();
+    assert!(rows.iter().all(|row| !format!("{row:?}").contains("wrong password!")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_locks_the_guesser_out_and_nobody_else() {
+    let world = with_tess().await;
+    for _ in 0..3 {
+        let error = world.station.login(source(66), "tess", "a wrong guess").await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::AuthenticationFailed);
+    }
+    let error = world.station.login(source(66), "tess", PASSWORD).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::AuthenticationLocked);
+    assert_eq!(error.retry_after, Some(Duration::from_secs(30)));
+    assert!(world.station.login(source(1), "tess", PASSWORD).await.is_ok());
+    let other = world.station.login(source(66), "tom", "a wrong guess").await.unwrap_err();
+    assert_eq!(other.code(), ErrorCode::AuthenticationFailed);
+    pass(Duration::from_secs(31)).await;
+    assert!(world.station.login(source(66), "tess", PASSWORD).await.is_ok());
+
+    pass(Duration::from_secs(61)).await;
+    world.station.round().await.unwrap();
+    assert_eq!(world.store.count(EventType::JunkRefused), 1, "locked attempts share one row");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parallel_guesses_do_not_outrun_the_count() {
+    let world = with_tess().await;
+    let guesses = (0..20).map(|n| {
+        let station = world.station.clone();
+        tokio::spawn(
+            async move { station.login(source(66), "tess", &format!("guess {n:07}")).await },
+        )
+    });
+    let mut computed = 0;
+    for guess in guesses.collect::<Vec<_>>() {
+        let code = guess.await.unwrap().unwrap_err().code();
+        computed += u32::from(code == ErrorCode::AuthenticationFailed);
+    }
+    assert!(computed <= 3, "{computed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_are_added_by_administrators_once() {
+    let world = with_tess().await;
+    let new = |id: &str| NewOperator {
+        id: OperatorId::parse(id).unwrap(),
+        role: Role::Auditor,
+        password: Password::parse_new(PASSWORD).unwrap(),
+    };
+    let error = world.station.add_operator(&technician(), new("tom")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotPermitted);
+    let error = world.station.add_operator(&administrator(), new("tess")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::OperatorExists);
+    world.station.add_operator(&administrator(), new("tom")).await.unwrap();
+    let listed = world.station.operators(&administrator()).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|row| (row.id.as_str(), row.role)).collect();
+    assert_eq!(names, [("tess", Role::Technician), ("tom", Role::Auditor)]);
+    assert_eq!(
+        world.station.operators(&technician()).await.unwrap_err().code(),
+        ErrorCode::NotPermitted
+    );
+    let login = world.station.login(source(1), "tess", PASSWORD).await.unwrap();
+    assert_eq!(login.role, Role::Technician, "the refused account changed nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_station_gets_one_first_administrator() {
+    use zmon_station::ports::{Clock, Entropy};
+    let store = common::store::MemoryStore::default();
+    let clock = common::runtime::TestClock::new();
+    let entropy = common::runtime::SeededEntropy::new(5);
+    let mut rng = entropy.generator();
+    let password = Password::generate(rng.as_mut());
+    assert_eq!(password.expose().len(), 20);
+    let id = OperatorId::parse("admin").unwrap();
+    let now = clock.now();
+    bootstrap_administrator(&store, &now, rng.as_mut(), id.clone(), &password).await.unwrap();
+    assert_eq!(store.operator(&id).await.unwrap().unwrap().role, Role::Administrator);
+    assert_eq!(store.count(EventType::OperatorAdded), 1);
+    let again = bootstrap_administrator(&store, &now, rng.as_mut(), id, &password).await;
+    assert_eq!(again.unwrap_err().code(), ErrorCode::StateConflict);
+}
