@@ -6,5 +6,38 @@
 mod common;
 
 #[cfg(test)]
+#[path = "protocol/certificate.rs"]
+mod certificate;
+#[cfg(test)]
+#[path = "protocol/claim.rs"]
+mod claim;
+#[cfg(test)]
+#[path = "protocol/command.rs"]
+mod command;
+#[cfg(test)]
+#[path = "protocol/configuration.rs"]
+mod configuration;
+#[cfg(test)]
+#[path = "protocol/doubt.rs"]
+mod doubt;
+#[cfg(test)]
 #[path = "protocol/flow.rs"]
 mod flow;
+#[cfg(test)]
+#[path = "protocol/junk.rs"]
+mod junk;
+#[cfg(test)]
+#[path = "protocol/model.rs"]
+mod model;
+#[cfg(test)]
+#[path = "protocol/retry.rs"]
+mod retry;
+#[cfg(test)]
+#[path = "protocol/station.rs"]
+mod station;
+#[cfg(test)]
+#[path = "protocol/table.rs"]
+mod table;
+#[cfg(test)]
+#[path = "protocol/window.rs"]
+mod window;

@@ -100,7 +100,17 @@ pub(super) fn failed(
 
 /// The device tested its connection: news for whoever watches.
 pub(super) fn tested(step: &mut Step<'_>, state: State, serial: &Serial) -> Outcome {
-    if state.issued().is_some_and(|issued| issued.serial == *serial) {
+    let issued = match &state {
+        State::Delivering(delivering) => Some(&delivering.issued),
+        State::AwaitingCommit(awaiting) => Some(&awaiting.issued),
+        State::Dialling(_)
+        | State::Identified(_)
+        | State::Issuing(_)
+        | State::Paired(_)
+        | State::Failed(_)
+        | State::Released => None,
+    };
+    if issued.is_some_and(|issued| issued.serial == *serial) {
         step.events.push(StationEvent::Tested);
     }
     done(state)

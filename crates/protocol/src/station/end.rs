@@ -18,7 +18,10 @@ pub(super) fn fail(
     state: State,
     report: ErrorReport,
 ) -> State {
-    drop_pending(core, step, &state, report.code);
+    // Who reports an aborted commit has it from the record: the certificate is revoked already.
+    if report.code != ErrorCode::CommitAborted {
+        drop_pending(core, step, &state, report.code);
+    }
     let row = AuditEvent::failed(EventType::PairingFailed, core.actor(), report.code);
     step.row(core, row);
     release(core, step);

@@ -17,32 +17,32 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a configuration-signing certificate shall say.
 #[derive(Clone)]
-pub struct SigningOrder {
-    pub station: String,
-    pub site: String,
-    pub not_before: UnixTime,
-    pub not_after: UnixTime,
-    pub purpose: Vec<u64>,
-    pub is_ca: bool,
-    pub usages: Vec<KeyUsagePurpose>,
+pub(crate) struct SigningOrder {
+    pub(crate) station: String,
+    pub(crate) site: String,
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
+    pub(crate) purpose: Vec<u64>,
+    pub(crate) is_ca: bool,
+    pub(crate) usages: Vec<KeyUsagePurpose>,
 }
 
-pub struct TestCa {
-    pub site: SiteId,
+pub(crate) struct TestCa {
+    pub(crate) site: SiteId,
     anchor_key: KeyPair,
     anchor_der: Vec<u8>,
     client_key: KeyPair,
     client_der: Vec<u8>,
-    pub signer: SoftIdentity,
-    pub signing_chain: Vec<Vec<u8>>,
-    pub anchor_pem: String,
-    pub server_pem: String,
+    pub(crate) signer: SoftIdentity,
+    pub(crate) signing_chain: Vec<Vec<u8>>,
+    pub(crate) anchor_pem: String,
+    pub(crate) server_pem: String,
     next_serial: u64,
 }
 
 impl TestCa {
     /// An authority whose certificates began a day before `now`.
-    pub fn new(site: &str, station: &str, now: UnixTime) -> Self {
+    pub(crate) fn new(site: &str, station: &str, now: UnixTime) -> Self {
         let begun = now - DAY;
         let anchor_key = key();
         let mut params = base("Anchor", 1, begun, begun + DAY * 3650);
@@ -82,7 +82,7 @@ impl TestCa {
     }
 
     /// The usual order for a signing certificate: 60 days, from a day before `now`.
-    pub fn order(&self, station: &str, now: UnixTime) -> SigningOrder {
+    pub(crate) fn order(&self, station: &str, now: UnixTime) -> SigningOrder {
         SigningOrder {
             station: station.into(),
             site: self.site.as_str().into(),
@@ -95,14 +95,14 @@ impl TestCa {
     }
 
     /// A fresh signing key with a certificate made to order, below this anchor.
-    pub fn signer(&self, order: &SigningOrder) -> (SoftIdentity, Vec<Vec<u8>>) {
+    pub(crate) fn signer(&self, order: &SigningOrder) -> (SoftIdentity, Vec<Vec<u8>>) {
         let (pair, signer) = signing_key();
         let chain = self.sign_leaf(order, &pair);
         (signer, chain)
     }
 
     /// From now on the station signs with this.
-    pub fn use_signer(&mut self, order: &SigningOrder) {
+    pub(crate) fn use_signer(&mut self, order: &SigningOrder) {
         (self.signer, self.signing_chain) = self.signer(order);
     }
 
@@ -122,12 +122,12 @@ impl TestCa {
         vec![params.signed_by(subject, &issuer).unwrap().der().to_vec()]
     }
 
-    pub fn anchor(&self) -> Anchor {
+    pub(crate) fn anchor(&self) -> Anchor {
         Anchor::parse(&self.anchor_der, self.site.clone()).unwrap()
     }
 
     /// A client certificate for 90 days from an hour before `now`.
-    pub fn issue(
+    pub(crate) fn issue(
         &mut self,
         spki: &[u8],
         device: &DeviceId,
@@ -137,7 +137,7 @@ impl TestCa {
         self.issue_for(spki, device, from, from + DAY * 90, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    pub fn issue_for(
+    pub(crate) fn issue_for(
         &mut self,
         spki: &[u8],
         device: &DeviceId,

@@ -5,22 +5,22 @@ use core::time::Duration;
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 
 /// 2026-01-01T00:00:00Z
-pub const START: i64 = 1_767_225_600;
+pub(crate) const START: i64 = 1_767_225_600;
 
 #[derive(Clone, Copy)]
-pub struct Clock {
-    pub elapsed: Duration,
-    pub quality: ClockQuality,
+pub(crate) struct Clock {
+    pub(crate) elapsed: Duration,
+    pub(crate) quality: ClockQuality,
     /// What the wall clock shows at `elapsed` = 0; none without a clock.
-    pub epoch: Option<i64>,
+    pub(crate) epoch: Option<i64>,
 }
 
 impl Clock {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { elapsed: Duration::ZERO, quality: ClockQuality::Synced, epoch: Some(START) }
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let seconds = i64::try_from(self.elapsed.as_secs()).unwrap();
         let wall = self.epoch.and_then(|epoch| UnixTime::from_unix(epoch + seconds));
         Now {
@@ -31,20 +31,20 @@ impl Clock {
         }
     }
 
-    pub fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         self.elapsed += duration;
     }
 
     /// Jumps to `tick`, never backwards.
-    pub fn jump(&mut self, tick: Tick) {
+    pub(crate) fn jump(&mut self, tick: Tick) {
         self.elapsed = self.elapsed.max(tick.elapsed());
     }
 }
 
-pub fn start() -> UnixTime {
+pub(crate) fn start() -> UnixTime {
     UnixTime::from_unix(START).unwrap()
 }
 
-pub const fn seconds(n: u64) -> Duration {
+pub(crate) const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }

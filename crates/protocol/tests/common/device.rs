@@ -13,53 +13,53 @@ use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId};
 use zmon_domain::role::{Actor, OperatorProof, Role, danger};
 use zmon_domain::time::{Now, Tick};
 use zmon_protocol::device::{
-    BootState, DeviceAction, DeviceContext, DeviceInput, DeviceMachine, DeviceProfile, DeviceRecord,
-    DeviceReply, DeviceTransition, DeviceWrite, successors,
+    BootState, DeviceAction, DeviceContext, DeviceInput, DeviceMachine, DeviceProfile,
+    DeviceRecord, DeviceReply, DeviceTransition, DeviceWrite, successors,
 };
 
-pub struct Device {
-    pub profile: DeviceProfile,
-    pub identity: SoftIdentity,
+pub(crate) struct Device {
+    pub(crate) profile: DeviceProfile,
+    pub(crate) identity: SoftIdentity,
     token_key: TokenKey,
     code_hash_key: CodeHashKey,
-    pub anchors: AnchorSet,
+    pub(crate) anchors: AnchorSet,
     algorithms: Algorithms,
-    pub rng: ChaCha20Rng,
-    pub machine: DeviceMachine,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) machine: DeviceMachine,
     /// What a store would hold.
-    pub stored: BootState,
-    pub window: Option<zmon_domain::ids::WindowId>,
-    pub audit: Vec<AuditEvent>,
+    pub(crate) stored: BootState,
+    pub(crate) window: Option<zmon_domain::ids::WindowId>,
+    pub(crate) audit: Vec<AuditEvent>,
     /// Rows per commit.
-    pub commits: Vec<Vec<EventType>>,
-    pub actions: VecDeque<DeviceAction>,
+    pub(crate) commits: Vec<Vec<EventType>>,
+    pub(crate) actions: VecDeque<DeviceAction>,
     /// The store refuses to commit.
-    pub audit_down: bool,
+    pub(crate) audit_down: bool,
 }
 
-pub fn address() -> DeviceAddress {
+pub(crate) fn address() -> DeviceAddress {
     DeviceAddress::parse("10.1.50.104").unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test bed authenticates whom it likes")]
-pub fn proof(role: Role, expires: Tick) -> OperatorProof {
+pub(crate) fn proof(role: Role, expires: Tick) -> OperatorProof {
     danger::authenticated(OperatorId::parse("tess").unwrap(), role, expires)
 }
 
-pub fn technician(now: &Now) -> OperatorProof {
+pub(crate) fn technician(now: &Now) -> OperatorProof {
     proof(Role::Technician, now.mono + core::time::Duration::from_secs(60))
 }
 
-pub fn administrator(now: &Now) -> OperatorProof {
+pub(crate) fn administrator(now: &Now) -> OperatorProof {
     proof(Role::Administrator, now.mono + core::time::Duration::from_secs(60))
 }
 
-pub fn actor(role: Role) -> Actor {
+pub(crate) fn actor(role: Role) -> Actor {
     Actor::Operator { id: OperatorId::parse("tess").unwrap(), role }
 }
 
 impl Device {
-    pub fn new(seed: u64, suite: Suite, anchors: AnchorSet, now: &Now) -> Self {
+    pub(crate) fn new(seed: u64, suite: Suite, anchors: AnchorSet, now: &Now) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let root = RootSecret::generate(&mut rng);
         let profile = DeviceProfile::new(
@@ -99,7 +99,7 @@ impl Device {
         }
     }
 
-    pub fn context(&self) -> DeviceContext<'_> {
+    pub(crate) fn context(&self) -> DeviceContext<'_> {
         DeviceContext {
             profile: &self.profile,
             identity: &self.identity,
@@ -112,7 +112,7 @@ impl Device {
     }
 
     /// The transition, nothing installed.
-    pub fn propose(&mut self, now: &Now, input: DeviceInput) -> DeviceTransition {
+    pub(crate) fn propose(&mut self, now: &Now, input: DeviceInput) -> DeviceTransition {
         let mut rng = self.rng.clone();
         let transition = self.machine.clone().handle(&self.context(), now, &mut rng, input);
         self.rng = rng;
@@ -120,7 +120,11 @@ impl Device {
     }
 
     /// What a driver does: propose, commit, install, queue the actions, answer.
-    pub fn input(&mut self, now: &Now, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
+    pub(crate) fn input(
+        &mut self,
+        now: &Now,
+        input: DeviceInput,
+    ) -> Result<DeviceReply, ErrorReport> {
         let kind = input.kind();
         let before = self.machine.kind();
         let transition = self.propose(now, input);
@@ -132,7 +136,10 @@ impl Device {
         self.install(transition)
     }
 
-    pub fn install(&mut self, transition: DeviceTransition) -> Result<DeviceReply, ErrorReport> {
+    pub(crate) fn install(
+        &mut self,
+        transition: DeviceTransition,
+    ) -> Result<DeviceReply, ErrorReport> {
         if !transition.record.is_empty() && self.audit_down {
             return Err(ErrorCode::AuditUnavailable.into());
         }
@@ -213,23 +220,23 @@ impl Device {
     }
 
     /// Power off and on: memory is gone, storage is not.
-    pub fn restart(&mut self, now: &Now) -> Result<DeviceReply, ErrorReport> {
+    pub(crate) fn restart(&mut self, now: &Now) -> Result<DeviceReply, ErrorReport> {
         self.actions.clear();
         let boot = self.stored.clone();
         let transition = DeviceMachine::restore(boot, &self.context(), now);
         self.install(transition)
     }
 
-    pub fn last(&self) -> &AuditEvent {
+    pub(crate) fn last(&self) -> &AuditEvent {
         self.audit.last().expect("a row was written")
     }
 
-    pub fn rows(&self, event: EventType) -> Vec<&AuditEvent> {
+    pub(crate) fn rows(&self, event: EventType) -> Vec<&AuditEvent> {
         self.audit.iter().filter(|row| row.event == event).collect()
     }
 
     /// Event and cause of every row since `from`.
-    pub fn log_since(&self, from: usize) -> Vec<(EventType, Option<ErrorCode>)> {
+    pub(crate) fn log_since(&self, from: usize) -> Vec<(EventType, Option<ErrorCode>)> {
         self.audit[from..].iter().map(|row| (row.event, row.error)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! A station that can be made to lie: every field of hello, configuration and envelope can be bent.
 
+use rand_core::SeedableRng;
 use rustls_pki_types::CertificateDer;
 use zmon_crypto::envelope::{self, SealInput};
 use zmon_crypto::jws::{self, Typ, Unverified};
@@ -23,18 +24,18 @@ use zmon_wire::strict;
 use super::pair::Pair;
 use super::station::details;
 
-pub struct Forge {
-    pub hello: Hello,
-    pub hello_jws: Vec<u8>,
-    pub mac: [u8; 32],
-    pub code: String,
-    pub identity: IdentityDocument,
-    pub transcript: Transcript,
-    pub keys: SessionKeys,
+pub(crate) struct Forge {
+    pub(crate) hello: Hello,
+    pub(crate) hello_jws: Vec<u8>,
+    pub(crate) mac: [u8; 32],
+    pub(crate) code: String,
+    pub(crate) identity: IdentityDocument,
+    pub(crate) transcript: Transcript,
+    pub(crate) keys: SessionKeys,
 }
 
 /// The hello an honest station would send now.
-pub fn hello(pair: &mut Pair) -> Hello {
+pub(crate) fn hello(pair: &mut Pair) -> Hello {
     let qr = pair.qr();
     let token = PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap();
     let session_id = SessionId::generate(&mut pair.station.rng);
@@ -54,7 +55,7 @@ pub fn hello(pair: &mut Pair) -> Hello {
 }
 
 /// Signs any payload as a station would, with this key and chain.
-pub fn sign(
+pub(crate) fn sign(
     pair: &mut Pair,
     typ: Typ,
     key: Option<(&dyn IdentityKey, &[Vec<u8>])>,
@@ -66,12 +67,16 @@ pub fn sign(
     jws::sign(typ, Some(&chain), payload, key, &mut station.rng).unwrap().into_bytes()
 }
 
-pub fn token(pair: &Pair) -> PairingToken {
+pub(crate) fn token(pair: &Pair) -> PairingToken {
     PairingToken::parse_base64url(pair.qr().pairing_token.expose()).unwrap()
 }
 
 /// Signs `hello` and computes the claim with `token`.
-pub fn claim_of(pair: &mut Pair, hello: &Hello, token: &PairingToken) -> (Vec<u8>, [u8; 32]) {
+pub(crate) fn claim_of(
+    pair: &mut Pair,
+    hello: &Hello,
+    token: &PairingToken,
+) -> (Vec<u8>, [u8; 32]) {
     let payload = strict::to_vec(hello).unwrap();
     let signed = sign(pair, Typ::Hello, None, &payload);
     let mac = Prk::from_token(&signed, token).claim_mac(&signed);
@@ -79,18 +84,22 @@ pub fn claim_of(pair: &mut Pair, hello: &Hello, token: &PairingToken) -> (Vec<u8
 }
 
 /// Sends a claim.
-pub fn open(pair: &mut Pair, hello: Vec<u8>, claim_mac: [u8; 32]) -> Result<DeviceReply, ErrorReport> {
+pub(crate) fn open(
+    pair: &mut Pair,
+    hello: Vec<u8>,
+    claim_mac: [u8; 32],
+) -> Result<DeviceReply, ErrorReport> {
     pair.tell(DeviceInput::SessionOpen { hello, claim_mac })
 }
 
 impl Forge {
     /// Claims the open window as an honest station would.
-    pub fn claim(pair: &mut Pair) -> Self {
+    pub(crate) fn claim(pair: &mut Pair) -> Self {
         let hello = hello(pair);
         Self::claim_with(pair, hello)
     }
 
-    pub fn claim_with(pair: &mut Pair, hello: Hello) -> Self {
+    pub(crate) fn claim_with(pair: &mut Pair, hello: Hello) -> Self {
         let token = token(pair);
         let code = pair.qr().pairing_code.expose().to_owned();
         let (hello_jws, mac) = claim_of(pair, &hello, &token);
@@ -104,7 +113,7 @@ impl Forge {
     }
 
     /// A certificate for the session's key, known to the station as pending.
-    pub fn certificate(&self, pair: &mut Pair) -> (CertificateChain, Serial) {
+    pub(crate) fn certificate(&self, pair: &mut Pair) -> (CertificateChain, Serial) {
         let spki = csr::verify(&self.identity.csr, &zmon_crypto::Algorithms::rustcrypto())
             .unwrap()
             .spki_der()
@@ -123,7 +132,7 @@ impl Forge {
     }
 
     /// The configuration an honest station would send.
-    pub fn document(&self, pair: &mut Pair) -> ConfigurationDocument {
+    pub(crate) fn document(&self, pair: &mut Pair) -> ConfigurationDocument {
         let (chain, _) = self.certificate(pair);
         let settings = details("ICU-3B").settings;
         let timestamp = pair.now().wall.unwrap_or_else(super::clock::start);
@@ -157,14 +166,14 @@ impl Forge {
     }
 
     /// Signs and seals a configuration.
-    pub fn envelope(&self, pair: &mut Pair, document: &ConfigurationDocument) -> Vec<u8> {
+    pub(crate) fn envelope(&self, pair: &mut Pair, document: &ConfigurationDocument) -> Vec<u8> {
         let payload = document.to_json().unwrap();
         let signed = sign(pair, Typ::Config, None, &payload);
         self.seal(pair, &signed)
     }
 
     /// Seals any plaintext as this session's station would.
-    pub fn seal(&self, pair: &mut Pair, plaintext: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, pair: &mut Pair, plaintext: &[u8]) -> Vec<u8> {
         let input = SealInput {
             suite: pair.device.identity.public().suite(),
             kem_public: &KemPublic::parse(&self.identity.kem_key).unwrap(),
@@ -176,7 +185,29 @@ impl Forge {
         envelope::seal(&input, plaintext, &mut pair.station.rng).unwrap()
     }
 
-    pub fn deliver(&self, pair: &mut Pair, envelope: Vec<u8>) -> Result<DeviceReply, ErrorReport> {
+    /// The same session sealing to a key that is not the window's: the MAC is right, the ciphertext
+    /// does not open.
+    pub(crate) fn for_another_key(&self) -> Self {
+        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(77);
+        let other = zmon_crypto::KemKey::generate(zmon_crypto::Suite::P256, &mut rng).unwrap();
+        let mut identity = self.identity.clone();
+        identity.kem_key = other.public().to_bytes();
+        Self {
+            hello: self.hello.clone(),
+            hello_jws: self.hello_jws.clone(),
+            mac: self.mac,
+            code: self.code.clone(),
+            identity,
+            transcript: self.transcript,
+            keys: self.keys.clone(),
+        }
+    }
+
+    pub(crate) fn deliver(
+        &self,
+        pair: &mut Pair,
+        envelope: Vec<u8>,
+    ) -> Result<DeviceReply, ErrorReport> {
         pair.tell(DeviceInput::Configuration { envelope })
     }
 }

@@ -1,14 +1,14 @@
 //! The test bed: a device, a station and the network between them, in virtual time.
 
-pub mod ca;
-pub mod clock;
-pub mod device;
-pub mod forge;
-pub mod pair;
-pub mod station;
+pub(crate) mod ca;
+pub(crate) mod clock;
+pub(crate) mod device;
+pub(crate) mod forge;
+pub(crate) mod pair;
+pub(crate) mod station;
 
-pub use clock::seconds;
-pub use device::{actor, address, administrator, proof, technician};
-pub use forge::Forge;
-pub use pair::{Commit, Pair};
-pub use station::{details, operator};
+pub(crate) use clock::seconds;
+pub(crate) use device::{actor, address, administrator, proof, technician};
+pub(crate) use forge::Forge;
+pub(crate) use pair::{Commit, Pair};
+pub(crate) use station::{details, operator};

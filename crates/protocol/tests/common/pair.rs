@@ -22,50 +22,50 @@ use super::station::{self, Station};
 
 /// What happens to one commit or ask on the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commit {
+pub(crate) enum Commit {
     Delivered,
     RequestLost,
     AnswerLost,
     Garbled,
 }
 
-pub struct Pair {
-    pub clock: Clock,
-    pub device: Device,
-    pub station: Station,
-    pub port: u16,
-    pub listening: bool,
+pub(crate) struct Pair {
+    pub(crate) clock: Clock,
+    pub(crate) device: Device,
+    pub(crate) station: Station,
+    pub(crate) port: u16,
+    pub(crate) listening: bool,
     /// Serial of the slot the monitoring link runs on.
-    pub link: Option<Serial>,
-    pub signals: Vec<DeviceEvent>,
+    pub(crate) link: Option<Serial>,
+    pub(crate) signals: Vec<DeviceEvent>,
     /// Every action of the device, by name, in order.
-    pub trace: Vec<&'static str>,
+    pub(crate) trace: Vec<&'static str>,
     /// Results of the next connection tests; then they succeed.
-    pub tests: VecDeque<Result<(), LinkError>>,
+    pub(crate) tests: VecDeque<Result<(), LinkError>>,
     /// Fates of the next commits; then they are delivered.
-    pub commits: VecDeque<Commit>,
+    pub(crate) commits: VecDeque<Commit>,
     /// Fates of the next asks; then they are delivered.
-    pub asks: VecDeque<Commit>,
+    pub(crate) asks: VecDeque<Commit>,
     /// How many dials fail.
-    pub dials_to_fail: u8,
+    pub(crate) dials_to_fail: u8,
     /// The answer to the delivery does not arrive.
-    pub lose_status: bool,
+    pub(crate) lose_status: bool,
     /// Does something to every envelope on its way.
-    pub tamper: Option<fn(&mut Vec<u8>)>,
-    pub last_session: Option<(Vec<u8>, [u8; 32])>,
-    pub last_envelope: Option<Vec<u8>>,
-    pub last_status: Option<String>,
-    pub delivered: bool,
-    pub tested: u32,
-    pub asked: u32,
+    pub(crate) tamper: Option<fn(&mut Vec<u8>)>,
+    pub(crate) last_session: Option<(Vec<u8>, [u8; 32])>,
+    pub(crate) last_envelope: Option<Vec<u8>>,
+    pub(crate) last_status: Option<String>,
+    pub(crate) delivered: bool,
+    pub(crate) tested: u32,
+    pub(crate) asked: u32,
 }
 
 impl Pair {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self::with_suite(seed, Suite::P256)
     }
 
-    pub fn with_suite(seed: u64, suite: Suite) -> Self {
+    pub(crate) fn with_suite(seed: u64, suite: Suite) -> Self {
         let clock = Clock::new();
         let mut station = Station::new(seed);
         let anchors = AnchorSet::from_anchors([station.ca.anchor()]).unwrap();
@@ -101,53 +101,53 @@ impl Pair {
         }
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }
 
     /// One input to the device, and everything that follows without time passing.
-    pub fn tell(&mut self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
+    pub(crate) fn tell(&mut self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
         let reply = self.device.input(&self.now(), input);
         self.settle();
         reply
     }
 
-    pub fn enter(&mut self) {
+    pub(crate) fn enter(&mut self) {
         let now = self.now();
         let proof = device::technician(&now);
         self.tell(DeviceInput::Enter { proof, address: device::address() }).unwrap();
     }
 
-    pub fn reprovision(&mut self) {
+    pub(crate) fn reprovision(&mut self) {
         let now = self.now();
         let proof = device::technician(&now);
         self.tell(DeviceInput::Reprovision { proof, address: device::address() }).unwrap();
     }
 
-    pub fn snapshot(&self) -> DeviceSnapshot {
+    pub(crate) fn snapshot(&self) -> DeviceSnapshot {
         self.device.machine.snapshot(&self.now())
     }
 
-    pub fn qr(&self) -> QrContent {
+    pub(crate) fn qr(&self) -> QrContent {
         self.snapshot().qr.expect("a QR code is shown")
     }
 
     /// Scan and pair in one call, as far as it goes without time passing.
-    pub fn pair(&mut self) -> SessionPhase {
+    pub(crate) fn pair(&mut self) -> SessionPhase {
         let qr = self.qr();
         self.pair_with(&qr)
     }
 
-    pub fn pair_with(&mut self, qr: &QrContent) -> SessionPhase {
+    pub(crate) fn pair_with(&mut self, qr: &QrContent) -> SessionPhase {
         let request = self.station.request(qr, Some(station::details("ICU-3B")));
         let now = self.now();
-        let _ = self.station.open(&now, request);
+        drop(self.station.open(&now, request));
         self.settle();
         self.phase()
     }
 
     /// Scan only: the device is claimed, `pair` is to follow.
-    pub fn scan(&mut self) -> SessionPhase {
+    pub(crate) fn scan(&mut self) -> SessionPhase {
         let qr = self.qr();
         let request = self.station.request(&qr, None);
         let now = self.now();
@@ -156,12 +156,12 @@ impl Pair {
         self.phase()
     }
 
-    pub fn phase(&self) -> SessionPhase {
+    pub(crate) fn phase(&self) -> SessionPhase {
         self.station.machine.as_ref().unwrap().phase()
     }
 
     /// The device with a configuration in force.
-    pub fn provisioned(seed: u64) -> Self {
+    pub(crate) fn provisioned(seed: u64) -> Self {
         let mut pair = Self::new(seed);
         pair.enter();
         assert_eq!(pair.pair(), SessionPhase::Paired);
@@ -171,7 +171,7 @@ impl Pair {
     }
 
     /// Runs actions and due timers until nothing is due now.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             if let Some(action) = self.device.actions.pop_front() {
                 self.act(action);
@@ -187,7 +187,7 @@ impl Pair {
     fn fire(&mut self) -> bool {
         let now = self.now();
         if self.device.machine.poll_timeout().is_some_and(|at| at <= now.mono) {
-            let _ = self.device.input(&now, DeviceInput::Timeout);
+            drop(self.device.input(&now, DeviceInput::Timeout));
             let again = self.device.machine.poll_timeout().is_some_and(|at| at <= now.mono);
             assert!(
                 !again || self.device.audit_down || !self.device.actions.is_empty(),
@@ -195,9 +195,8 @@ impl Pair {
             );
             return !self.device.audit_down;
         }
-        let due = |station: &Station| {
-            station.machine.as_ref().and_then(|machine| machine.poll_timeout())
-        };
+        let due =
+            |station: &Station| station.machine.as_ref().and_then(|machine| machine.poll_timeout());
         if due(&self.station).is_some_and(|at| at <= now.mono) {
             self.station.input(&now, SessionInput::Timeout).unwrap();
             return true;
@@ -206,7 +205,7 @@ impl Pair {
     }
 
     /// Jumps to the next wakeup of either side; false if there is none.
-    pub fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         let station = self.station.machine.as_ref().and_then(|machine| machine.poll_timeout());
         let next = [self.device.machine.poll_timeout(), station].into_iter().flatten().min();
         let Some(next) = next else { return false };
@@ -216,13 +215,14 @@ impl Pair {
     }
 
     /// Lets time pass, waking up whenever somebody wants to.
-    pub fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.clock.elapsed + duration;
         loop {
             let station = self.station.machine.as_ref().and_then(|machine| machine.poll_timeout());
             let next = [self.device.machine.poll_timeout(), station].into_iter().flatten().min();
             match next {
-                Some(next) if next.elapsed() <= end => {
+                // A driver whose commit fails backs off.
+                Some(next) if next.elapsed() <= end && !self.device.audit_down => {
                     self.clock.jump(next);
                     self.settle();
                 }
@@ -233,7 +233,7 @@ impl Pair {
         self.settle();
     }
 
-    pub fn restart(&mut self) -> Result<DeviceReply, ErrorReport> {
+    pub(crate) fn restart(&mut self) -> Result<DeviceReply, ErrorReport> {
         self.listening = false;
         self.link = None;
         self.delivered = false;
@@ -281,7 +281,7 @@ impl Pair {
                     assert!(state.permits(CertificateUse::Test), "{state}");
                     self.tell_station(SessionInput::Tested { serial });
                 }
-                let _ = self.device.input(&now, DeviceInput::Tested(result));
+                drop(self.device.input(&now, DeviceInput::Tested(result)));
             }
             DeviceAction::SendCommit { request, .. } => {
                 self.trace.push("SendCommit");
@@ -297,7 +297,7 @@ impl Pair {
                     answer = Ok(bytes);
                 }
                 let answer = spoil(fate, answer, lost);
-                let _ = self.device.input(&now, DeviceInput::CommitAnswered(answer));
+                drop(self.device.input(&now, DeviceInput::CommitAnswered(answer)));
             }
             DeviceAction::AskOutcome { ask, .. } => {
                 self.trace.push("AskOutcome");
@@ -306,10 +306,14 @@ impl Pair {
                 let lost = Err(LinkError::Network(ErrorCode::StationUnreachable));
                 let mut answer = lost.clone();
                 if fate != Commit::RequestLost {
+                    let serial = self.staged_serial();
                     answer = Ok(self.station.answer(ask.as_bytes()).unwrap());
+                    if self.station.certificates[&serial].state == CertificateState::Revoked {
+                        self.tell_station(SessionInput::Aborted { serial });
+                    }
                 }
                 let answer = spoil(fate, answer, lost);
-                let _ = self.device.input(&now, DeviceInput::OutcomeAnswered(answer));
+                drop(self.device.input(&now, DeviceInput::OutcomeAnswered(answer)));
             }
             DeviceAction::StartLink(_) => {
                 self.trace.push("StartLink");
@@ -336,14 +340,14 @@ impl Pair {
                     return;
                 }
                 let hello = hello.into_bytes();
-                let input = match self.device.input(&now, DeviceInput::SessionOpen { hello, claim_mac })
-                {
-                    Ok(DeviceReply::Identity(identity)) => {
-                        SessionInput::Identity(identity.into_bytes())
-                    }
-                    Ok(other) => panic!("a claim is not answered by {other:?}"),
-                    Err(report) => SessionInput::DialFailed(report.code),
-                };
+                let input =
+                    match self.device.input(&now, DeviceInput::SessionOpen { hello, claim_mac }) {
+                        Ok(DeviceReply::Identity(identity)) => {
+                            SessionInput::Identity(identity.into_bytes())
+                        }
+                        Ok(other) => panic!("a claim is not answered by {other:?}"),
+                        Err(report) => SessionInput::DialFailed(report.code),
+                    };
                 self.station.input(&now, input).unwrap();
             }
             StationAction::Issue { device_id, csr_spki, .. } => {

@@ -10,9 +10,7 @@ use zmon_domain::address::{Network, NetworkPolicy, ServerUrl};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{
-    BedId, DeviceLabel, OperatorId, Serial, SessionId, StationId, StationName,
-};
+use zmon_domain::ids::{BedId, DeviceLabel, OperatorId, Serial, SessionId, StationId, StationName};
 use zmon_domain::role::Role;
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::Now;
@@ -28,30 +26,30 @@ use zmon_wire::qr::QrContent;
 use super::ca::TestCa;
 use super::clock::start;
 
-pub struct Station {
-    pub ca: TestCa,
-    pub id: StationId,
+pub(crate) struct Station {
+    pub(crate) ca: TestCa,
+    pub(crate) id: StationId,
     name: StationName,
     server: ServerParameters,
-    pub policy: StationPolicy,
+    pub(crate) policy: StationPolicy,
     algorithms: Algorithms,
-    pub rng: ChaCha20Rng,
-    pub registry: Option<RegistryEntry>,
-    pub reservation: Option<Reservation>,
-    pub machine: Option<SessionMachine>,
-    pub certificates: BTreeMap<Serial, CertificateView>,
-    pub identity: Option<IdentityPublic>,
-    pub audit: Vec<AuditEvent>,
-    pub writes: Vec<StationWrite>,
-    pub events: Vec<StationEvent>,
-    pub actions: VecDeque<StationAction>,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) registry: Option<RegistryEntry>,
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) machine: Option<SessionMachine>,
+    pub(crate) certificates: BTreeMap<Serial, CertificateView>,
+    pub(crate) identity: Option<IdentityPublic>,
+    pub(crate) audit: Vec<AuditEvent>,
+    pub(crate) writes: Vec<StationWrite>,
+    pub(crate) events: Vec<StationEvent>,
+    pub(crate) actions: VecDeque<StationAction>,
 }
 
-pub fn operator() -> OperatorId {
+pub(crate) fn operator() -> OperatorId {
     OperatorId::parse("olga").unwrap()
 }
 
-pub fn details(bed: &str) -> PairDetails {
+pub(crate) fn details(bed: &str) -> PairDetails {
     PairDetails {
         settings: DeviceSettings {
             label: Some(DeviceLabel::parse("ICU-MON-04").unwrap()),
@@ -65,7 +63,7 @@ pub fn details(bed: &str) -> PairDetails {
 }
 
 impl Station {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let ca = TestCa::new("north", "cs-1", start());
         let server = ServerParameters {
             url: ServerUrl::parse("https://10.1.1.1:8443").unwrap(),
@@ -96,7 +94,7 @@ impl Station {
         }
     }
 
-    pub fn context(&self) -> SessionContext<'_> {
+    pub(crate) fn context(&self) -> SessionContext<'_> {
         SessionContext {
             station_id: &self.id,
             name: &self.name,
@@ -111,7 +109,7 @@ impl Station {
     }
 
     /// The request a tablet's scan of this QR code leads to.
-    pub fn request(&mut self, qr: &QrContent, pair: Option<PairDetails>) -> OpenRequest {
+    pub(crate) fn request(&mut self, qr: &QrContent, pair: Option<PairDetails>) -> OpenRequest {
         let device = match &self.registry {
             Some(entry) => DeviceRecord::Known(entry.clone()),
             None => DeviceRecord::Unknown(qr.device_id.clone()),
@@ -130,14 +128,14 @@ impl Station {
         }
     }
 
-    pub fn open(&mut self, now: &Now, request: OpenRequest) -> Result<(), Refusal> {
+    pub(crate) fn open(&mut self, now: &Now, request: OpenRequest) -> Result<(), Refusal> {
         let mut rng = self.rng.clone();
         let transition = SessionMachine::open(&self.context(), now, &mut rng, request);
         self.rng = rng;
         self.install(transition)
     }
 
-    pub fn input(&mut self, now: &Now, input: SessionInput) -> Result<(), Refusal> {
+    pub(crate) fn input(&mut self, now: &Now, input: SessionInput) -> Result<(), Refusal> {
         let machine = self.machine.clone().expect("a session runs");
         let mut rng = self.rng.clone();
         let transition = machine.handle(&self.context(), now, &mut rng, input);
@@ -175,8 +173,7 @@ impl Station {
                 }
             }
             StationWrite::InsertPending { serial, device_id, session_id, .. } => {
-                let minted =
-                    self.certificates.values().any(|view| view.session_id == *session_id);
+                let minted = self.certificates.values().any(|view| view.session_id == *session_id);
                 assert!(!minted, "one certificate per session");
                 let view = CertificateView {
                     serial: serial.clone(),
@@ -197,7 +194,7 @@ impl Station {
         }
     }
 
-    pub fn current(&self) -> Option<Serial> {
+    pub(crate) fn current(&self) -> Option<Serial> {
         let mut current =
             self.certificates.values().filter(|view| view.state == CertificateState::Current);
         let serial = current.next().map(|view| view.serial.clone());
@@ -206,18 +203,17 @@ impl Station {
     }
 
     /// `POST /api/device/commit`
-    pub fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, ErrorReport> {
+    pub(crate) fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, ErrorReport> {
         let view = self.certificates[&request.serial].clone();
         let current = self.current();
         let mut rng = self.rng.clone();
-        let verdict =
-            outcome::commit(&self.context(), &mut rng, request, &view, current.as_ref())?;
+        let verdict = outcome::commit(&self.context(), &mut rng, request, &view, current.as_ref())?;
         self.rng = rng;
         Ok(self.settle(&view.serial, verdict))
     }
 
     /// `POST /api/provisioning/outcome`
-    pub fn answer(&mut self, ask: &[u8]) -> Result<Vec<u8>, ErrorReport> {
+    pub(crate) fn answer(&mut self, ask: &[u8]) -> Result<Vec<u8>, ErrorReport> {
         let key = self.identity.clone().expect("the device identified itself once");
         let ask = outcome::verify_ask(&self.context(), ask, &key)?;
         let view = self.certificates.get(&ask.serial).cloned();
@@ -249,7 +245,7 @@ impl Station {
         answer.into_bytes()
     }
 
-    pub fn rows(&self, event: EventType) -> Vec<&AuditEvent> {
+    pub(crate) fn rows(&self, event: EventType) -> Vec<&AuditEvent> {
         self.audit.iter().filter(|row| row.event == event).collect()
     }
 }

@@ -20,7 +20,9 @@ fn names(signals: &[DeviceEvent]) -> Vec<String> {
             DeviceEvent::QrCodeExpired => "qrCodeExpired".into(),
             DeviceEvent::ConfigurationReceived { .. } => "configurationReceived".into(),
             DeviceEvent::ProvisioningCompleted { .. } => "provisioningCompleted".into(),
-            DeviceEvent::ProvisioningFailed(report) => format!("provisioningFailed {}", report.code),
+            DeviceEvent::ProvisioningFailed(report) => {
+                format!("provisioningFailed {}", report.code)
+            }
             other => panic!("{other:?}"),
         })
         .collect()
@@ -226,7 +228,9 @@ fn a_failed_reprovisioning_leaves_the_old_slot_at_work() {
         "statusChanged PROVISIONED",
         "the failure is told, then the status"
     );
-    assert!(names(&pair.signals).contains(&"provisioningFailed connection_refused_by_station".into()));
+    assert!(
+        names(&pair.signals).contains(&"provisioningFailed connection_refused_by_station".into())
+    );
     // The error can be dismissed, and tried again.
     let proof = technician(&pair.now());
     pair.tell(DeviceInput::Retry { proof }).unwrap();
@@ -260,7 +264,11 @@ fn without_an_audit_row_there_is_no_operation() {
     pair.enter();
     pair.device.audit_down = true;
     pair.pair();
-    assert_eq!(pair.device.machine.state(), ProvisioningState::ReadyToPair, "the code is not consumed");
+    assert_eq!(
+        pair.device.machine.state(),
+        ProvisioningState::ReadyToPair,
+        "the code is not consumed"
+    );
     pair.device.audit_down = false;
     assert_eq!(pair.pair(), SessionPhase::Paired, "and it goes on afterwards");
 }

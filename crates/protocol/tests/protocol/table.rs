@@ -1,0 +1,314 @@
+//! Every input in every state, held against the transition table; and the table against its document.
+
+use std::collections::BTreeSet;
+
+use zmon_crypto::jws::Typ;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::role::{Actor, Role};
+use zmon_protocol::device::{
+    DeviceAction, DeviceInput, DeviceReply, InputKind, LinkError, StateKind, successors,
+    transition_table,
+};
+use zmon_wire::kind::V1;
+use zmon_wire::outcome::{Outcome, OutcomeResult};
+use zmon_wire::strict;
+
+use crate::common::{
+    Forge, Pair, actor, address, administrator, forge, proof, seconds, technician,
+};
+
+/// Where a fixture's device comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Fresh,
+    Provisioned,
+    Deprovisioned,
+}
+
+/// A device in one state, and what an honest peer could send it there.
+struct Fixture {
+    pair: Pair,
+    honest: Vec<DeviceInput>,
+}
+
+fn base(origin: Origin) -> Pair {
+    match origin {
+        Origin::Fresh => Pair::new(91),
+        Origin::Provisioned => Pair::provisioned(91),
+        Origin::Deprovisioned => {
+            let mut pair = Pair::provisioned(91);
+            let proof = administrator(&pair.now());
+            pair.tell(DeviceInput::Deprovision { proof }).unwrap();
+            pair
+        }
+    }
+}
+
+fn window(origin: Origin) -> Pair {
+    let mut pair = base(origin);
+    if origin == Origin::Provisioned {
+        pair.reprovision()
+    } else {
+        pair.enter()
+    }
+    pair
+}
+
+fn fixture(kind: StateKind, origin: Origin) -> Option<Fixture> {
+    let mut honest = Vec::new();
+    let pair = match kind {
+        StateKind::NotProvisioned if origin == Origin::Fresh => base(origin),
+        StateKind::Deprovisioned if origin == Origin::Deprovisioned => base(origin),
+        StateKind::Provisioned if origin == Origin::Provisioned => base(origin),
+        StateKind::NotProvisioned | StateKind::Deprovisioned | StateKind::Provisioned => {
+            return None;
+        }
+        StateKind::Error if origin == Origin::Provisioned => return None,
+        StateKind::Error => {
+            let mut pair = window(origin);
+            pair.pass(seconds(600));
+            pair
+        }
+        StateKind::ReadyToPair => {
+            let mut pair = window(origin);
+            let (token, hello) = (forge::token(&pair), forge::hello(&mut pair));
+            let (hello, claim_mac) = forge::claim_of(&mut pair, &hello, &token);
+            honest.push(DeviceInput::SessionOpen { hello, claim_mac });
+            pair
+        }
+        StateKind::Pairing => {
+            let mut pair = window(origin);
+            let forge = Forge::claim(&mut pair);
+            let document = forge.document(&mut pair);
+            let envelope = forge.envelope(&mut pair, &document);
+            honest.push(DeviceInput::Configuration { envelope });
+            let envelope = forge.seal(&mut pair, b"not a configuration");
+            honest.push(DeviceInput::Configuration { envelope });
+            pair
+        }
+        StateKind::Configuring => staged(origin, &mut honest),
+        StateKind::Validating => {
+            let mut pair = staged(origin, &mut honest);
+            let now = pair.now();
+            pair.device.input(&now, DeviceInput::Timeout).unwrap();
+            pair
+        }
+        StateKind::InDoubt => in_doubt(origin, &mut honest, false),
+        _ => panic!("the test does not know {kind:?}"),
+    };
+    assert_eq!(pair.device.machine.kind(), kind);
+    Some(Fixture { pair, honest })
+}
+
+/// Slot B is staged and nothing has run yet.
+fn staged(origin: Origin, honest: &mut Vec<DeviceInput>) -> Pair {
+    let mut pair = window(origin);
+    let forge = Forge::claim(&mut pair);
+    let document = forge.document(&mut pair);
+    let envelope = forge.envelope(&mut pair, &document);
+    let now = pair.now();
+    let input = DeviceInput::Configuration { envelope: envelope.clone() };
+    assert_eq!(pair.device.input(&now, input).unwrap(), DeviceReply::Pending);
+    honest.push(DeviceInput::Configuration { envelope });
+    pair.device.actions.clear();
+    pair
+}
+
+/// Commit is marked sent; with `ask` the device has gone over to asking.
+fn in_doubt(origin: Origin, honest: &mut Vec<DeviceInput>, ask: bool) -> Pair {
+    let mut pair = staged(origin, honest);
+    let mut now = pair.now();
+    pair.device.input(&now, DeviceInput::Timeout).unwrap();
+    pair.device.input(&now, DeviceInput::Tested(Ok(()))).unwrap();
+    let lost = || DeviceInput::CommitAnswered(Err(LinkError::Network(ErrorCode::Timeout)));
+    let mut outcome = None;
+    while outcome.is_none() {
+        let actions: Vec<_> = pair.device.actions.drain(..).collect();
+        for action in actions {
+            match action {
+                DeviceAction::SendCommit { .. } if ask => {
+                    pair.device.input(&now, lost()).unwrap();
+                }
+                DeviceAction::SendCommit { request, .. } => {
+                    outcome = Some((request.session_id, request.serial, request.nonce));
+                }
+                DeviceAction::AskOutcome { ask, .. } => {
+                    let jws = zmon_crypto::jws::Unverified::parse(ask.as_bytes()).unwrap();
+                    let ask: zmon_wire::outcome::OutcomeAsk =
+                        strict::parse(jws.payload_unverified(), 65_536).unwrap();
+                    outcome = Some((ask.session_id, ask.serial, ask.nonce));
+                }
+                _ => {}
+            }
+        }
+        if outcome.is_none() {
+            pair.clock.jump(pair.device.machine.poll_timeout().unwrap());
+            now = pair.now();
+            pair.device.input(&now, DeviceInput::Timeout).unwrap();
+        }
+    }
+    let (session_id, serial, nonce) = outcome.unwrap();
+    for result in [OutcomeResult::Committed, OutcomeResult::Aborted] {
+        let outcome = Outcome {
+            v: V1::default(),
+            session_id,
+            device_id: pair.device.profile.device_id.clone(),
+            serial: serial.clone(),
+            nonce,
+            result,
+        };
+        let payload = strict::to_vec(&outcome).unwrap();
+        let signed = forge::sign(&mut pair, Typ::Outcome, None, &payload);
+        honest.push(if ask {
+            DeviceInput::OutcomeAnswered(Ok(signed))
+        } else {
+            DeviceInput::CommitAnswered(Ok(signed))
+        });
+    }
+    pair
+}
+
+/// Every input with content that makes sense somewhere, and with junk.
+fn inputs(pair: &Pair) -> Vec<DeviceInput> {
+    let now = pair.now();
+    let lost = LinkError::Network(ErrorCode::Timeout);
+    let no = LinkError::Refused(ErrorCode::ConnectionRefusedByStation);
+    let bad = LinkError::Certificate(ErrorCode::ServerPinMismatch);
+    let auditor = || proof(Role::Auditor, now.mono + seconds(60));
+    vec![
+        DeviceInput::Enter { proof: technician(&now), address: address() },
+        DeviceInput::Enter { proof: auditor(), address: address() },
+        DeviceInput::EnterRefused { actor: Actor::System, code: ErrorCode::InterlockActive },
+        DeviceInput::ListenerOpened { port: 4431 },
+        DeviceInput::ListenerOpened { port: 0 },
+        DeviceInput::ListenerFailed,
+        DeviceInput::Announce { address: address() },
+        DeviceInput::Announce { address: "10.1.50.9".parse().unwrap() },
+        DeviceInput::Regenerate,
+        DeviceInput::Exit { actor: actor(Role::Technician) },
+        DeviceInput::Retry { proof: technician(&now) },
+        DeviceInput::Retry { proof: auditor() },
+        DeviceInput::Reset { proof: technician(&now) },
+        DeviceInput::Reset { proof: auditor() },
+        DeviceInput::Deprovision { proof: administrator(&now) },
+        DeviceInput::Deprovision { proof: technician(&now) },
+        DeviceInput::Reprovision { proof: technician(&now), address: address() },
+        DeviceInput::Reprovision { proof: auditor(), address: address() },
+        DeviceInput::SessionOpen { hello: Vec::new(), claim_mac: [0; 32] },
+        DeviceInput::SessionOpen { hello: b"a.b.c".to_vec(), claim_mac: [0; 32] },
+        DeviceInput::Configuration { envelope: Vec::new() },
+        DeviceInput::Configuration { envelope: vec![1; 200] },
+        DeviceInput::Junk { code: ErrorCode::RequestMalformed },
+        DeviceInput::Tested(Ok(())),
+        DeviceInput::Tested(Err(lost)),
+        DeviceInput::Tested(Err(no)),
+        DeviceInput::Tested(Err(bad)),
+        DeviceInput::CommitAnswered(Ok(Vec::new())),
+        DeviceInput::CommitAnswered(Ok(b"junk".to_vec())),
+        DeviceInput::CommitAnswered(Err(lost)),
+        DeviceInput::CommitAnswered(Err(no)),
+        DeviceInput::OutcomeAnswered(Ok(b"junk".to_vec())),
+        DeviceInput::OutcomeAnswered(Err(bad)),
+        DeviceInput::Timeout,
+    ]
+}
+
+type Edge = (StateKind, InputKind, StateKind);
+
+/// Proposes one input; checks the transition against the table and the law of audit.
+fn probe(fixture: &mut Fixture, clock: crate::common::clock::Clock, input: DeviceInput) -> Edge {
+    let kind = input.kind();
+    let before = fixture.pair.device.machine.kind();
+    let status = fixture.pair.device.machine.status();
+    let transition = fixture.pair.device.propose(&clock.now(), input);
+    let after = transition.next.kind();
+    assert!(
+        after == before || successors(before, kind).contains(&after),
+        "{before:?} --{kind:?}--> {after:?} is not in the table"
+    );
+    let record = &transition.record;
+    assert!(record.writes.is_empty() || !record.audit.is_empty(), "{before:?} {kind:?}");
+    if before == StateKind::InDoubt && after == StateKind::InDoubt {
+        assert!(record.writes.is_empty(), "doubt writes nothing: {kind:?}");
+    }
+    let told = transition.events().any(|event| {
+        matches!(event, zmon_protocol::device::DeviceEvent::StatusChanged(to) if *to == transition.next.status())
+    });
+    assert_eq!(told, transition.next.status() != status, "{before:?} {kind:?}");
+    (before, kind, after)
+}
+
+fn all_edges() -> BTreeSet<Edge> {
+    let mut seen = BTreeSet::new();
+    for origin in [Origin::Fresh, Origin::Provisioned, Origin::Deprovisioned] {
+        let asking = {
+            let mut honest = Vec::new();
+            let pair = in_doubt(origin, &mut honest, true);
+            Fixture { pair, honest }
+        };
+        let fixtures = StateKind::ALL.iter().filter_map(|kind| fixture(*kind, origin));
+        for mut fixture in fixtures.chain([asking]) {
+            let honest = core::mem::take(&mut fixture.honest);
+            let clock = fixture.pair.clock;
+            for input in inputs(&fixture.pair).into_iter().chain(honest) {
+                seen.insert(probe(&mut fixture, clock, input));
+            }
+            // The same inputs long after every deadline.
+            for hours in [1, 48] {
+                let mut late = clock;
+                late.pass(seconds(3600 * hours));
+                let pair = &mut fixture.pair;
+                let now = core::mem::replace(&mut pair.clock, late);
+                let inputs = inputs(pair);
+                pair.clock = now;
+                for input in inputs {
+                    seen.insert(probe(&mut fixture, late, input));
+                }
+            }
+            // A claim that nothing followed, and a retry after a failure.
+            let mut idle = clock;
+            idle.pass(seconds(150));
+            seen.insert(probe(&mut fixture, idle, DeviceInput::Timeout));
+        }
+    }
+    // Retry from `Provisioned` needs a failure before.
+    let mut pair = Pair::provisioned(92);
+    pair.reprovision();
+    pair.pass(seconds(600));
+    let (clock, proof) = (pair.clock, technician(&pair.now()));
+    let mut failed = Fixture { pair, honest: Vec::new() };
+    seen.insert(probe(&mut failed, clock, DeviceInput::Retry { proof }));
+    seen
+}
+
+#[test]
+fn every_input_in_every_state_is_in_the_table_and_every_cell_is_reached() {
+    let seen = all_edges();
+    for state in StateKind::ALL {
+        for input in InputKind::ALL {
+            let reached = seen.iter().any(|(from, by, _)| from == state && by == input);
+            assert!(reached, "{state:?} never got {input:?}");
+            for to in successors(*state, *input) {
+                assert!(
+                    seen.contains(&(*state, *input, *to)),
+                    "the table promises {state:?} --{input:?}--> {to:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_document_is_the_code() {
+    let document = include_str!("../../STATES.md");
+    assert_eq!(document, transition_table(), "render STATES.md anew from transition_table()");
+}
+
+#[test]
+fn only_a_signed_answer_leads_out_of_doubt() {
+    for input in InputKind::ALL {
+        let out = successors(StateKind::InDoubt, *input);
+        let answers = matches!(input, InputKind::CommitAnswered | InputKind::OutcomeAnswered);
+        assert_eq!(!out.is_empty(), answers, "{input:?}");
+    }
+}
