@@ -60,11 +60,16 @@ fn read(der: &[u8]) -> (Certificate, Profile) {
     assert!(serial.len() == 16 && serial[0] & 0x80 == 0, "a positive number of 128 bits");
     let validity = tbs.validity();
     let lasts = validity.not_after.to_unix_duration() - validity.not_before.to_unix_duration();
-    let name = |name: &GeneralName| match name {
-        GeneralName::UniformResourceIdentifier(uri) => uri.to_string(),
-        GeneralName::DnsName(dns) => dns.to_string(),
-        GeneralName::IpAddress(ip) => format!("{:?}", ip.as_bytes()),
-        other => panic!("{other:?}"),
+    let name = |name: &GeneralName| {
+        if let GeneralName::UniformResourceIdentifier(uri) = name {
+            uri.to_string()
+        } else if let GeneralName::DnsName(dns) = name {
+            dns.to_string()
+        } else if let GeneralName::IpAddress(ip) = name {
+            format!("{:?}", ip.as_bytes())
+        } else {
+            panic!("{name:?}")
+        }
     };
     let profile = Profile {
         authority: basic.ca,

@@ -343,7 +343,7 @@ async fn a_device_that_claims_success_without_a_commit_is_not_paired() {
     let device = FakeDevice::new(1, Suite::P256);
     device.misbehave(Fault::LiesAboutSuccess);
     world.know(&[&device]).await;
-    refuse(&world, &device, ErrorCode::CommitAborted).await;
+    refuse(&world, &device, ErrorCode::ConnectionTestFailed).await;
     assert_eq!(world.store.count(EventType::PairingSucceeded), 0);
 }
 

@@ -4,11 +4,14 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use zmon_crypto::{IdentityKey, SecretBytes};
+use zmon_crypto::{IdentityKey, SecretBytes, sha256};
+use zmon_domain::audit::{AuditEvent, EventType};
+use zmon_domain::ids::Thumbprint;
 use zmon_domain::limits;
+use zmon_domain::role::Actor;
 use zmon_domain::time::UnixTime;
 
-use super::authority::{Authority, AuthorityKey};
+use super::authority::{Authority, AuthorityKey, subject_key};
 use super::profile::{self, Validity};
 use super::{CaError, CaParams, EmbeddedCa, pem, random_serial};
 
@@ -122,6 +125,31 @@ impl CaMaterial {
             server_key: self.server.key.to_pkcs8(),
             audit_key: self.audit_key.to_pkcs8(),
         })
+    }
+
+    /// What the audit log of a new station begins with: one row per key that was made.
+    ///
+    /// # Errors
+    /// [`CaError::Certificate`]
+    pub fn audit_rows(&self) -> Result<Vec<AuditEvent>, CaError> {
+        let certificates = [
+            ("anchor", &self.anchor_certificate),
+            ("client CA", &self.client_ca.certificate),
+            ("signing", &self.signing.certificate),
+            ("server", &self.server.certificate),
+        ];
+        let mut keys = Vec::new();
+        for (what, certificate) in certificates {
+            let spki = subject_key(what, certificate)?;
+            keys.push((what, Thumbprint::from_bytes(sha256(&spki))));
+        }
+        keys.push(("audit", self.audit_key.to_signer("audit")?.public().thumbprint()));
+        let row = |(what, thumbprint)| {
+            AuditEvent::new(EventType::KeyCreated, Actor::System)
+                .with("key", what)
+                .with("thumbprint", thumbprint)
+        };
+        Ok(keys.into_iter().map(row).collect())
     }
 
     /// Forgets the anchor's key, so that a running station does not hold it.

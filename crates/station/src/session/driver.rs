@@ -181,7 +181,7 @@ impl SessionDriver {
                 },
                 Err(Halt::NotCommitted) => {
                     let cause = Some("success was claimed without a commit".to_owned());
-                    let code = ErrorCode::CommitAborted;
+                    let code = ErrorCode::ConnectionTestFailed;
                     step = Step::DeliveryFailed(Failure { code, cause });
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Actor;
-use zmon_domain::time::Now;
+use zmon_domain::time::{Now, is_expired};
 use zmon_protocol::station::SessionPhase;
 
 use super::Station;
@@ -57,6 +57,7 @@ impl Station {
         let now = self.now();
         let wall = Self::wall(&now)?;
         self.abort_overdue(&now).await?;
+        self.release_orphans(&now).await?;
         self.refresh_crl().await?;
         let junk = self.junk.lock().unwrap_or_else(PoisonError::into_inner).due(now.mono);
         if !junk.is_empty() {
@@ -114,6 +115,26 @@ impl Station {
             .session(row.session);
         let writes = ended(&session, SessionPhase::Failed, Some(code));
         self.commit_all(now, vec![audit], writes).await
+    }
+
+    /// Ends sessions whose task was lost and whose time is over; those with a certificate end with it.
+    async fn release_orphans(&self, now: &Now) -> Result<(), StationError> {
+        let at = Self::wall(now)?;
+        for row in self.parts.store.open_sessions().await? {
+            let orphan = self.sessions.get(&row.id).is_none() && is_expired(at, row.expires_at);
+            let certificate = self.parts.store.certificate_of_session(&row.id).await?;
+            if !orphan || certificate.is_some() {
+                continue;
+            }
+            let code = ErrorCode::SessionExpired;
+            let audit = AuditEvent::failed(EventType::SessionReleased, Actor::System, code)
+                .device(&row.device_id)
+                .session(row.id);
+            let writes = ended(&row, SessionPhase::Released, Some(code));
+            // Somebody else may have ended it meanwhile.
+            let _refused = self.try_commit(now, vec![audit], writes).await?;
+        }
+        Ok(())
     }
 
     async fn refresh_crl(&self) -> Result<(), StationError> {

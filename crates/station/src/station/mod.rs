@@ -3,9 +3,11 @@
 mod accounts;
 mod audit;
 mod certificates;
+mod decide;
 mod devices;
 mod housekeeping;
 mod login;
+mod opening;
 mod pairing;
 mod peer;
 
@@ -16,8 +18,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_crypto::{Algorithms, IdentityKey};
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
 
@@ -95,13 +98,16 @@ impl Station {
     /// Composes a station. Call [`Station::start`] before serving.
     ///
     /// # Errors
-    /// `internal` when the policy asks for something this release does not do (client keys made by
-    /// the station).
+    /// `settings_invalid`, naming the setting: client keys made by the station are not supported by
+    /// this release, and a certificate's lifetime has its limits.
     pub fn new(parts: StationParts) -> Result<Arc<Self>, StationError> {
+        let invalid = |field| StationError::field(ErrorCode::SettingsInvalid, field);
         if parts.policy.station_made_keys {
-            tracing::error!("the policy asks for client keys made by the station: not supported");
-            return Err(ErrorCode::Internal.into());
+            let rule = "must be off: this release leaves client keys to the devices";
+            return Err(invalid(FieldError::new("stationMadeKeys", rule)));
         }
+        let lifetime = parts.policy.certificate_lifetime;
+        let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
         Ok(Arc::new(Self {
             parts,
             sessions: Sessions::default(),
@@ -217,4 +223,15 @@ impl Station {
         self.commit_all(now, vec![row], Vec::new()).await?;
         Err(error)
     }
+}
+
+/// Runs `work` to its end even when the caller goes away: between a committed record and what
+/// follows from it nothing may be cut off.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StationError>> + Send + 'static,
+) -> Result<T, StationError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a use-case was lost");
+        Err(ErrorCode::Internal.into())
+    })
 }

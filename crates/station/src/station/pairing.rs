@@ -3,28 +3,22 @@
 use std::sync::Arc;
 
 use zmon_crypto::token::PairingToken;
-use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, SessionId};
+use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, SessionId};
 use zmon_domain::limits;
-use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::role::{Action, OperatorProof};
 use zmon_domain::settings::DeviceSettings;
-use zmon_domain::time::{Now, is_expired};
-use zmon_protocol::station::{
-    DeviceRecord, OpenRequest, PairDetails, RegistryEntry, Reservation, SessionMachine,
-    SessionPhase,
-};
+use zmon_protocol::station::{PairDetails, SessionPhase};
 use zmon_wire::kind::{False, True};
 use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
 use zmon_wire::strict;
 
-use super::Station;
-use super::certificates::RACES;
+use super::opening::{Opened, Scan};
+use super::{Station, detached};
 use crate::error::StationError;
-use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
-use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, SessionView, translate};
+use crate::session::{Command, SessionHandle, SessionView};
 
 /// What `pair` answers when it does not fail.
 #[derive(Debug, Clone)]
@@ -33,23 +27,6 @@ pub enum PairOutcome {
     Paired(Box<PairAnswer>),
     /// 202: the device has not answered in time; ask again with the session.
     Pending(PairPending),
-}
-
-/// What an operator read off the screen, parsed.
-struct Scan {
-    device_id: DeviceId,
-    code: PairingCode,
-    token: PairingToken,
-    serial: Option<DeviceSerial>,
-    address: DeviceAddress,
-}
-
-/// Where a scan leads.
-enum Opened {
-    /// A running session, new or the operator's own of before.
-    Live(SessionHandle),
-    /// The operator's own session of before that has ended.
-    Past(SessionId),
 }
 
 impl Station {
@@ -61,6 +38,15 @@ impl Station {
     /// `device_decommissioned`, `device_key_conflict`, `address_not_permitted`,
     /// `device_unreachable`, `pairing_code_consumed`, what the device refused with, storage errors.
     pub async fn scan(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        request: ScanRequest,
+    ) -> Result<ScanAnswer, StationError> {
+        let (station, proof) = (Arc::clone(self), proof.clone());
+        detached(async move { station.do_scan(&proof, request).await }).await
+    }
+
+    async fn do_scan(
         self: &Arc<Self>,
         proof: &OperatorProof,
         request: ScanRequest,
@@ -87,6 +73,15 @@ impl Station {
     /// As [`Station::scan`]; `typed_code_unavailable` without token and session; `session_unknown`
     /// for a session that is not this operator's; why the pairing failed.
     pub async fn pair(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        request: PairRequest,
+    ) -> Result<PairOutcome, StationError> {
+        let (station, proof) = (Arc::clone(self), proof.clone());
+        detached(async move { station.do_pair(&proof, request).await }).await
+    }
+
+    async fn do_pair(
         self: &Arc<Self>,
         proof: &OperatorProof,
         request: PairRequest,
@@ -172,149 +167,6 @@ impl Station {
         handle.ask(|reply| Command::Cancel(operator, reply)).await
     }
 
-    /// Opens a session, or finds the one this very scan has opened before.
-    async fn open(
-        self: &Arc<Self>,
-        proof: &OperatorProof,
-        actor: &Actor,
-        scan: Scan,
-        pair: Option<PairDetails>,
-    ) -> Result<Opened, StationError> {
-        let now = self.now();
-        if self.parts.policy.is_own(scan.address.ip(), scan.token.port()) {
-            let code = ErrorCode::AddressNotPermitted;
-            let row = self.refused(actor, &scan.device_id, code).with("address", "own");
-            return self.refuse(&now, row, code.into()).await;
-        }
-        for _ in 0..RACES {
-            let holder = self.live_reservation(&scan.device_id, &now).await?;
-            let holder = match holder {
-                Some(row) if row.operator == *proof.id() => {
-                    match self.own_reservation(&row, &scan, &now).await? {
-                        Some(handle) => {
-                            if let Some(details) = pair {
-                                self.go_on(&handle, proof, &scan.code, None, details).await?;
-                            }
-                            return Ok(Opened::Live(handle));
-                        }
-                        None => continue,
-                    }
-                }
-                other => other,
-            };
-            if let Some(opened) = self.try_open(proof, actor, &scan, holder, pair.clone()).await? {
-                return Ok(opened);
-            }
-        }
-        Err(ErrorCode::StateConflict.into())
-    }
-
-    /// Proposes a session and commits its opening; `None` when somebody was faster.
-    async fn try_open(
-        self: &Arc<Self>,
-        proof: &OperatorProof,
-        actor: &Actor,
-        scan: &Scan,
-        holder: Option<SessionRow>,
-        pair: Option<PairDetails>,
-    ) -> Result<Option<Opened>, StationError> {
-        let checkpoint = self.parts.store.checkpoint().await?;
-        let row = self.parts.store.device(&scan.device_id).await?;
-        let config_version = pair.as_ref().map_or(0, |details| details.config_version);
-        let now = self.now();
-        let at = Self::wall(&now)?;
-        let opened = {
-            let mut rng = self.parts.entropy.generator();
-            let request = OpenRequest {
-                session_id: SessionId::generate(rng.as_mut()),
-                device: registry_record(row, &scan.device_id),
-                reservation: holder
-                    .map(|row| Reservation { session_id: row.id, operator: row.operator }),
-                token: scan.token.clone(),
-                code: scan.code.clone(),
-                scanned_serial: scan.serial.clone(),
-                address: scan.address,
-                operator: proof.id().clone(),
-                role: proof.role(),
-                pair,
-            };
-            SessionMachine::open(&self.context(checkpoint.as_deref()), &now, rng.as_mut(), request)
-        };
-        let lifetime = self.parts.policy.session.session_lifetime;
-        let facts = OpenFacts { at, expires_at: at + lifetime };
-        let mut opened = opened;
-        let record = translate(core::mem::take(&mut opened.record), facts, None)?;
-        match self.parts.store.commit(&now, &record).await? {
-            Ok(()) => {}
-            Err(Refusal::DeviceReserved(_)) => return Ok(None),
-            Err(Refusal::TokenUsed(by)) => {
-                return self.used_before(proof, actor, &scan.device_id, by).await.map(Some);
-            }
-            Err(refusal) => return Err(Self::unexpected(&refusal)),
-        }
-        if let Err(refusal) = &opened.reply {
-            self.alarm(&opened);
-            return Err(refusal.clone().into());
-        }
-        let (token, code) = (scan.token.id(), scan.code.clone());
-        let handle = SessionDriver::spawn(self, opened, token, code, config_version);
-        Ok(Some(Opened::Live(handle)))
-    }
-
-    /// The token was claimed by an earlier session: the operator's own is answered again, any other
-    /// means that the code is used up.
-    async fn used_before(
-        &self,
-        proof: &OperatorProof,
-        actor: &Actor,
-        device: &DeviceId,
-        by: SessionId,
-    ) -> Result<Opened, StationError> {
-        let row = self.parts.store.session(&by).await?;
-        let own = row.is_some_and(|row| {
-            row.operator == *proof.id()
-                && row.device_id == *device
-                && row.phase == SessionPhase::Paired
-        });
-        if own {
-            return Ok(Opened::Past(by));
-        }
-        let code = ErrorCode::PairingCodeConsumed;
-        let row = self.refused(actor, device, code).with("claimedBy", by);
-        self.refuse(&self.now(), row, code.into()).await
-    }
-
-    async fn live_reservation(
-        &self,
-        device: &DeviceId,
-        now: &Now,
-    ) -> Result<Option<SessionRow>, StationError> {
-        let at = Self::wall(now)?;
-        let row = self.parts.store.reservation(device).await?;
-        Ok(row.filter(|row| !is_expired(at, row.expires_at)))
-    }
-
-    /// The operator scans a device that they have reserved: the same scan goes on; a new code means
-    /// that the old session is over.
-    async fn own_reservation(
-        &self,
-        row: &SessionRow,
-        scan: &Scan,
-        now: &Now,
-    ) -> Result<Option<SessionHandle>, StationError> {
-        let Some(handle) = self.sessions.get(&row.id) else {
-            let writes = vec![StationWrite::Release { session_id: row.id }];
-            self.commit_all(now, Vec::new(), writes).await?;
-            return Ok(None);
-        };
-        if handle.token_id == scan.token.id() {
-            return Ok(Some(handle));
-        }
-        let operator = row.operator.clone();
-        handle.ask(|reply| Command::Cancel(operator, reply)).await?;
-        Ok(None)
-    }
-
     /// The operator's own session by id, which must be about this device.
     async fn own_session(
         &self,
@@ -349,7 +201,7 @@ impl Station {
     }
 
     /// Sends a session on its way; saying the same twice changes nothing.
-    async fn go_on(
+    pub(super) async fn go_on(
         &self,
         handle: &SessionHandle,
         proof: &OperatorProof,
@@ -406,10 +258,6 @@ impl Station {
         let version = self.parts.store.config_version(device).await?;
         Ok(PairDetails { settings, config_version: version.saturating_add(1) })
     }
-
-    fn refused(&self, actor: &Actor, device: &DeviceId, code: ErrorCode) -> AuditEvent {
-        AuditEvent::failed(EventType::PairingFailed, actor.clone(), code).device(device)
-    }
 }
 
 fn answered(view: &SessionView) -> bool {
@@ -450,18 +298,6 @@ fn failure(view: &SessionView) -> StationError {
     match &view.error {
         Some(report) => report.clone().into(),
         None => ErrorCode::SessionExpired.into(),
-    }
-}
-
-fn registry_record(row: Option<DeviceRow>, id: &DeviceId) -> DeviceRecord {
-    match row {
-        None => DeviceRecord::Unknown(id.clone()),
-        Some(row) => DeviceRecord::Known(RegistryEntry {
-            device_id: row.id,
-            serial: row.serial,
-            identity_key: row.identity,
-            decommissioned: row.status == DeviceStatus::Decommissioned,
-        }),
     }
 }
 

@@ -326,15 +326,14 @@ impl FakeDevice {
         let fault = *self.fault.lock().unwrap();
         let (session, document) = self.open_envelope(&envelope);
         let serial = self.check(&session, &document);
-        match fault {
-            Fault::RefusesConfiguration => {
-                return Ok(self.status(&session, false, Some(ErrorCode::SiteMismatch)));
-            }
-            Fault::LiesAboutSuccess => return Ok(self.status(&session, true, None)),
-            Fault::SlowDelivery => {
-                tokio::time::sleep(std::time::Duration::from_secs(45)).await;
-            }
-            _ => {}
+        if fault == Fault::RefusesConfiguration {
+            return Ok(self.status(&session, false, Some(ErrorCode::SiteMismatch)));
+        }
+        if fault == Fault::LiesAboutSuccess {
+            return Ok(self.status(&session, true, None));
+        }
+        if fault == Fault::SlowDelivery {
+            tokio::time::sleep(std::time::Duration::from_secs(45)).await;
         }
         let station = self.station();
         station.test(&serial).await.unwrap();

@@ -356,12 +356,11 @@ impl Tables {
         }
         let row = self.certificates.get_mut(serial).unwrap();
         row.state = to;
-        match to {
-            CertificateState::Current => row.committed_at = Some(at),
-            CertificateState::Revoked => {
-                row.revoked = Some((at, reason.unwrap_or(RevocationReason::Administrator)));
-            }
-            _ => {}
+        if to == CertificateState::Current {
+            row.committed_at = Some(at);
+        }
+        if to == CertificateState::Revoked {
+            row.revoked = Some((at, reason.unwrap()));
         }
         Ok(())
     }
