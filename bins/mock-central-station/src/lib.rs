@@ -24,10 +24,13 @@ use zmon_station::StationError;
 /// Carries out one command line and returns the class of its exit code.
 pub async fn run(args: Args, streams: &mut Streams<'_>) -> ExitClass {
     streams.set_json(args.json);
-    let done = match args.command {
-        Some(Command::Init(init)) => init::run(init, streams).await,
-        Some(Command::Run(run)) => serve::run(run, streams).await,
-        None => ephemeral::run(args.ephemeral, streams).await,
+    let done = match (args.command, args.ephemeral.ephemeral) {
+        (Some(Command::Init(init)), false) => init::run(init, streams).await,
+        (Some(Command::Run(run)), false) => serve::run(run, streams).await,
+        (None, true) => ephemeral::run(args.ephemeral, streams).await,
+        (Some(_), true) | (None, false) => {
+            Err(Failure::usage("command", "must be init, run or --ephemeral, and one of them"))
+        }
     };
     match done {
         Ok(()) => ExitClass::Ok,
@@ -45,4 +48,22 @@ fn stored(error: PersistenceError) -> Failure {
 fn refused(error: StationError) -> Failure {
     let cause = error.to_string();
     Failure::from(error.report).context(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_and_ephemeral_are_alternatives() {
+        for line in [&["--ephemeral", "run", "x"][..], &["--json"]] {
+            let args = ["mock-central-station"].iter().chain(line);
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut streams = Streams::new(&mut out, &mut err, false);
+            let class = run(Args::try_parse_from(args).unwrap(), &mut streams).await;
+            assert_eq!(class, ExitClass::Usage);
+        }
+    }
 }

@@ -55,6 +55,12 @@ impl Failure {
         self.code
     }
 
+    /// The code with the field and rule.
+    #[must_use]
+    pub fn report(&self) -> ErrorReport {
+        ErrorReport { code: self.code, detail: self.detail.clone() }
+    }
+
     /// The class of the exit code.
     #[must_use]
     pub fn class(&self) -> ExitClass {

@@ -68,6 +68,11 @@ impl<'a> Streams<'a> {
         self.out.flush()
     }
 
+    /// Standard output itself, for output that is made while it is written.
+    pub fn out(&mut self) -> &mut (dyn Write + Send) {
+        self.out
+    }
+
     /// Raw bytes on standard output, e.g. an exported file.
     ///
     /// # Errors

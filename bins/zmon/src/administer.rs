@@ -1,0 +1,89 @@
+//! `zmon registry …` and `zmon operator …`.
+
+use zmon_cli::{
+    Failure, Streams, files,
+    secret::{self, Source},
+};
+use zmon_domain::{ids::OperatorId, limits, role::Role};
+use zmon_wire::{admin::OperatorRequest, manifest, secret::SecretText};
+
+use crate::{
+    args::{
+        RegistryCommand,
+        station::{OperatorCommand, RoleName},
+    },
+    station::StationClient,
+};
+
+/// Carries out a command about the registry.
+///
+/// # Errors
+/// A usage failure for a wrong manifest before anything is sent; else what the station says.
+pub(crate) async fn registry(
+    command: RegistryCommand,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    match command {
+        RegistryCommand::Import { manifest: path, login } => {
+            let most = u64::try_from(limits::MANIFEST_BYTES.default).unwrap_or(u64::MAX);
+            let bytes = files::read(&path, most)?;
+            manifest::parse(&bytes)?;
+            let answer = StationClient::login(&login).await?.import(bytes).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&answer)?);
+            }
+            Ok(streams.say(&format!(
+                "{} added, {} changed, {} known already",
+                answer.added, answer.changed, answer.unchanged
+            ))?)
+        }
+        RegistryCommand::List { login } => {
+            let list = StationClient::login(&login).await?.devices().await?;
+            if streams.is_json() {
+                return Ok(streams.json(&list)?);
+            }
+            streams.say(&format!("{:<20} {:<20} {:<12} {}", "DEVICE", "SERIAL", "BED", "STATE"))?;
+            for row in &list.devices {
+                let bed = row.bed_id.as_ref().map_or("-", |bed| bed.as_str());
+                let state = match &row.certificate_not_after {
+                    Some(until) if row.provisioned => format!("provisioned, until {until}"),
+                    _ => "not provisioned".to_owned(),
+                };
+                let (id, serial) = (row.device_id.as_str(), row.device_serial.as_str());
+                streams.say(&format!("{id:<20} {serial:<20} {bed:<12} {state}"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Carries out a command about operators.
+///
+/// # Errors
+/// A usage failure for a wrong name; else what the station says.
+pub(crate) async fn operator(
+    command: OperatorCommand,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    let OperatorCommand::Add { name, role, new_password_file, login } = command;
+    let operator = OperatorId::parse(&name)?;
+    let source = Source::choose(new_password_file.as_deref()).ok_or_else(|| {
+        Failure::usage("new-password-file", "must be given where nobody can be asked")
+    })?;
+    let mut client = StationClient::login(&login).await?;
+    let password = secret::read_new(source, &format!("New password of {operator}"))?;
+    let request = OperatorRequest {
+        operator: operator.clone(),
+        role: match role {
+            RoleName::Technician => Role::Technician,
+            RoleName::Administrator => Role::Administrator,
+            RoleName::Auditor => Role::Auditor,
+        },
+        password: SecretText::new(&password),
+    };
+    let done = client.add_operator(&request).await?;
+    if streams.is_json() {
+        return Ok(streams.json(&done)?);
+    }
+    Ok(streams.say(&format!("{operator} is added as {}", request.role))?)
+}

@@ -1,0 +1,237 @@
+//! The command line of `zmon`. Help fits 80 columns and gives an example for each command.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub mod device;
+pub mod station;
+
+pub use device::{Device, DeviceCommand};
+pub use station::{Login, Pair, Registry, RegistryCommand};
+
+/// Command line of Z Monitor provisioning.
+#[derive(Debug, Parser)]
+#[command(
+    name = "zmon",
+    version,
+    max_term_width = 80,
+    after_help = "\
+Example, one whole pairing on this machine:
+  zmon demo
+
+Exit codes: 0 ok, 2 usage, 3 refused, 4 unreachable, 5 damaged."
+)]
+pub struct Args {
+    /// JSON instead of text; errors too.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `zmon`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Pair a device with a station on this machine, and show each step.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon demo
+
+Runs the programs `device` and `mock-central-station` that lie beside this one,
+in a temporary directory, on loopback addresses; removes everything at the end."
+    )]
+    Demo(Demo),
+    /// Pair a device through a station, as the operator's tablet does.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon pair --station https://127.0.0.1:8443 --ca anchor.pem \\
+    --operator admin --qr-image screen.png --bed ICU-3B --label ICU-MON-04"
+    )]
+    Pair(Box<Pair>),
+    /// Read audit logs: check the chain, export rows.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Show and read provisioning QR codes.
+    #[command(subcommand)]
+    Qr(Qr),
+    /// The station's registry of devices.
+    Registry(Registry),
+    /// The station's operators.
+    Operator(station::Operator),
+    /// Drive a device on this machine through its control socket.
+    Device(Device),
+    /// Print a completion script.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon completions bash > ~/.local/share/bash-completion/completions/zmon"
+    )]
+    Completions {
+        /// Shell to complete in.
+        shell: Shell,
+    },
+}
+
+/// Arguments of `zmon demo`.
+#[derive(Debug, ClapArgs)]
+pub struct Demo {
+    /// Type of the device's identity key.
+    #[arg(long, value_enum, default_value_t = SuiteName::P256)]
+    pub suite: SuiteName,
+    /// Form of the pairing code.
+    #[arg(long, value_enum, default_value_t = CodeFormatName::Grouped9)]
+    pub code_format: CodeFormatName,
+    /// Folder of the programs [default: that of zmon].
+    #[arg(long, value_name = "DIR")]
+    pub programs: Option<PathBuf>,
+    /// Seconds each step may take.
+    #[arg(long, default_value_t = 60, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub patience: u64,
+}
+
+/// Identity key types, as `device init` takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SuiteName {
+    /// ECDSA P-256.
+    P256,
+    /// RSA-2048.
+    Rsa2048,
+}
+
+/// Pairing-code forms, as `device init` takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodeFormatName {
+    /// ABC-123-XYZ.
+    Grouped9,
+    /// X7Y9Z2.
+    Short6,
+}
+
+/// `zmon audit …`.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Check every hash, sequence and checkpoint of an audit log.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon audit verify ./bed-7
+
+DIR is the directory of a device or of a station."
+    )]
+    Verify {
+        /// Directory of a device or a station.
+        dir: PathBuf,
+    },
+    /// Write every row of an audit log as one JSON line.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon audit export ./bed-7 --output audit.jsonl"
+    )]
+    Export {
+        /// Directory of a device or a station.
+        dir: PathBuf,
+        /// New file [default: standard output].
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// `zmon qr …`.
+#[derive(Debug, Subcommand)]
+pub enum Qr {
+    /// Show a QR code in the terminal; write it as an image.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon qr show --device ./bed-7 --png screen.png
+  zmon qr show --text content.json"
+    )]
+    Show(QrShow),
+    /// Read a QR code from a PNG image and show what it says.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon qr decode screen.png"
+    )]
+    Decode {
+        /// PNG image.
+        image: PathBuf,
+    },
+}
+
+/// Arguments of `zmon qr show`.
+#[derive(Debug, ClapArgs)]
+pub struct QrShow {
+    /// Directory (or control socket) of a device whose window is open.
+    #[arg(long, value_name = "DIR", required_unless_present = "text", conflicts_with = "text")]
+    pub device: Option<PathBuf>,
+    /// File with the JSON content of a QR code ("-": standard input).
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Write the 300×300 PNG to a new file.
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Write the SVG to a new file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn leaves(command: &clap::Command) -> Vec<clap::Command> {
+        let children: Vec<_> = command.get_subcommands().collect();
+        if children.is_empty() {
+            return vec![command.clone()];
+        }
+        children.into_iter().flat_map(leaves).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_80_columns_and_gives_an_example() {
+        let mut all = leaves(&Args::command());
+        all.push(Args::command());
+        for mut command in all {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{} has no example", command.get_name());
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn pair_takes_exactly_one_way_to_the_code() {
+        let base = ["zmon", "pair", "--station", "https://h:1", "--ca", "a", "--operator", "o"];
+        let with = |more: &[&str]| Args::try_parse_from(base.iter().chain(more).copied()).is_ok();
+        assert!(!with(&[]));
+        assert!(with(&["--qr-image", "x.png"]));
+        assert!(with(&["--qr-text", "{}"]));
+        assert!(!with(&["--qr-image", "x.png", "--qr-text", "{}"]));
+        assert!(with(&["--device-id", "ZM-001", "--code", "ABC-123-XYZ"]));
+        assert!(with(&["--device-id", "ZM-001", "--code", "ABC-123-XYZ", "--token", "t"]));
+        assert!(!with(&["--device-id", "ZM-001"]));
+    }
+}

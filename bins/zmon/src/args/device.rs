@@ -1,0 +1,147 @@
+//! Commands that a person beside a device gives it over its control socket.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+/// Arguments of `zmon device`.
+#[derive(Debug, ClapArgs)]
+pub struct Device {
+    /// Directory of the device, or its control socket.
+    #[arg(long, global = true, env = "ZMON_DEVICE", default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DeviceCommand,
+}
+
+/// Who is at the device.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Person {
+    /// Name of the operator; the PIN is asked.
+    #[arg(long, env = "ZMON_DEVICE_OPERATOR", value_name = "NAME")]
+    pub operator: String,
+    /// File with the PIN ("-": standard input) instead of asking.
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// `zmon device …`.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Show the state of the device.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device status --dir ./bed-7"
+    )]
+    Status,
+    /// Show each change of state until interrupted.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device watch --dir ./bed-7"
+    )]
+    Watch,
+    /// Enter provisioning mode and show the QR code.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device enter --dir ./bed-7 --operator tina --address 192.168.1.100"
+    )]
+    Enter {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+        /// Address that the QR code says [default: the configured one].
+        #[arg(long, value_name = "IP")]
+        address: Option<String>,
+        /// The device is provisioned and shall get a new configuration.
+        #[arg(long)]
+        reprovision: bool,
+    },
+    /// Void the code and show a new one.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device regenerate --dir ./bed-7"
+    )]
+    Regenerate,
+    /// Leave provisioning mode; nothing is installed.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device cancel --dir ./bed-7"
+    )]
+    Cancel,
+    /// After a failure: open a new window.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device retry --dir ./bed-7 --operator tina"
+    )]
+    Retry {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// After a failure: back to the state before.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device reset --dir ./bed-7 --operator tina"
+    )]
+    Reset {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Remove the configuration of the device (administrator).
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device deprovision --dir ./bed-7 --operator admin"
+    )]
+    Deprovision {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Show who the device is.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device identity --dir ./bed-7"
+    )]
+    Identity,
+    /// Show the link to the station.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device link --dir ./bed-7"
+    )]
+    Link,
+    /// Show the newest audit rows.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device log --dir ./bed-7 --rows 20"
+    )]
+    Log {
+        /// How many rows.
+        #[arg(long, default_value_t = 50, value_name = "N",
+              value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rows: u32,
+    },
+}

@@ -1,0 +1,150 @@
+//! Commands that an operator gives a station over its HTTPS API.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
+
+/// How to reach a station and who asks.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Login {
+    /// URL of the station's operator listener.
+    #[arg(long, env = "ZMON_STATION", value_name = "URL")]
+    pub station: String,
+    /// Anchor certificate (PEM) of the station.
+    #[arg(long, env = "ZMON_CA", value_name = "FILE")]
+    pub ca: PathBuf,
+    /// Name of the operator; the password is asked.
+    #[arg(
+        long,
+        env = "ZMON_OPERATOR",
+        value_name = "NAME",
+        required_unless_present = "token_file"
+    )]
+    pub operator: Option<String>,
+    /// File with the password ("-": standard input) instead of asking.
+    #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
+    pub password_file: Option<PathBuf>,
+    /// File with an operator token instead of a login.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Arguments of `zmon pair`.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("source").required(true).args(["qr_image", "qr_text", "device_id"])))]
+pub struct Pair {
+    /// Station and operator.
+    #[command(flatten)]
+    pub login: Login,
+    /// PNG image of the device's screen.
+    #[arg(long, value_name = "FILE")]
+    pub qr_image: Option<PathBuf>,
+    /// Content of the QR code, as a scanner gives it.
+    #[arg(long, value_name = "JSON")]
+    pub qr_text: Option<String>,
+    /// Device identifier, typed.
+    #[arg(long, value_name = "ID", requires = "code")]
+    pub device_id: Option<String>,
+    /// Pairing code, typed.
+    #[arg(long, value_name = "CODE", requires = "device_id")]
+    pub code: Option<String>,
+    /// Pairing token, with a typed code.
+    #[arg(long, value_name = "TOKEN", requires = "device_id")]
+    pub token: Option<String>,
+    /// Address of the device, with a typed code.
+    #[arg(long, value_name = "IP", requires = "device_id")]
+    pub address: Option<String>,
+    /// Bed the device stands at.
+    #[arg(long, value_name = "ID")]
+    pub bed: Option<String>,
+    /// Label of the device.
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+}
+
+/// Arguments of `zmon registry`.
+#[derive(Debug, ClapArgs)]
+pub struct Registry {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RegistryCommand,
+}
+
+/// `zmon registry …`.
+#[derive(Debug, Subcommand)]
+pub enum RegistryCommand {
+    /// Add the devices of a manifest.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  device identity ./bed-7 --manifest > manifest.jsonl
+  zmon registry import manifest.jsonl --station https://127.0.0.1:8443 \\
+    --ca anchor.pem --operator admin"
+    )]
+    Import {
+        /// Manifest: JSON lines or one JSON array (\"-\": standard input).
+        manifest: PathBuf,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
+    /// List the devices that the station knows.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon registry list --station https://127.0.0.1:8443 --ca anchor.pem \\
+    --operator admin"
+    )]
+    List {
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
+}
+
+/// Arguments of `zmon operator`.
+#[derive(Debug, ClapArgs)]
+pub struct Operator {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: OperatorCommand,
+}
+
+/// `zmon operator …`.
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Add an operator to the station.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon operator add tina --role technician --station https://127.0.0.1:8443 \\
+    --ca anchor.pem --operator admin"
+    )]
+    Add {
+        /// Name of the new operator.
+        name: String,
+        /// Role of the new operator.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// File with the new operator's password ("-": standard input).
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
+}
+
+/// Roles of operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Pairs devices.
+    Technician,
+    /// Manages devices, operators and certificates.
+    Administrator,
+    /// Reads the audit log.
+    Auditor,
+}

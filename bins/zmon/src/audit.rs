@@ -1,0 +1,129 @@
+//! `zmon audit …`: logs of a device or a station, read from its directory, running or not.
+
+use std::{path::Path, sync::Arc};
+
+use serde::Serialize;
+use zmon_cli::{Failure, Streams, files};
+use zmon_domain::{error::ErrorCode, hex};
+use zmon_persistence::{
+    AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, STATION_DATABASE,
+    Verification,
+};
+use zmon_provisioning::ports::KeyStore;
+
+use crate::args::Audit;
+
+/// What `audit verify` found, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    success: bool,
+    rows: u64,
+    checkpoints: usize,
+    lanes: Vec<Lane>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lane {
+    lane: String,
+    rows: u64,
+    head: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_row: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'static str>,
+}
+
+/// Carries out a command about an audit log.
+///
+/// # Errors
+/// `not_initialised` without a log, `storage_corrupt` for a damaged one.
+pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    match command {
+        Audit::Verify { dir } => {
+            let found = verify(&dir).await?;
+            show(&found, streams)?;
+            match found.damage() {
+                None => Ok(()),
+                Some((lane, damage)) => Err(Failure::new(ErrorCode::StorageCorrupt).context(
+                    format!("audit log {lane}, row {}: {}", damage.sequence, damage.rule),
+                )),
+            }
+        }
+        Audit::Export { dir, output } => {
+            let log = open(&dir).await?;
+            match output {
+                None => {
+                    log.export(streams.out()).await.map_err(stored)?;
+                }
+                Some(path) => {
+                    let mut bytes = Vec::new();
+                    let lines = log.export(&mut bytes).await.map_err(stored)?;
+                    files::create(&path, &bytes, 0o600)?;
+                    streams.note(&format!("{lines} lines in {}", path.display()))?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Checks every hash, number, column and checkpoint of the log in `dir`.
+///
+/// # Errors
+/// When there is no log or it cannot be read; damage is a finding.
+pub(crate) async fn verify(dir: &Path) -> Result<Verification, Failure> {
+    open(dir).await?.verify().await.map_err(stored)
+}
+
+async fn open(dir: &Path) -> Result<AuditLog, Failure> {
+    if dir.join(DEVICE_DATABASE).exists() {
+        let log = AuditLog::open_device(dir).await.map_err(stored)?;
+        // Without the key (a copied database) the chain is checked, and no signature.
+        let private = PrivateDir::open_shared(dir).map_err(stored)?;
+        return Ok(match FileKeyStore::open(Arc::new(private)) {
+            Ok(keys) => log.signed_by(keys.identity().public().clone()),
+            Err(error) if error.code() == ErrorCode::NotInitialised => log,
+            Err(error) => return Err(stored(error)),
+        });
+    }
+    if dir.join(STATION_DATABASE).exists() {
+        return AuditLog::open_station(dir).await.map_err(stored);
+    }
+    Err(Failure::new(ErrorCode::NotInitialised)
+        .context(format!("{} holds no device.db and no station.db", dir.display()))
+        .next("Name the directory of a device or of a station."))
+}
+
+fn show(found: &Verification, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let lanes = found.lanes.iter().map(|lane| Lane {
+        lane: lane.lane.clone(),
+        rows: lane.rows,
+        head: hex::encode(&lane.head),
+        damaged_row: lane.damage.as_ref().map(|damage| damage.sequence),
+        rule: lane.damage.as_ref().map(|damage| damage.rule),
+    });
+    let report = Report {
+        success: found.damage().is_none(),
+        rows: found.rows(),
+        checkpoints: found.checkpoints,
+        lanes: lanes.collect(),
+    };
+    if streams.is_json() {
+        // A finding is shown by the failure that follows.
+        return if report.success { Ok(streams.json(&report)?) } else { Ok(()) };
+    }
+    for lane in &report.lanes {
+        let word = if lane.damaged_row.is_none() { "intact" } else { "DAMAGED" };
+        streams.say(&format!("{}: {word}, {} rows", lane.lane, lane.rows))?;
+        streams.say(&format!("  head {}", lane.head))?;
+    }
+    Ok(streams.say(&format!("{} checkpoints", report.checkpoints))?)
+}
+
+/// A failed database or key file, with its path.
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(stored)`")]
+fn stored(error: PersistenceError) -> Failure {
+    Failure::new(error.code()).context(error.describe())
+}

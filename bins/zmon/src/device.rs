@@ -1,0 +1,261 @@
+//! `zmon device …`: the screens' use-cases over the control socket.
+
+mod show;
+
+use std::{
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+use zmon_cli::{
+    Failure, Streams,
+    secret::{self, Source},
+    stop::StopSignal,
+};
+use zmon_domain::{address::DeviceAddress, error::ErrorCode, ids::OperatorId, limits};
+use zmon_transport::control::{ControlClient, ControlError};
+use zmon_wire::{
+    audit::AuditPage,
+    control::{ControlAnswer, ControlRequest, LinkView, QrView, StatusView},
+    secret::SecretText,
+};
+
+use crate::{
+    args::{Device, DeviceCommand, device::Person},
+    qr::{self, Drawn},
+};
+
+/// Carries out a command at a device.
+///
+/// # Errors
+/// `device_unreachable` when no device serves the socket; else what the device says.
+pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let mut control = Control::connect(&args.dir).await?;
+    match args.command {
+        DeviceCommand::Status => {
+            let status = control.status().await?;
+            show::answer(streams, &status, show::status)
+        }
+        DeviceCommand::Watch => watch(control, streams).await,
+        DeviceCommand::Enter { person, address, reprovision } => {
+            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
+            let (operator, pin) = read_person(&person)?;
+            let request = if reprovision {
+                ControlRequest::Reprovision { operator, pin, address }
+            } else {
+                ControlRequest::Enter { operator, pin, address }
+            };
+            control.done(&request).await?;
+            show_qr(&control.qr().await?, streams)
+        }
+        DeviceCommand::Regenerate => {
+            control.done(&ControlRequest::Regenerate {}).await?;
+            show_qr(&control.qr().await?, streams)
+        }
+        DeviceCommand::Cancel => {
+            control.done(&ControlRequest::Cancel {}).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Retry { person } => {
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::Retry { operator, pin }).await?;
+            show_qr(&control.qr().await?, streams)
+        }
+        DeviceCommand::Reset { person } => {
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::Reset { operator, pin }).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Deprovision { person } => {
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::Deprovision { operator, pin }).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Identity => match control.ask(&ControlRequest::Identity {}).await? {
+            ControlAnswer::Identity(identity) => show::answer(streams, &identity, show::identity),
+            other => Err(unexpected(&other)),
+        },
+        DeviceCommand::Link => {
+            let link = control.link().await?;
+            show::answer(streams, &link, show::link)
+        }
+        DeviceCommand::Log { rows } => {
+            let page = control.newest(rows).await?;
+            show::answer(streams, &page, show::log)
+        }
+    }
+}
+
+/// The QR code of a device whose window is open.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn qr(dir: &Path) -> Result<Drawn, Failure> {
+    let view = Control::connect(dir).await?.qr().await?;
+    Ok(Drawn {
+        content: Zeroizing::new(view.content.expose().to_owned()),
+        png: view.png,
+        svg: Zeroizing::new(view.svg.expose().to_owned()),
+    })
+}
+
+/// A device on this machine, with typed answers.
+pub(crate) struct Control {
+    client: ControlClient,
+}
+
+impl Control {
+    /// Connects to the control socket of a device directory, or to a socket itself.
+    ///
+    /// # Errors
+    /// `device_unreachable`, with the command that starts the device.
+    pub(crate) async fn connect(dir: &Path) -> Result<Self, Failure> {
+        let path = socket(dir);
+        let client = ControlClient::connect(&path).await.map_err(|error| {
+            failed(error)
+                .context(format!("no device answers at {}", path.display()))
+                .next(format!("Start it: device run {}", dir.display()))
+        })?;
+        Ok(Self { client })
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) async fn ask(&mut self, request: &ControlRequest) -> Result<ControlAnswer, Failure> {
+        self.client.ask(request).await.map_err(failed)
+    }
+
+    /// A request whose answer says nothing but that it is done.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) async fn done(&mut self, request: &ControlRequest) -> Result<(), Failure> {
+        match self.ask(request).await? {
+            ControlAnswer::Done {} => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The state of the device.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) async fn status(&mut self) -> Result<StatusView, Failure> {
+        match self.ask(&ControlRequest::Status {}).await? {
+            ControlAnswer::Status(status) => Ok(*status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The QR code of the open window.
+    ///
+    /// # Errors
+    /// `not_in_provisioning_mode` without one.
+    pub(crate) async fn qr(&mut self) -> Result<QrView, Failure> {
+        match self.ask(&ControlRequest::Qr {}).await? {
+            ControlAnswer::Qr(view) => Ok(view),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The link to the station.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) async fn link(&mut self) -> Result<LinkView, Failure> {
+        match self.ask(&ControlRequest::Link {}).await? {
+            ControlAnswer::Link(view) => Ok(view),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Every audit row after `after`, oldest first.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) async fn log(&mut self, mut after: u64) -> Result<AuditPage, Failure> {
+        let mut all = AuditPage { rows: Vec::new(), next: None };
+        loop {
+            let limit = u16::try_from(limits::PAGE_ROWS.max).ok();
+            match self.ask(&ControlRequest::Log { after, limit }).await? {
+                ControlAnswer::Log(page) => {
+                    all.rows.extend(page.rows);
+                    match page.next {
+                        Some(next) => after = next,
+                        None => return Ok(all),
+                    }
+                }
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    async fn newest(&mut self, rows: u32) -> Result<AuditPage, Failure> {
+        let mut page = self.log(0).await?;
+        let surplus = page.rows.len().saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
+        page.rows.drain(..surplus);
+        Ok(page)
+    }
+}
+
+async fn watch(control: Control, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let mut stop = StopSignal::listen()?;
+    let (status, mut events) = control.client.events().await.map_err(failed)?;
+    show::answer(streams, &status, show::status)?;
+    loop {
+        let event = tokio::select! {
+            _ = stop.recv() => return Ok(()),
+            event = events.next() => event.map_err(failed)?,
+        };
+        match event {
+            Some(event) => show::answer(streams, &event, show::event)?,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn finish(control: &mut Control, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let status = control.status().await?;
+    show::answer(streams, &status, show::status)
+}
+
+fn show_qr(view: &QrView, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if streams.is_json() {
+        return Ok(streams.json(view)?);
+    }
+    qr::show(view.content.expose(), streams)?;
+    streams.say(&format!("  code     {}", view.pairing_code.expose()))?;
+    Ok(streams.say(&format!("  expires  {}", view.expires_at))?)
+}
+
+fn read_person(person: &Person) -> Result<(OperatorId, SecretText), Failure> {
+    let operator = OperatorId::parse(&person.operator)?;
+    let source = Source::choose(person.pin_file.as_deref())
+        .ok_or_else(|| Failure::usage("pin-file", "must be given where nobody can be asked"))?;
+    let pin = secret::read(source, &format!("PIN of {operator}"))?;
+    Ok((operator, SecretText::new(&pin)))
+}
+
+fn socket(dir: &Path) -> PathBuf {
+    let is_socket = std::fs::metadata(dir).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket { dir.to_owned() } else { dir.join("control.sock") }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(failed)`")]
+fn failed(error: ControlError) -> Failure {
+    match (&error, error.report()) {
+        (_, Some(report)) => Failure::from(report),
+        (ControlError::Timeout, None) => {
+            Failure::new(ErrorCode::Timeout).context(error.to_string())
+        }
+        (_, None) => Failure::new(ErrorCode::DeviceUnreachable).context(error.to_string()),
+    }
+}
+
+/// An answer of another kind; it is not shown, since it may hold a code.
+fn unexpected(_answer: &ControlAnswer) -> Failure {
+    Failure::new(ErrorCode::Internal).context("the device answered something else")
+}

@@ -1,0 +1,233 @@
+//! A logged-in connection to a station's operator API.
+
+use core::time::Duration;
+
+use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::sleep;
+use zeroize::Zeroizing;
+use zmon_cli::{
+    Failure, files,
+    secret::{self, Source},
+};
+use zmon_domain::{
+    address::ServerUrl,
+    error::ErrorCode,
+    ids::{OperatorId, SessionId},
+    limits,
+};
+use zmon_transport::{
+    client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal},
+    provider,
+    tls::{TlsContext, certificates_from_pem, trusting_client},
+};
+use zmon_wire::{
+    admin::{DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest},
+    audit::AuditPage,
+    pair::{PairAnswer, PairPending, PairRequest},
+    problem::Problem,
+    secret::SecretText,
+    strict,
+};
+
+use crate::{args::Login, clock};
+
+/// Longest anchor file, in bytes.
+const PEM_MAX: u64 = 65_536;
+/// Longest list or page of rows, in bytes.
+const LIST_MAX: usize = limits::MANIFEST_BYTES.default;
+/// How often a pairing that the device has not answered yet is looked at.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A station, one connection, one login.
+pub(crate) struct StationClient {
+    connection: Connection,
+    authorization: HeaderValue,
+}
+
+impl StationClient {
+    /// Connects and logs in as the command line says.
+    ///
+    /// # Errors
+    /// A usage failure for a wrong URL, CA or token file; else what the network or the station says.
+    pub(crate) async fn login(login: &Login) -> Result<Self, Failure> {
+        let url = ServerUrl::parse(&login.station)?;
+        let ca = files::read(&login.ca, PEM_MAX)?;
+        if let Some(path) = &login.token_file {
+            let token = secret::read(Source::File(path), "token")?;
+            let connection = connect(&url, &ca).await?;
+            return Ok(Self { connection, authorization: bearer(&token)? });
+        }
+        let operator = login
+            .operator
+            .as_deref()
+            .ok_or_else(|| Failure::usage("operator", "must be given without a token file"))?;
+        let operator = OperatorId::parse(operator)?;
+        let source = Source::choose(login.password_file.as_deref()).ok_or_else(|| {
+            Failure::usage("password-file", "must be given where nobody can be asked")
+        })?;
+        let password = secret::read(source, &format!("Password of {operator}"))?;
+        Self::with_password(&url, &ca, operator, &password).await
+    }
+
+    /// Connects and logs in with a password.
+    ///
+    /// # Errors
+    /// As [`StationClient::login`].
+    pub(crate) async fn with_password(
+        url: &ServerUrl,
+        ca: &[u8],
+        operator: OperatorId,
+        password: &str,
+    ) -> Result<Self, Failure> {
+        let mut connection = connect(url, ca).await?;
+        let request = LoginRequest { operator, password: SecretText::new(password) };
+        let ask = Ask::post("/api/auth/login", JSON, strict::to_vec(&request)?);
+        let answer = send(&mut connection, ask, limits::BODY_MAX.default).await?;
+        let LoginAnswer { token, .. } = read(&answer)?;
+        Ok(Self { connection, authorization: bearer(token.expose())? })
+    }
+
+    /// Pairs a device, and waits on when the device is slow to answer.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn pair(&mut self, request: &PairRequest) -> Result<PairAnswer, Failure> {
+        let mut answer = self.post("/api/provisioning/pair", request).await?;
+        let deadline = clock::now().mono + limits::SESSION_LIFETIME.default;
+        while answer.status == StatusCode::ACCEPTED {
+            let PairPending { session_id, .. } = read(&answer)?;
+            if clock::now().mono >= deadline {
+                return Err(Failure::new(ErrorCode::Timeout)
+                    .context(format!("the device has not answered in session {session_id}")));
+            }
+            sleep(POLL).await;
+            answer = self.pair_result(session_id).await?;
+        }
+        read(&answer)
+    }
+
+    async fn pair_result(&mut self, session: SessionId) -> Result<Answer, Failure> {
+        let path = format!("/api/provisioning/pair/{session}");
+        self.get(&path, limits::BODY_MAX.default).await
+    }
+
+    /// Adds the devices of a manifest, given as its exact bytes.
+    ///
+    /// # Errors
+    /// What the station says, naming row and field.
+    pub(crate) async fn import(&mut self, manifest: Vec<u8>) -> Result<ImportAnswer, Failure> {
+        let ask = self.authorized(Ask::post("/api/registry/import", JSON, manifest));
+        read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
+    }
+
+    /// Every device of the registry.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn devices(&mut self) -> Result<DeviceList, Failure> {
+        let mut all = DeviceList { devices: Vec::new() };
+        loop {
+            let path = format!("/api/registry/devices?offset={}", all.devices.len());
+            let page: DeviceList = read(&self.get(&path, LIST_MAX).await?)?;
+            if page.devices.is_empty() {
+                return Ok(all);
+            }
+            all.devices.extend(page.devices);
+        }
+    }
+
+    /// Adds an operator.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn add_operator(
+        &mut self,
+        request: &OperatorRequest,
+    ) -> Result<Done, Failure> {
+        read(&self.post("/api/operators", request).await?)
+    }
+
+    /// A page of the audit log.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn audit(&mut self, after: u64) -> Result<AuditPage, Failure> {
+        read(&self.get(&format!("/api/audit?after={after}"), LIST_MAX).await?)
+    }
+
+    async fn get(&mut self, path: &str, most: usize) -> Result<Answer, Failure> {
+        let ask = self.authorized(Ask::get(path));
+        send(&mut self.connection, ask, most).await
+    }
+
+    async fn post<T: Serialize>(&mut self, path: &str, body: &T) -> Result<Answer, Failure> {
+        let ask = self.authorized(Ask::post(path, JSON, strict::to_vec(body)?));
+        send(&mut self.connection, ask, limits::BODY_MAX.default).await
+    }
+
+    fn authorized<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
+        ask.header(AUTHORIZATION, self.authorization.clone())
+    }
+}
+
+async fn connect(url: &ServerUrl, ca: &[u8]) -> Result<Connection, Failure> {
+    let unusable = |cause: String| {
+        Failure::usage("ca", "must be the station's anchor certificate in PEM form").context(cause)
+    };
+    let ca = certificates_from_pem(ca).map_err(|error| unusable(error.to_string()))?;
+    let tls = TlsContext::new(provider::ring().tls, clock::unix_seconds);
+    let tls = trusting_client(&tls, &ca).map_err(|error| unusable(error.to_string()))?;
+    Connection::open(&Endpoint::url(url)?, tls, ClientTimes::default().connect)
+        .await
+        .map_err(|error| unreachable(&error).context(format!("{url}: {error}")))
+}
+
+/// Sends a request; a pairing may take as long as the station lets it.
+async fn send(connection: &mut Connection, ask: Ask<'_>, most: usize) -> Result<Answer, Failure> {
+    let patience = limits::PAIR_TIMEOUT.default + ClientTimes::default().request;
+    connection
+        .send_bounded(ask, patience, most)
+        .await
+        .map_err(|error| unreachable(&error).context(error.to_string()))
+}
+
+/// The document in an accepted answer; a refusal becomes the failure it describes.
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
+    let most = answer.body.len();
+    let foreign = |cause: String| {
+        Failure::new(ErrorCode::NetworkError)
+            .context(format!("HTTP {}, and no answer of a station: {cause}", answer.status))
+            .next("Check the URL: is this the operator listener of a station?")
+    };
+    if answer.status.is_success() {
+        return strict::parse(&answer.body, most).map_err(|error| foreign(error.to_string()));
+    }
+    let problem: Problem =
+        strict::parse(&answer.body, most).map_err(|error| foreign(error.to_string()))?;
+    let detail = problem.detail.clone();
+    let failure = Failure::from(problem);
+    // The station may say more than the table does, e.g. who holds a reservation.
+    let is_table_text = failure.report().message() == detail;
+    Err(if is_table_text { failure } else { failure.context(detail) })
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    let text = Zeroizing::new(format!("Bearer {token}"));
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| Failure::usage("token", "must be one printable word"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unreachable(error: &ClientError) -> Failure {
+    Failure::new(match error {
+        ClientError::Resolve(_) | ClientError::Connect(_) | ClientError::ConnectTimeout => {
+            ErrorCode::StationUnreachable
+        }
+        ClientError::Timeout => ErrorCode::Timeout,
+        ClientError::Certificate(Refusal::ServerExpired) => ErrorCode::CertificateExpired,
+        ClientError::Certificate(_) => ErrorCode::StationNotAnchored,
+        _ => ErrorCode::NetworkError,
+    })
+}
