@@ -1,6 +1,7 @@
 //! The machines of device and station in virtual time, with real keys, certificates and envelopes.
 //!
 //! One binary: the modules share the test bed of `common`.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test picks the one variant it is about")]
 
 #[cfg(test)]
 mod common;

@@ -163,7 +163,7 @@ fn stage(
             .row(event, Actor::Peer)
             .session(slot.session_id)
             .configuration_hash(slot.configuration_hash)
-            .with("serial", &slot.serial);
+            .with("serial", slot.serial);
         step.out.row(row);
     }
     step.out.write(DeviceWrite::StageB(slot.clone()));

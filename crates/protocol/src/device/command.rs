@@ -213,7 +213,7 @@ pub(super) fn deprovision(
     if !allowed {
         return step.refuse(state, actor, Action::Deprovision, ErrorCode::StateConflict);
     }
-    let serial = state.active().map(|active| active.slot.serial.clone());
+    let serial = state.active().map(|active| active.slot.serial);
     let state = match state {
         State::Ready(_) | State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
             end::cancel(core, step, state, actor.clone(), EventType::PairingCancelled)

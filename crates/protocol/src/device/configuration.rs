@@ -42,7 +42,7 @@ pub(super) fn check(
         session_id: claim.session_id,
         configuration_hash: sha256(verified.payload()),
         client_key,
-        serial: certificate.serial().clone(),
+        serial: *certificate.serial(),
         configuration: verified.payload().to_vec(),
     };
     let loaded = Loaded::from_document(slot, &document)

@@ -82,7 +82,7 @@ pub(super) fn ask(step: &mut Step<'_>, staged: Staged, asked: u32) -> State {
         let row = step
             .row(EventType::OutcomeAsked, Actor::System)
             .session(staged.slot.slot.session_id)
-            .with("serial", &staged.slot.slot.serial);
+            .with("serial", staged.slot.slot.serial);
         step.out.row(row);
     }
     let credentials = staged.slot.credentials.clone();

@@ -90,14 +90,14 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, staged: Staged) -> 
         let row = step
             .row(EventType::CertificateSuperseded, Actor::System)
             .session(session)
-            .with("serial", &old.slot.serial);
+            .with("serial", old.slot.serial);
         step.out.row(row);
     }
     let row = step
         .row(EventType::CertificateInstalled, Actor::System)
         .session(session)
         .configuration_hash(hash)
-        .with("serial", &slot.slot.serial);
+        .with("serial", slot.slot.serial);
     step.out.row(row);
     let row = step
         .row(EventType::ProvisioningCompleted, Actor::System)

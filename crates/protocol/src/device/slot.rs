@@ -139,7 +139,7 @@ impl Loaded {
             session_id: self.slot.session_id,
             station_id: self.station_id.clone(),
             server_url: self.credentials.server_url.clone(),
-            serial: self.slot.serial.clone(),
+            serial: self.slot.serial,
             configuration_hash: self.slot.configuration_hash,
             client_chain: self.credentials.client_chain.clone(),
             settings: self.settings.clone(),

@@ -64,7 +64,7 @@ pub(super) fn tested(
             let row = step
                 .row(EventType::CommitSent, Actor::System)
                 .session(session)
-                .with("serial", &validating.staged.slot.slot.serial);
+                .with("serial", validating.staged.slot.slot.serial);
             step.out.row(row);
             let nonce = step.random();
             done(doubt::send_commit(step, validating.staged, 1, nonce))

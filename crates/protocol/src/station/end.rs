@@ -53,7 +53,7 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, issued: Issued) -> 
     }
     let row = AuditEvent::new(EventType::PairingSucceeded, core.actor())
         .configuration_hash(issued.configuration_hash)
-        .with("serial", &issued.serial);
+        .with("serial", issued.serial);
     step.row(core, row);
     release(core, step);
     step.events.push(StationEvent::Paired);
@@ -107,9 +107,9 @@ fn release(core: &Core, step: &mut Step<'_>) {
 /// Aborts the certificate of this session, unless the store has it as current.
 fn drop_pending(core: &Core, step: &mut Step<'_>, state: &State, code: ErrorCode) {
     let Some(issued) = state.issued() else { return };
-    let serial = issued.serial.clone();
+    let serial = issued.serial;
     let row = AuditEvent::failed(EventType::CertificateAborted, Actor::System, code)
-        .with("serial", &serial);
+        .with("serial", serial);
     step.row(core, row);
     step.write(StationWrite::AbortPending { serial });
 }

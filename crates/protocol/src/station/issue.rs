@@ -105,7 +105,7 @@ pub(super) fn issued(
         Err(report) => return done(end::fail(core, step, State::Issuing(device), report)),
     };
     step.write(StationWrite::InsertPending {
-        serial: serial.clone(),
+        serial,
         device_id: core.device_id.clone(),
         session_id: core.session_id,
         chain,
@@ -113,7 +113,7 @@ pub(super) fn issued(
     for event in [EventType::CertificateIssued, EventType::ConfigurationDelivered] {
         let row = AuditEvent::new(event, Actor::System)
             .configuration_hash(sealed.hash)
-            .with("serial", &serial);
+            .with("serial", serial);
         step.row(core, row);
     }
     let issued = Issued {

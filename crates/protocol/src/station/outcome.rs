@@ -161,7 +161,7 @@ const fn decided(view: &CertificateView) -> Option<OutcomeResult> {
 }
 
 fn row(view: &CertificateView, event: AuditEvent) -> AuditEvent {
-    event.device(&view.device_id).session(view.session_id).with("serial", &view.serial)
+    event.device(&view.device_id).session(view.session_id).with("serial", view.serial)
 }
 
 fn sign(
@@ -175,7 +175,7 @@ fn sign(
         v: V1::default(),
         session_id: view.session_id,
         device_id: view.device_id.clone(),
-        serial: view.serial.clone(),
+        serial: view.serial,
         nonce,
         result,
     };

@@ -121,13 +121,13 @@ impl Forge {
         let now = pair.now().wall.unwrap_or_else(super::clock::start);
         let (chain, serial) = pair.station.ca.issue(&spki, &self.identity.device_id, now);
         let view = CertificateView {
-            serial: serial.clone(),
+            serial,
             device_id: self.identity.device_id.clone(),
             session_id: self.hello.session_id,
             state: CertificateState::Pending,
             committed: false,
         };
-        pair.station.certificates.insert(serial.clone(), view);
+        pair.station.certificates.insert(serial, view);
         (CertificateChain::from_der(chain).unwrap(), serial)
     }
 

@@ -290,7 +290,7 @@ impl Pair {
                 let mut answer = lost.clone();
                 if fate != Commit::RequestLost {
                     let bytes = self.station.commit(&request).unwrap();
-                    let serial = request.serial.clone();
+                    let serial = request.serial;
                     if self.station.certificates[&serial].state == CertificateState::Current {
                         self.tell_station(SessionInput::Committed { serial });
                     }
@@ -317,7 +317,7 @@ impl Pair {
             }
             DeviceAction::StartLink(_) => {
                 self.trace.push("StartLink");
-                self.link = self.device.stored.slot_a.as_ref().map(|slot| slot.serial.clone());
+                self.link = self.device.stored.slot_a.as_ref().map(|slot| slot.serial);
             }
             DeviceAction::StopLink => {
                 self.trace.push("StopLink");
@@ -385,7 +385,7 @@ impl Pair {
 
     fn staged_serial(&self) -> Serial {
         let (slot, _) = self.device.stored.slot_b.as_ref().expect("slot B is tested");
-        slot.serial.clone()
+        slot.serial
     }
 }
 

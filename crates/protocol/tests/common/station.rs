@@ -167,22 +167,22 @@ impl Station {
                 self.reservation =
                     Some(Reservation { session_id: *session_id, operator: operator.clone() });
             }
-            StationWrite::Release { session_id, .. } => {
-                if self.reservation.as_ref().is_some_and(|held| held.session_id == *session_id) {
-                    self.reservation = None;
-                }
+            StationWrite::Release { session_id, .. }
+                if self.reservation.as_ref().is_some_and(|held| held.session_id == *session_id) =>
+            {
+                self.reservation = None;
             }
             StationWrite::InsertPending { serial, device_id, session_id, .. } => {
                 let minted = self.certificates.values().any(|view| view.session_id == *session_id);
                 assert!(!minted, "one certificate per session");
                 let view = CertificateView {
-                    serial: serial.clone(),
+                    serial: *serial,
                     device_id: device_id.clone(),
                     session_id: *session_id,
                     state: CertificateState::Pending,
                     committed: false,
                 };
-                assert!(self.certificates.insert(serial.clone(), view).is_none());
+                assert!(self.certificates.insert(*serial, view).is_none());
             }
             StationWrite::AbortPending { serial } => {
                 let view = self.certificates.get_mut(serial).expect("it was inserted");
@@ -197,7 +197,7 @@ impl Station {
     pub(crate) fn current(&self) -> Option<Serial> {
         let mut current =
             self.certificates.values().filter(|view| view.state == CertificateState::Current);
-        let serial = current.next().map(|view| view.serial.clone());
+        let serial = current.next().map(|view| view.serial);
         assert!(current.next().is_none(), "exactly one certificate is current");
         serial
     }

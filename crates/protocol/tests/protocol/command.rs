@@ -105,7 +105,7 @@ fn cancel_leaves_every_phase_for_where_it_came_from() {
             }
             reach(&mut pair);
             assert_eq!(pair.device.machine.kind(), kind);
-            let slot_a = pair.device.stored.slot_a.as_ref().map(|slot| slot.serial.clone());
+            let slot_a = pair.device.stored.slot_a.as_ref().map(|slot| slot.serial);
             let from = pair.device.audit.len();
             pair.tell(DeviceInput::Exit { actor: actor(Role::Technician) }).unwrap();
             assert_eq!(
@@ -118,7 +118,7 @@ fn cancel_leaves_every_phase_for_where_it_came_from() {
             assert_eq!(pair.device.machine.kind(), expected);
             let stored = &pair.device.stored;
             assert!(stored.slot_b.is_none() && !stored.window_open && !pair.listening);
-            assert_eq!(stored.slot_a.as_ref().map(|slot| slot.serial.clone()), slot_a);
+            assert_eq!(stored.slot_a.as_ref().map(|slot| slot.serial), slot_a);
             assert!(pair.snapshot().last_error.is_none());
             if kind == StateKind::Validating {
                 assert_eq!(pair.phase(), SessionPhase::Failed, "the station hears of it");

@@ -29,8 +29,8 @@ fn doubt(commits: [Commit; 3], asks: &[Commit]) -> Pair {
 fn serials(pair: &Pair) -> (Option<Serial>, Option<Serial>) {
     let stored = &pair.device.stored;
     (
-        stored.slot_a.as_ref().map(|slot| slot.serial.clone()),
-        stored.slot_b.as_ref().map(|(slot, _)| slot.serial.clone()),
+        stored.slot_a.as_ref().map(|slot| slot.serial),
+        stored.slot_b.as_ref().map(|(slot, _)| slot.serial),
     )
 }
 
@@ -60,13 +60,13 @@ fn lost_answers_leave_the_device_in_doubt_until_it_hears_committed() {
         }
         pair.step();
         assert_eq!(pair.device.machine.kind(), StateKind::InDoubt);
-        assert_eq!(serials(&pair), (old.clone(), new.clone()), "both slots stay");
+        assert_eq!(serials(&pair), (old, new), "both slots stay");
         assert_eq!(pair.link, old, "the device works on A");
     }
     assert_eq!(pair.asked, 3);
     pair.pass(seconds(120));
     assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
-    assert_eq!(serials(&pair), (new.clone(), None));
+    assert_eq!(serials(&pair), (new, None));
     assert_eq!(pair.link, new);
     assert_eq!(pair.station.current(), new);
     assert_eq!(pair.phase(), SessionPhase::Paired);
@@ -78,7 +78,7 @@ fn a_commit_that_never_arrived_is_aborted_by_the_ask() {
     let (old, new) = serials(&pair);
     pair.pass(seconds(30));
     assert_eq!(pair.device.machine.state(), ProvisioningState::Provisioned);
-    assert_eq!(serials(&pair), (old.clone(), None));
+    assert_eq!(serials(&pair), (old, None));
     assert_eq!(pair.station.current(), old);
     assert_eq!(pair.station.certificates[&new.unwrap()].state, CertificateState::Revoked);
     assert_eq!(pair.snapshot().last_error.unwrap().code, ErrorCode::CommitAborted);
@@ -157,7 +157,7 @@ fn restarts_at_every_point_end_with_exactly_one_slot() {
             assert_eq!(pair.asked, 1);
             let committed = fate == Commit::AnswerLost;
             let expected = if committed { new } else { old };
-            assert_eq!(serials(&pair), (expected.clone(), None), "{fate:?} {first}");
+            assert_eq!(serials(&pair), (expected, None), "{fate:?} {first}");
             assert_eq!(pair.station.current(), expected);
             assert_eq!(pair.link, expected);
             let state = match (committed, first) {
@@ -186,7 +186,7 @@ fn a_restart_before_commit_drops_b_with_a_row() {
         assert!(new.is_some());
         let from = pair.device.audit.len();
         pair.restart().unwrap();
-        assert_eq!(serials(&pair), (old.clone(), None));
+        assert_eq!(serials(&pair), (old, None));
         assert_eq!(
             pair.device.log_since(from),
             [

@@ -96,7 +96,7 @@ fn effects_come_in_one_order_and_the_listener_closes() {
         ]
     );
     assert!(!pair.listening);
-    assert_eq!(pair.link, pair.device.stored.slot_a.as_ref().map(|slot| slot.serial.clone()));
+    assert_eq!(pair.link, pair.device.stored.slot_a.as_ref().map(|slot| slot.serial));
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn the_certificate_is_durable_before_the_envelope_leaves() {
     let id = pair.device.profile.device_id.clone();
     let now = pair.now();
     let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());
-    pair.station.input(&now, SessionInput::Issued { chain, serial: serial.clone() }).unwrap();
+    pair.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
     assert_eq!(pair.station.certificates[&serial].state, CertificateState::Pending);
     assert_eq!(pair.station.rows(E::CertificateIssued).len(), 1);
     assert!(matches!(
@@ -366,7 +366,7 @@ fn the_delivery_is_repeated_with_the_same_bytes() {
     let id = pair.device.profile.device_id.clone();
     let mut now = pair.now();
     let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());
-    pair.station.input(&now, SessionInput::Issued { chain, serial: serial.clone() }).unwrap();
+    pair.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
     let mut sent = Vec::new();
     for _ in 0..3 {
         let Some(StationAction::Deliver { envelope, .. }) = pair.station.actions.pop_front() else {
@@ -451,7 +451,7 @@ fn a_device_in_doubt_ends_the_session_by_its_ask() {
     pair.commits.extend([Commit::RequestLost; 3]);
     pair.pair();
     pair.pass(seconds(20));
-    let serial = pair.station.certificates.keys().next().unwrap().clone();
+    let serial = *pair.station.certificates.keys().next().unwrap();
     assert_eq!(pair.station.certificates[&serial].state, CertificateState::Revoked);
     let now = pair.now();
     // The device told its failure by the waiting delivery; else the driver tells the abort.
@@ -464,10 +464,10 @@ fn an_aborted_certificate_fails_a_session_that_waits() {
     let mut pair = window();
     pair.tests.push_back(Err(LinkError::Network(ErrorCode::Timeout)));
     pair.pair();
-    let serial = pair.station.certificates.keys().next().unwrap().clone();
+    let serial = *pair.station.certificates.keys().next().unwrap();
     let now = pair.now();
     let other = Serial::from_bytes(&[1]).unwrap();
-    pair.station.input(&now, SessionInput::Aborted { serial: other.clone() }).unwrap();
+    pair.station.input(&now, SessionInput::Aborted { serial: other }).unwrap();
     pair.station.input(&now, SessionInput::Committed { serial: other }).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Delivering, "another session's news");
     pair.station.input(&now, SessionInput::Aborted { serial }).unwrap();
@@ -498,7 +498,7 @@ fn cancel_releases_and_aborts_but_not_after_the_commit() {
     let view = pair.station.certificates.values().next().unwrap();
     assert_eq!(view.state, CertificateState::Revoked);
     // The device's commit is told so, and slot B goes.
-    let request_serial = view.serial.clone();
+    let request_serial = view.serial;
     pair.station.certificates.get_mut(&request_serial).unwrap().state = CertificateState::Revoked;
 
     let mut pair = window();
@@ -666,14 +666,14 @@ fn session_inputs(pair: &Pair) -> Vec<SessionInput> {
         SessionInput::Pair { operator: operator(), details: details("ICU-3B") },
         SessionInput::Pair { operator: operator(), details: details("ICU-9Z") },
         SessionInput::Pair { operator: other_operator(), details: details("ICU-3B") },
-        SessionInput::Issued { chain: Vec::new(), serial: serial.clone() },
-        SessionInput::Issued { chain: vec![vec![0x30, 0]], serial: serial.clone() },
+        SessionInput::Issued { chain: Vec::new(), serial },
+        SessionInput::Issued { chain: vec![vec![0x30, 0]], serial },
         SessionInput::IssueFailed(ErrorCode::KeyStoreUnavailable),
         SessionInput::Delivered(Vec::new()),
         SessionInput::DeliveryFailed(ErrorCode::Timeout),
         SessionInput::DeliveryFailed(ErrorCode::EnvelopeMacInvalid),
-        SessionInput::Tested { serial: serial.clone() },
-        SessionInput::Committed { serial: serial.clone() },
+        SessionInput::Tested { serial },
+        SessionInput::Committed { serial },
         SessionInput::Aborted { serial },
         SessionInput::Cancel { operator: operator() },
         SessionInput::Cancel { operator: other_operator() },

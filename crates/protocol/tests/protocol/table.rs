@@ -153,7 +153,7 @@ fn in_doubt(origin: Origin, honest: &mut Vec<DeviceInput>, ask: bool) -> Pair {
             v: V1::default(),
             session_id,
             device_id: pair.device.profile.device_id.clone(),
-            serial: serial.clone(),
+            serial,
             nonce,
             result,
         };
