@@ -1,45 +1,45 @@
 //! Every path of the HTTP interfaces, once.
 
 /// Device: hello in, identity document out.
-pub(crate) const SESSION: &str = "/api/provisioning/session";
+pub const SESSION: &str = "/api/provisioning/session";
 /// Device: sealed envelope in, signed status out.
-pub(crate) const CONFIGURATION: &str = "/api/provisioning/configuration";
+pub const CONFIGURATION: &str = "/api/provisioning/configuration";
 
 /// Station, operators: login.
-pub(crate) const LOGIN: &str = "/api/auth/login";
+pub const LOGIN: &str = "/api/auth/login";
 /// Station, operators: end of a login.
-pub(crate) const LOGOUT: &str = "/api/auth/logout";
+pub const LOGOUT: &str = "/api/auth/logout";
 /// Station, operators: a scanned QR code.
-pub(crate) const SESSIONS: &str = "/api/provisioning/sessions";
+pub const SESSIONS: &str = "/api/provisioning/sessions";
 /// Station, operators: pairing ([W §11.3]).
-pub(crate) const PAIR: &str = "/api/provisioning/pair";
+pub const PAIR: &str = "/api/provisioning/pair";
 /// Station, operators: state or result of one pairing.
-pub(crate) const PAIR_SESSION: &str = "/api/provisioning/pair/{sessionId}";
+pub const PAIR_SESSION: &str = "/api/provisioning/pair/{sessionId}";
 /// Station, operators: giving one pairing up.
-pub(crate) const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
+pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 /// Station, devices in doubt: the outcome of a session (D13).
-pub(crate) const OUTCOME: &str = "/api/provisioning/outcome";
+pub const OUTCOME: &str = "/api/provisioning/outcome";
 /// Station, administrators: registry import.
-pub(crate) const REGISTRY_IMPORT: &str = "/api/registry/import";
+pub const REGISTRY_IMPORT: &str = "/api/registry/import";
 /// Station, operators: registered devices.
-pub(crate) const REGISTRY_DEVICES: &str = "/api/registry/devices";
+pub const REGISTRY_DEVICES: &str = "/api/registry/devices";
 /// Station, administrators: accounts.
-pub(crate) const OPERATORS: &str = "/api/operators";
+pub const OPERATORS: &str = "/api/operators";
 /// Station, administrators: revocation.
-pub(crate) const REVOKE: &str = "/api/certificates/{serial}/revoke";
+pub const REVOKE: &str = "/api/certificates/{serial}/revoke";
 /// Station, auditors: the audit log.
-pub(crate) const AUDIT: &str = "/api/audit";
+pub const AUDIT: &str = "/api/audit";
 /// Station, auditors: recomputes the audit chain.
-pub(crate) const AUDIT_VERIFY: &str = "/api/audit/verify";
+pub const AUDIT_VERIFY: &str = "/api/audit/verify";
 /// Station: liveness.
-pub(crate) const HEALTH: &str = "/api/health";
+pub const HEALTH: &str = "/api/health";
 
 /// Station, devices: connection test.
-pub(crate) const DEVICE_TEST: &str = "/api/device/test";
+pub const DEVICE_TEST: &str = "/api/device/test";
 /// Station, devices: commit.
-pub(crate) const DEVICE_COMMIT: &str = "/api/device/commit";
+pub const DEVICE_COMMIT: &str = "/api/device/commit";
 /// Station, devices: heartbeat.
-pub(crate) const DEVICE_HEARTBEAT: &str = "/api/device/heartbeat";
+pub const DEVICE_HEARTBEAT: &str = "/api/device/heartbeat";
 
 /// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] without a client
 /// certificate: a device in doubt may hold none that is still accepted (D13).

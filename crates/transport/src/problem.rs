@@ -47,7 +47,6 @@ pub(crate) fn malformed(error: &WireError) -> ErrorReport {
 }
 
 /// The code in a peer's problem document, if its answer is one.
-#[cfg(any(feature = "device", feature = "station"))]
 pub(crate) fn reported(answer: &Answer) -> Option<ErrorReport> {
     let problem: Problem = strict::parse(&answer.body, answer.body.len()).ok()?;
     Some(problem.report())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use zmon_crypto::Algorithms;
+#[cfg(any(feature = "ring", feature = "aws-lc"))]
 use zmon_crypto::algorithms::Verification;
 
 /// A TLS provider with the verification algorithms of the same library.

@@ -74,7 +74,8 @@ impl TlsStationLink {
                     self.keep(key, connection);
                     return Ok(answer);
                 }
-                Err(error) if error.is_stale() => {
+                // The server may have closed the connection while it rested.
+                Err(error @ ClientError::Broken(_)) => {
                     tracing::debug!(%error, "kept connection was stale");
                 }
                 Err(error) => return Err(Failure::Client(error)),

@@ -77,11 +77,6 @@ impl ClientError {
             None => Self::Tls(error.clone()),
         }
     }
-
-    /// Whether a kept connection may simply have been closed by the server while it rested.
-    pub(crate) fn is_stale(&self) -> bool {
-        matches!(self, Self::Broken(_))
-    }
 }
 
 fn refusal(error: &TlsError) -> Option<Refusal> {

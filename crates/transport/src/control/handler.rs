@@ -9,9 +9,7 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{Actor, OperatorProof, Role};
 use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
-use zmon_provisioning::{
-    CentralStationProvisioningService, EventStream, IProvisioningService, ProvisioningEvent,
-};
+use zmon_provisioning::{EventStream, IProvisioningService, ProvisioningEvent};
 use zmon_wire::control::{ControlAnswer, ControlRequest, IdentityView};
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
@@ -34,29 +32,13 @@ pub trait LocalAccounts: Send + Sync {
     ) -> Result<(), ErrorReport>;
 }
 
-/// Where a refusal from before any proof is written down (D22): a wrong PIN leaves a row too.
-#[async_trait]
-pub trait RefusalLog: Send + Sync {
-    /// Provisioning mode was refused to a local caller for this reason.
-    async fn refused(&self, code: ErrorCode);
-}
-
-#[async_trait]
-impl RefusalLog for CentralStationProvisioningService {
-    async fn refused(&self, code: ErrorCode) {
-        if let Err(error) = self.audit_refusal(Actor::Peer, code).await {
-            tracing::error!(%error, "a refusal could not be written down");
-        }
-    }
-}
-
 /// What the socket is composed of.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ControlParts {
     /// The device.
     pub service: Arc<dyn IProvisioningService>,
-    /// Who turns PINs into proofs.
+    /// Who turns PINs into proofs, and writes down the wrong ones (D22).
     pub authenticator: Arc<dyn Authenticator>,
     /// The audit log.
     pub store: Arc<dyn DeviceStore>,
@@ -64,8 +46,6 @@ pub struct ControlParts {
     pub clock: Arc<dyn Clock>,
     /// Who the device is.
     pub identity: IdentityView,
-    /// Where wrong PINs are written down; the service itself, as it ships.
-    pub refusals: Option<Arc<dyn RefusalLog>>,
     /// Local accounts; without them `addOperator` is refused.
     pub accounts: Option<Arc<dyn LocalAccounts>>,
 }
@@ -79,14 +59,7 @@ impl ControlParts {
         clock: Arc<dyn Clock>,
         identity: IdentityView,
     ) -> Self {
-        Self { service, authenticator, store, clock, identity, refusals: None, accounts: None }
-    }
-
-    /// Writes wrong PINs down, e.g. by the service itself.
-    #[must_use]
-    pub fn with_refusals(mut self, refusals: Arc<dyn RefusalLog>) -> Self {
-        self.refusals = Some(refusals);
-        self
+        Self { service, authenticator, store, clock, identity, accounts: None }
     }
 
     /// Lets administrators add local accounts.
@@ -198,12 +171,7 @@ impl Handler {
         pin: &SecretText,
     ) -> Result<OperatorProof, ErrorReport> {
         let now = self.parts.clock.now();
-        let pin = read_pin(pin)?;
-        let proof = self.parts.authenticator.authenticate(operator, pin, &now).await;
-        if let (Err(refusal), Some(log)) = (&proof, &self.parts.refusals) {
-            log.refused(refusal.code).await;
-        }
-        proof
+        self.parts.authenticator.authenticate(operator, read_pin(pin)?, &now).await
     }
 
     /// Puts an address given with the request into the QR code.

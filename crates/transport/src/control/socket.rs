@@ -13,10 +13,10 @@ use tokio::net::UnixListener;
 #[non_exhaustive]
 pub enum SocketError {
     /// Another process answers on this path.
-    #[error("another process serves {0}")]
+    #[error("another process serves {}", .0.display())]
     InUse(PathBuf),
     /// The path holds something that is no socket; it is not touched.
-    #[error("{0} exists and is no socket")]
+    #[error("{} exists and is no socket", .0.display())]
     NotASocket(PathBuf),
     /// The operating system refused.
     #[error("cannot create the control socket: {0}")]
@@ -55,7 +55,7 @@ impl Drop for SocketFile {
 pub(super) fn create(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     refuse_occupied(path)?;
     let nursery = Nursery::beside(path)?;
-    let born = nursery.0.join("socket");
+    let born = nursery.socket();
     let listener = UnixListener::bind(&born)?;
     fs::set_permissions(&born, Permissions::from_mode(0o600))?;
     fs::rename(&born, path)?;
@@ -84,27 +84,45 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// A private directory for the moment between `bind` and `rename`; removed when dropped.
+/// A private directory for the moment between `bind` and `rename`; removed when dropped. Its name
+/// is shorter than the socket's own: socket paths may be 107 bytes long, no more.
 struct Nursery(PathBuf);
 
 impl Nursery {
     fn beside(path: &Path) -> io::Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", std::process::id()));
-        let directory = path.with_file_name(name);
-        DirBuilder::new().mode(0o700).create(&directory)?;
-        Ok(Self(directory))
+        let nursery = Self(path.with_file_name(format!(".{}", std::process::id())));
+        match nursery.make() {
+            // A process of this number was killed in that moment.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                nursery.clear();
+                nursery.make()?;
+            }
+            made => made?,
+        }
+        Ok(nursery)
     }
-}
 
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        for leftover in [fs::remove_file(self.0.join("socket")), fs::remove_dir(&self.0)] {
-            if let Err(error) = leftover
+    fn socket(&self) -> PathBuf {
+        self.0.join("s")
+    }
+
+    fn make(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(&self.0)
+    }
+
+    fn clear(&self) {
+        for removed in [fs::remove_file(self.socket()), fs::remove_dir(&self.0)] {
+            if let Err(error) = removed
                 && error.kind() != io::ErrorKind::NotFound
             {
                 tracing::warn!(%error, "temporary directory of the control socket not removed");
             }
         }
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

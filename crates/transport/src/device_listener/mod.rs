@@ -1,5 +1,6 @@
 //! The device's provisioning listener: TLS by the identity key, open only with a window (D17).
 
+mod claimed;
 mod routes;
 
 use std::fmt;

@@ -15,10 +15,11 @@ use zmon_wire::problem::Problem;
 use zmon_wire::session::SessionOpen;
 use zmon_wire::strict;
 
+use super::claimed::Claimed;
 use crate::client::{JSON, OCTETS};
 use crate::paths;
 use crate::problem;
-use crate::server::{Claimed, Fault, Service, media_type_is, read_body};
+use crate::server::{Fault, Service, media_type_is, read_body};
 
 type Endpoint = Arc<dyn DeviceEndpoint>;
 
@@ -30,7 +31,7 @@ pub(super) fn service(endpoint: Endpoint) -> Service {
         .route(paths::CONFIGURATION, any(configuration))
         .fallback(unknown_path)
         .with_state(endpoint);
-    Service::new(router, |_fault: Fault| uniform())
+    Service::new(router, |_fault: Fault| uniform()).with_connection_state(Claimed::begin)
 }
 
 async fn session(State(endpoint): State<Endpoint>, request: Request) -> Response {

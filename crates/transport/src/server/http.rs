@@ -1,4 +1,4 @@
-//! HTTP/1.1 on one accepted stream: the same for TLS and for the control socket.
+//! HTTP/1.1 on one accepted stream.
 
 use core::convert::Infallible;
 use core::pin::Pin;
@@ -9,7 +9,6 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{Extensions, Request};
-use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -44,18 +43,30 @@ pub enum Fault {
 pub struct Service {
     router: Router,
     fault: fn(Fault) -> Response,
+    prepare: fn(&mut Extensions),
 }
 
 impl Service {
     /// `fault` makes the listener's own kind of problem document.
     pub fn new(router: Router, fault: fn(Fault) -> Response) -> Self {
-        Self { router, fault }
+        Self { router, fault, prepare: |_| {} }
+    }
+
+    /// Puts what every request of one connection shares into its extensions.
+    #[must_use]
+    pub fn with_connection_state(mut self, prepare: fn(&mut Extensions)) -> Self {
+        self.prepare = prepare;
+        self
+    }
+
+    pub(super) fn prepare(&self, extensions: &mut Extensions) {
+        (self.prepare)(extensions);
     }
 }
 
 /// Serves requests until the peer leaves, a limit is passed or `stop` is cancelled; then a request
 /// under way is still answered.
-pub(crate) async fn serve<I>(
+pub(super) async fn serve<I>(
     io: I,
     service: Service,
     extensions: Extensions,
@@ -128,7 +139,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// A body that keeps its connection busy until it has been sent.
-pub(crate) struct Guarded {
+pub(super) struct Guarded {
     body: Body,
     _guard: BusyGuard,
 }
@@ -151,31 +162,4 @@ impl HttpBody for Guarded {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-/// Reads at most `limit` bytes of a request body.
-///
-/// A longer body is refused from its announced length or at the first byte too many; the rest is
-/// dropped while the answer is sent.
-///
-/// # Errors
-/// [`BodyError`].
-pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(BodyError::TooLarge);
-    }
-    match http_body_util::Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
-        Err(_) => Err(BodyError::Broken),
-    }
-}
-
-/// Why a request body could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyError {
-    /// Longer than the limit.
-    TooLarge,
-    /// The peer stopped in the middle.
-    Broken,
 }

@@ -5,6 +5,7 @@
 
 mod http;
 mod limits;
+#[cfg(any(feature = "device", feature = "station"))]
 mod request;
 mod sources;
 mod timed;
@@ -26,12 +27,13 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use http::{BodyError, read_body, serve};
 pub use http::{Fault, Service};
 pub use limits::ServerLimits;
-pub(crate) use request::{Claimed, media_type_is};
+#[cfg(any(feature = "device", feature = "station"))]
+pub(crate) use request::{BodyError, media_type_is, read_body};
 
 use crate::tls::PeerCertificate;
+use http::serve;
 use sources::{Place, Sources};
 
 /// Pause after a failed accept (no descriptors left), so that the loop does not spin.
@@ -242,7 +244,7 @@ async fn connection(
     };
     let mut extensions = Extensions::new();
     extensions.insert(PeerAddress(peer));
-    extensions.insert(Claimed::default());
+    service.prepare(&mut extensions);
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     if let Some(certificate) = certificate.and_then(PeerCertificate::from_verified) {
         extensions.insert(certificate);

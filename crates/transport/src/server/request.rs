@@ -1,30 +1,36 @@
-//! What handlers read of a request besides its body.
+//! What handlers read of a request.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use axum::body::{Body, Bytes};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request};
-
-/// Whether a valid claim was made on this connection; one flag per connection, as an extension.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Claimed(Arc<AtomicBool>);
-
-impl Claimed {
-    /// The flag of the request's connection.
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or_default()
+/// Reads at most `limit` bytes of a request body.
+///
+/// A longer body is refused from its announced length or at the first byte too many; the rest is
+/// dropped while the answer is sent.
+///
+/// # Errors
+/// [`BodyError`].
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(BodyError::TooLarge);
     }
-
-    /// From now on the peer is the session's own.
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
     }
+}
 
-    /// Whether a claim was made.
-    pub(crate) fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
+/// Why a request body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// Longer than the limit.
+    TooLarge,
+    /// The peer stopped in the middle.
+    Broken,
 }
 
 /// Whether the content type is `wanted`, in UTF-8 if it says a character set, and the body is not
@@ -36,9 +42,7 @@ pub(crate) fn media_type_is(headers: &HeaderMap, wanted: &str) -> bool {
     let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
     let parameters = parameters.trim();
     let plain = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
-    plain
-        && essence.trim().eq_ignore_ascii_case(wanted)
-        && !headers.contains_key(http::header::CONTENT_ENCODING)
+    plain && essence.trim().eq_ignore_ascii_case(wanted) && !headers.contains_key(CONTENT_ENCODING)
 }
 
 #[cfg(test)]
@@ -70,7 +74,7 @@ mod tests {
         let mut twice = map.clone();
         twice.append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         assert!(!media_type_is(&twice, "application/json"));
-        map.insert(http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        map.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(!media_type_is(&map, "application/json"));
     }
 }

@@ -185,3 +185,111 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         self.inner.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn limits() -> ServerLimits {
+        ServerLimits {
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(100),
+            write_stall: Duration::from_secs(10),
+            ..ServerLimits::operators()
+        }
+    }
+
+    fn pair(busy: &Busy) -> (Timed<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(16);
+        (Timed::new(ours, busy.clone(), limits()), theirs)
+    }
+
+    /// Reads until the stream gives up, in virtual seconds.
+    async fn patience(stream: &mut Timed<DuplexStream>) -> u64 {
+        let before = Instant::now();
+        let mut buf = [0; 4];
+        loop {
+            match stream.read(&mut buf).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                    return before.elapsed().as_secs();
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_head_is_due_at_once_and_drops_of_it_buy_no_time() {
+        let busy = Busy::default();
+        let (mut stream, mut peer) = pair(&busy);
+        let dripping = async {
+            for _ in 0..4 {
+                sleep(Duration::from_secs(1)).await;
+                peer.write_all(b"x").await.unwrap();
+            }
+            peer
+        };
+        let (waited, _peer) = tokio::join!(patience(&mut stream), dripping);
+        assert_eq!(waited, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_connection_lives_longer_than_a_slow_head() {
+        let busy = Busy::default();
+        let (mut stream, mut peer) = pair(&busy);
+        peer.write_all(b"ab").await.unwrap();
+        let mut buf = [0; 2];
+        let answering = busy.begin();
+        stream.read_exact(&mut buf).await.unwrap();
+        // Answering has no bound here; it has one of its own.
+        assert!(
+            tokio::time::timeout(Duration::from_secs(500), stream.read(&mut buf)).await.is_err()
+        );
+        drop(answering);
+        assert_eq!(patience(&mut stream).await, 100);
+
+        let resting = busy.begin();
+        assert!(tokio::time::timeout(Duration::from_secs(1), stream.read(&mut buf)).await.is_err());
+        drop(resting);
+        let next_head = async {
+            sleep(Duration::from_secs(60)).await;
+            peer.write_all(b"a").await.unwrap();
+        };
+        let (waited, ()) = tokio::join!(patience(&mut stream), next_head);
+        assert_eq!(waited, 65);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_given_up() {
+        let busy = Busy::default();
+        let (mut stream, _peer) = pair(&busy);
+        let before = Instant::now();
+        let error = stream.write_all(&[0; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(before.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_drops_what_still_comes_for_a_moment() {
+        let busy = Busy::default();
+        let (mut stream, mut peer) = pair(&busy);
+        let before = Instant::now();
+        let talking = async {
+            peer.write_all(&[0; 64]).await.unwrap();
+            peer
+        };
+        let (shut, peer) = tokio::join!(stream.shutdown(), talking);
+        shut.unwrap();
+        assert_eq!(before.elapsed(), LINGER);
+        drop(peer);
+
+        let (mut stream, peer) = pair(&busy);
+        drop(peer);
+        let before = Instant::now();
+        stream.shutdown().await.unwrap();
+        assert!(before.elapsed().is_zero(), "a peer that has left is not waited for");
+    }
+}

@@ -69,8 +69,9 @@ fn misdirected(hosts: &Hosts, headers: &HeaderMap) -> Option<Problem> {
         let detail = FieldError::new("host", "must be a name of this station");
         return Some(refusal(StatusCode::MISDIRECTED_REQUEST, detail));
     };
-    let own = format!("https://{host}");
-    let foreign = headers.get_all(ORIGIN).iter().any(|origin| origin.as_bytes() != own.as_bytes());
+    let own =
+        |origin: &HeaderValue| origin.as_bytes().strip_prefix(b"https://") == Some(host.as_bytes());
+    let foreign = headers.get_all(ORIGIN).iter().any(|origin| !own(origin));
     let detail = FieldError::new("origin", "must be this station's own");
     foreign.then(|| refusal(StatusCode::FORBIDDEN, detail))
 }

@@ -4,9 +4,9 @@
 //! |---|---|---|---|
 //! | operators' | tablets, `zmon` | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
-//! | devices', ALPN [`OUTCOME_ALPN`](crate::OUTCOME_ALPN) | monitors in doubt | a signed question (D13) | `/api/provisioning/outcome` |
+//! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt | a signed question (D13) | `/api/provisioning/outcome` |
 //!
-//! Handlers parse, call one use-case of [`Station`](zmon_station::Station) and write its answer. Every failure is a
+//! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
 //! station's business and are audited there.
 

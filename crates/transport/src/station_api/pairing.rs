@@ -2,7 +2,6 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::response::Response;
 use http::StatusCode;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
@@ -49,14 +48,39 @@ fn session(id: Id) -> Result<SessionId, Refused> {
     Ok(SessionId::parse(&text)?)
 }
 
+/// The two shapes of an answer that is no failure.
 fn outcome(outcome: &PairOutcome) -> Answer {
-    Ok(pair_answer(outcome)?)
+    Ok(match outcome {
+        PairOutcome::Paired(answer) => problem::json(StatusCode::OK, answer)?,
+        PairOutcome::Pending(pending) => problem::json(StatusCode::ACCEPTED, pending)?,
+    })
 }
 
-/// The two shapes of an answer that is no failure.
-fn pair_answer(outcome: &PairOutcome) -> Result<Response, zmon_domain::error::ErrorReport> {
-    match outcome {
-        PairOutcome::Paired(answer) => problem::json(StatusCode::OK, answer),
-        PairOutcome::Pending(pending) => problem::json(StatusCode::ACCEPTED, pending),
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use zmon_wire::kind::{False, True};
+    use zmon_wire::pair::PairPending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_device_at_work_is_a_202_with_where_to_look() {
+        let id = "0190b6a0-0000-4000-8000-000000000000";
+        let pending = PairOutcome::Pending(PairPending {
+            success: False,
+            pending: True,
+            session_id: SessionId::parse(id).unwrap(),
+            delivery: "push".into(),
+            events_url: format!("/api/provisioning/pair/{id}"),
+        });
+        let Ok(response) = outcome(&pending) else { panic!("refused") };
+        assert_eq!(response.status(), 202);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let golden = format!(
+            "{{\"success\":false,\"pending\":true,\"sessionId\":\"{id}\",\"delivery\":\"push\",\
+             \"eventsUrl\":\"/api/provisioning/pair/{id}\"}}"
+        );
+        assert_eq!(String::from_utf8(body.to_vec()).unwrap(), golden);
     }
 }

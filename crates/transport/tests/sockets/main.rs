@@ -1,4 +1,8 @@
 //! Transport over real sockets on 127.0.0.x: one test binary, one module per subject.
+#![cfg_attr(
+    feature = "device",
+    expect(clippy::unwrap_in_result, reason = "a broken double ends the test; that is the report")
+)]
 
 #[cfg(test)]
 mod memory;
@@ -11,15 +15,21 @@ mod server;
 #[cfg(test)]
 mod support;
 
-#[cfg(all(test, feature = "device"))]
+#[cfg(test)]
+#[cfg(feature = "device")]
 mod control;
-#[cfg(all(test, feature = "device", feature = "station"))]
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod listener;
-#[cfg(all(test, feature = "device", feature = "station"))]
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod operators;
-#[cfg(all(test, feature = "device", feature = "station"))]
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod pairing;
-#[cfg(all(test, feature = "device", feature = "station"))]
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod peers;
-#[cfg(all(test, feature = "device", feature = "station"))]
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod world;

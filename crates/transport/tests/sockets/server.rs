@@ -118,6 +118,25 @@ async fn the_places_of_one_source_are_counted() {
 }
 
 #[tokio::test]
+async fn a_full_listener_lets_the_next_one_in_when_a_place_is_free() {
+    let mut limits = ServerLimits::operators();
+    limits.connections = 1;
+    let site = Site::open(limits).await;
+    let mut first = site.connect().await.unwrap();
+    first.send(Ask::get("/ok"), PATIENCE).await.unwrap();
+    let waiting = async {
+        let mut second = site.connect().await.unwrap();
+        second.send(Ask::get("/ok"), PATIENCE).await.unwrap()
+    };
+    let leaving = async {
+        assert_eq!(site.server.connections(), 1);
+        drop(first);
+    };
+    let (answer, ()) = tokio::join!(waiting, leaving);
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_closed_server_frees_its_port_and_finishes_what_it_began() {
     let site = Site::open(ServerLimits::operators()).await;
     let address = site.server.address();

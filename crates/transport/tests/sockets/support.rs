@@ -71,9 +71,10 @@ pub(crate) fn echo_behind(gate: &Arc<Gate>) -> Service {
 }
 
 pub(crate) fn fault(fault: Fault) -> axum::response::Response {
-    let status = match fault {
-        Fault::Timeout => StatusCode::REQUEST_TIMEOUT,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    let status = if fault == Fault::Timeout {
+        StatusCode::REQUEST_TIMEOUT
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
     };
     axum::response::IntoResponse::into_response(status)
 }

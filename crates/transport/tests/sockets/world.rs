@@ -55,7 +55,6 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) listeners: StationListeners,
     pub(crate) tls: TlsContext,
-    pub(crate) provider: Provider,
     pub(crate) ca: CaMaterial,
     pub(crate) url: ServerUrl,
 }
@@ -107,7 +106,7 @@ impl World {
         let credentials = ServerCredentials::new(&ca.server_chain(), ca.server_key()).unwrap();
         let client_ca = [ca.client_ca_der().to_vec()];
         let listeners = bound.serve(&station, &tls, &credentials, &client_ca).unwrap();
-        Self { station, store, listeners, tls, provider, ca, url }
+        Self { station, store, listeners, tls, ca, url }
     }
 
     pub(crate) fn anchors(&self) -> AnchorSet {

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::CryptoRng;
-use zmon_domain::audit::EventType;
 use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint};
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_station::ports::{
@@ -75,10 +74,6 @@ impl MemoryStore {
 
     pub(crate) fn put_certificate(&self, row: CertificateRow) {
         self.0.lock().unwrap().certificates.insert(row.serial, row);
-    }
-
-    pub(crate) fn events(&self) -> Vec<EventType> {
-        self.read(|t| t.audit.iter().map(|event| event.event).collect())
     }
 
     fn read<T>(&self, f: impl FnOnce(&Tables) -> T) -> T {
