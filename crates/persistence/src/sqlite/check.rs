@@ -1,5 +1,6 @@
 //! What is looked at before SQLite is allowed to interpret a database file.
 
+use std::fs::File;
 use std::io::Read;
 
 use sqlx::{Row, SqliteConnection};
@@ -12,15 +13,20 @@ use crate::fs::PrivateDir;
 /// Length of SQLite's file header (file format §1.3).
 const HEADER: usize = 100;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Two bytes; 1 stands for 65,536.
+const PAGE_SIZE: usize = 16;
+const PAGE_COUNT: usize = 28;
 const USER_VERSION: usize = 60;
 const APPLICATION_ID: usize = 68;
 
 /// Checks mode, links and owner of the file and its companions, then the raw header: a newer schema
 /// is refused before a single page is interpreted.
 pub(super) fn file(dir: &PrivateDir, name: &str, schema: &Schema) -> Result<()> {
+    let mut pending = 0;
     for companion in ["-wal", "-shm", "-journal"] {
         match dir.open_file(&format!("{name}{companion}")) {
-            Ok(file) => drop(file),
+            Ok(_) if companion == "-shm" => {}
+            Ok(file) => pending += length(&file, name)?,
             // Absent, or removed just now by a connection that closes.
             Err(error) if error.code() == ErrorCode::NotInitialised => {}
             Err(error) => return Err(error),
@@ -43,7 +49,32 @@ pub(super) fn file(dir: &PrivateDir, name: &str, schema: &Schema) -> Result<()> 
         return Err(PersistenceError::corrupt(format!("{name}: not an SQLite database")));
     }
     application(name, field(header, APPLICATION_ID), schema)?;
-    version(name, i64::from(field(header, USER_VERSION)), schema)
+    version(name, i64::from(field(header, USER_VERSION)), schema)?;
+    // While a log waits to be copied in, the file may rightly be shorter than its header says.
+    if pending == 0 {
+        whole(name, header, length(&file, name)?)?;
+    }
+    Ok(())
+}
+
+/// SQLite reads what is missing at the end as zeros; a file of whole pages has none missing.
+fn whole(name: &str, header: &[u8; HEADER], length: u64) -> Result<()> {
+    let page = match field(header, PAGE_SIZE) >> 16 {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    if page.checked_mul(u64::from(field(header, PAGE_COUNT))) == Some(length) {
+        return Ok(());
+    }
+    Err(PersistenceError::corrupt(format!("{name}: not as long as its header says")))
+}
+
+fn length(file: &File, name: &str) -> Result<u64> {
+    let metadata = file.metadata().map_err(|error| {
+        let context = format!("{name}: cannot be examined");
+        PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, error)
+    })?;
+    Ok(metadata.len())
 }
 
 /// The same questions asked of SQLite, because the write-ahead log may be newer than the file.
