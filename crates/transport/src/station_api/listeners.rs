@@ -26,7 +26,8 @@ pub struct Binds {
     pub operators: SocketAddr,
     /// For provisioned devices: where `serverUrl` points.
     pub devices: SocketAddr,
-    /// Names and addresses both listeners answer to; the bound addresses are added.
+    /// Names and addresses both listeners answer to, besides the bound addresses and the host of
+    /// `serverUrl`.
     pub hosts: Vec<String>,
     /// Bounds of the operators' listener.
     pub operator_limits: ServerLimits,
@@ -46,8 +47,10 @@ impl Binds {
         }
     }
 
-    fn hosts(&self, bound: SocketAddr) -> Hosts {
-        Hosts::new(self.hosts.iter().cloned().chain([bound.ip().to_string()]))
+    /// The configured names, the bound address and the host of `serverUrl`.
+    fn hosts(&self, bound: SocketAddr, station: &Station) -> Hosts {
+        let url = station.profile().server.url.host().to_owned();
+        Hosts::new(self.hosts.iter().cloned().chain([bound.ip().to_string(), url]))
     }
 }
 
@@ -109,10 +112,10 @@ impl BoundListeners {
         let (for_operators, for_devices) = (self.operators()?, self.devices()?);
         let hosted = Hosted::new(
             Arc::clone(&server_auth),
-            operators(station, self.binds.hosts(for_operators)),
+            operators(station, self.binds.hosts(for_operators, station)),
         );
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
-        let hosts = self.binds.hosts(for_devices);
+        let hosts = self.binds.hosts(for_devices, station);
         let hosted = Hosted::new(mutual, devices(station, hosts.clone())).with_protocol(
             OUTCOME_ALPN,
             &server_auth,
