@@ -347,6 +347,15 @@ fn values_are_written_and_read_back() {
 }
 
 #[test]
+fn a_new_station_s_log_begins_with_its_keys() {
+    let rows = ca().audit_rows().unwrap();
+    let keys: Vec<_> = rows.iter().map(|row| row.detail[0].1.as_str()).collect();
+    assert_eq!(keys, ["anchor", "client CA", "signing", "server", "audit"]);
+    let signer = ca().signer().unwrap().key.public().thumbprint().to_string();
+    assert_eq!(rows[2].detail[1], ("thumbprint", signer));
+}
+
+#[test]
 fn parts_that_do_not_belong_together_are_refused_by_name() {
     let parts = ca().to_parts().unwrap();
     let refuse = |change: fn(&mut CaParts)| {

@@ -460,3 +460,80 @@ async fn an_operator_gives_up_and_an_administrator_may_for_them() {
     let error = world.station.cancel(&tom, &scan.session_id).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::SessionUnknown);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_task_was_lost_is_released_in_time() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    world.store.fail_on(Some(EventType::SessionClaimed));
+    let error = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::StorageUnavailable);
+    world.store.fail_on(None);
+    assert!(world.store.sessions()[0].reserved);
+    let tom = operator("tom", Role::Technician);
+    let error = world.station.pair(&tom, device.pair_request()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SessionReserved);
+    pass(Duration::from_secs(901)).await;
+    world.station.round().await.unwrap();
+    let row = &world.store.sessions()[0];
+    assert_eq!((row.phase, row.reserved), (SessionPhase::Released, false));
+    device.open_window();
+    let outcome = world.station.pair(&tom, device.pair_request()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_reservation_gives_way_to_the_next_operator() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    world.store.fail_on(Some(EventType::SessionClaimed));
+    let _lost = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+    world.store.fail_on(None);
+    pass(Duration::from_secs(901)).await;
+    device.open_window();
+    let tom = operator("tom", Role::Technician);
+    let outcome = world.station.pair(&tom, device.pair_request()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
+    let phases: Vec<_> = world.store.sessions().iter().map(|row| row.phase).collect();
+    assert!(phases.contains(&SessionPhase::Released) && phases.contains(&SessionPhase::Paired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_device_may_commit_nobody_else_starts_over_with_it() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    device.misbehave(Fault::DiesBeforeCommit);
+    world.know(&[&device]).await;
+    let _pending = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    pass(Duration::from_secs(1000)).await;
+    device.open_window();
+    device.misbehave(Fault::None);
+    let tom = operator("tom", Role::Technician);
+    let error = world.station.pair(&tom, device.pair_request()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SessionReserved);
+    // Its own operator may: the certificate nobody committed to is aborted first.
+    let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
+    let mut states: Vec<_> =
+        world.store.certificates().iter().map(|row| row.state.as_str()).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["current", "revoked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_a_station_cannot_keep_are_refused_by_name() {
+    use common::world::parts;
+    let make = |change: fn(&mut zmon_station::StationPolicy)| {
+        let clock = std::sync::Arc::new(common::runtime::TestClock::new());
+        let dialer = std::sync::Arc::new(common::world::Lan::default());
+        let mut parts = parts(&std::sync::Arc::default(), dialer, &clock, 1);
+        change(&mut parts.policy);
+        let error = zmon_station::Station::new(parts).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::SettingsInvalid);
+        error.report.detail.unwrap().field().to_owned()
+    };
+    assert_eq!(make(|policy| policy.station_made_keys = true), "stationMadeKeys");
+    assert_eq!(make(|policy| policy.certificate_lifetime = Duration::ZERO), "certLifetime");
+}

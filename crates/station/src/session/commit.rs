@@ -73,8 +73,7 @@ impl SessionDriver {
         now: &Now,
     ) -> Result<StationRecord, StationError> {
         let at = Station::wall(now)?;
-        let expires_at = at + self.station.parts.policy.session.session_lifetime;
-        let facts = OpenFacts { at, expires_at };
+        let facts = OpenFacts::at(at, &self.station.parts.policy.session);
         let mut record = translate(proposed, facts, self.certificate.as_deref())?;
         if let Some(cause) = step.cause() {
             record.audit.iter_mut().for_each(|row| explain(row, cause));

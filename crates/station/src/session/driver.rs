@@ -138,8 +138,24 @@ impl SessionDriver {
             }
             Err(error) => {
                 tracing::error!(%error, "an effect of a session was lost");
-                Step::Timeout
+                self.lost()
             }
+        }
+    }
+
+    /// The effect that this phase waits for will never come.
+    fn lost(&self) -> Step {
+        let failure = Failure { code: ErrorCode::Internal, cause: None };
+        match self.machine.phase() {
+            SessionPhase::Dialling => Step::DialFailed(failure),
+            SessionPhase::Issuing => Step::IssueFailed(ErrorCode::Internal),
+            SessionPhase::Delivering => Step::DeliveryFailed(failure),
+            SessionPhase::Identified
+            | SessionPhase::AwaitingCommit
+            | SessionPhase::Paired
+            | SessionPhase::Failed
+            | SessionPhase::Released
+            | _ => Step::Timeout,
         }
     }
 

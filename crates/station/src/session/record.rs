@@ -1,10 +1,10 @@
 //! The machine's records in the store's words.
 
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::TokenId;
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{
-    RegistryEntry, SessionPhase, StationRecord as Proposed, StationWrite as ProposedWrite,
+    RegistryEntry, SessionPhase, StationPolicy as SessionPolicy, StationRecord as Proposed,
+    StationWrite as ProposedWrite,
 };
 
 use crate::ports::{
@@ -18,6 +18,19 @@ pub(crate) struct OpenFacts {
     pub(crate) at: UnixTime,
     /// When the reservation ends if nobody ends it.
     pub(crate) expires_at: UnixTime,
+    /// When a certificate issued now is aborted if nobody commits to it.
+    pub(crate) pending_until: UnixTime,
+}
+
+impl OpenFacts {
+    /// The deadlines of a step at `at`.
+    pub(crate) fn at(at: UnixTime, policy: &SessionPolicy) -> Self {
+        Self {
+            at,
+            expires_at: at + policy.session_lifetime,
+            pending_until: at + policy.pending_lifetime,
+        }
+    }
 }
 
 /// Translates a proposed record. `certificate` is the row of the certificate just issued, which the
@@ -31,11 +44,16 @@ pub(crate) fn translate(
     certificate: Option<&CertificateRow>,
 ) -> Result<StationRecord, ErrorCode> {
     let Proposed { audit, writes } = proposed;
-    let writes = writes
-        .into_iter()
-        .map(|write| translate_write(write, facts, certificate))
-        .collect::<Result<_, _>>()?;
-    Ok(StationRecord { audit, writes })
+    let mut translated = Vec::with_capacity(writes.len());
+    for write in writes {
+        // While the device may commit, nobody else may start over with it.
+        if let ProposedWrite::InsertPending { session_id, .. } = &write {
+            let (session_id, expires_at) = (*session_id, facts.pending_until);
+            translated.push(StationWrite::SessionDeadline { session_id, expires_at });
+        }
+        translated.push(translate_write(write, facts, certificate)?);
+    }
+    Ok(StationRecord { audit, writes: translated })
 }
 
 fn translate_write(
@@ -58,7 +76,9 @@ fn translate_write(
                 answer: None,
             })
         }
-        ProposedWrite::Claim { session_id, token_id } => claim(session_id, token_id),
+        ProposedWrite::Claim { session_id, token_id } => {
+            StationWrite::ClaimToken { session_id, token_id }
+        }
         ProposedWrite::AddDevice(entry) => {
             StationWrite::ImportDevices(vec![device(entry, facts.at)])
         }
@@ -83,10 +103,6 @@ fn translate_write(
             return Err(ErrorCode::Internal);
         }
     })
-}
-
-fn claim(session_id: zmon_domain::ids::SessionId, token_id: TokenId) -> StationWrite {
-    StationWrite::ClaimToken { session_id, token_id }
 }
 
 fn device(entry: RegistryEntry, at: UnixTime) -> DeviceRow {

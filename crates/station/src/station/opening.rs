@@ -108,8 +108,7 @@ impl Station {
             };
             SessionMachine::open(&self.context(checkpoint.as_deref()), &now, rng.as_mut(), request)
         };
-        let lifetime = self.parts.policy.session.session_lifetime;
-        let facts = OpenFacts { at, expires_at: at + lifetime };
+        let facts = OpenFacts::at(at, &self.parts.policy.session);
         let mut opened = opened;
         let record = translate(core::mem::take(&mut opened.record), facts, None)?;
         match self.parts.store.commit(&now, &record).await? {

@@ -109,6 +109,51 @@ impl DeviceConnection for Connection {
     }
 }
 
+/// The parts of a station with the default policy for 10.1.50.0/24.
+pub(crate) fn parts(
+    store: &Arc<MemoryStore>,
+    dialer: Arc<dyn DeviceDialer>,
+    clock: &Arc<TestClock>,
+    seed: u64,
+) -> StationParts {
+    let networks = NetworkPolicy {
+        networks: vec![Cidr::parse("10.1.50.0/24").unwrap()],
+        ports: 40_000..=50_000,
+    };
+    let ca = ca();
+    let params = ca_params();
+    StationParts {
+        profile: StationProfile {
+            station_id: params.station_id,
+            station_name: params.station_name,
+            site_id: params.site_id,
+            server: ServerParameters {
+                url: ServerUrl::parse("https://monitoring.hospital.com:8443").unwrap(),
+                ca_certificate: ca.anchor_pem().unwrap(),
+                server_certificate: Some(ca.server_certificate_pem().unwrap()),
+            },
+        },
+        policy: StationPolicy::new(networks),
+        store: Arc::clone(store) as Arc<dyn StationStore>,
+        dialer,
+        issuer: Arc::new(ca.issuer().unwrap()),
+        signer: ca.signer().unwrap(),
+        algorithms: Algorithms::rustcrypto(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        entropy: Arc::new(SeededEntropy::new(seed)),
+    }
+}
+
+/// A station with an empty store behind another dialer.
+pub(crate) fn compose_with(
+    clock: &Arc<TestClock>,
+    dialer: Arc<dyn DeviceDialer>,
+) -> (Arc<Station>, Arc<MemoryStore>) {
+    let store = Arc::default();
+    let station = Station::new(parts(&store, dialer, clock, 9)).unwrap();
+    (station, store)
+}
+
 /// Everything a test needs.
 pub(crate) struct World {
     pub(crate) station: Arc<Station>,
@@ -160,34 +205,9 @@ impl World {
         seed: u64,
         change: impl FnOnce(&mut StationPolicy),
     ) -> Arc<Station> {
-        let networks = NetworkPolicy {
-            networks: vec![Cidr::parse("10.1.50.0/24").unwrap()],
-            ports: 40_000..=50_000,
-        };
-        let mut policy = StationPolicy::new(networks);
-        change(&mut policy);
-        let ca = ca();
-        let params = ca_params();
-        let parts = StationParts {
-            profile: StationProfile {
-                station_id: params.station_id,
-                station_name: params.station_name,
-                site_id: params.site_id,
-                server: ServerParameters {
-                    url: ServerUrl::parse("https://monitoring.hospital.com:8443").unwrap(),
-                    ca_certificate: ca.anchor_pem().unwrap(),
-                    server_certificate: Some(ca.server_certificate_pem().unwrap()),
-                },
-            },
-            policy,
-            store: Arc::clone(store) as Arc<dyn StationStore>,
-            dialer: Arc::clone(lan) as Arc<dyn DeviceDialer>,
-            issuer: Arc::new(ca.issuer().unwrap()),
-            signer: ca.signer().unwrap(),
-            algorithms: Algorithms::rustcrypto(),
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
-            entropy: Arc::new(SeededEntropy::new(seed)),
-        };
+        let dialer = Arc::clone(lan) as Arc<dyn DeviceDialer>;
+        let mut parts = parts(store, dialer, clock, seed);
+        change(&mut parts.policy);
         Station::new(parts).unwrap()
     }
 
