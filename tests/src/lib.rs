@@ -1,1 +1,4 @@
-//! Integration and security tests over real sockets.
+//! Integration and security tests over real sockets, and the documents that are made from code.
+
+pub mod documents;
+pub mod tables;

@@ -1,0 +1,84 @@
+//! The documents under `docs/` that are made from code, whole or in part.
+//!
+//! `cargo run -p zmon-tests --example generate_docs` writes them; a test compares them.
+
+mod example;
+mod layout;
+
+use std::{fs, io, path::PathBuf};
+
+use zmon_domain::{error, limits};
+
+const LIMITS_HEAD: &str = "# Limits
+
+Made from the table in `crates/domain/src/limits.rs`, the only home of defaults; a test compares the two.
+`default` holds when nothing is configured; a configuration may choose from `range`, both ends included.
+Whatever lies outside is refused with the name and the range. The error correction of the QR code is
+level H ([I §8]) and cannot be changed.
+
+";
+const BEGIN: &str = "<!-- worked example: begin -->\n";
+const END: &str = "<!-- worked example: end -->\n";
+
+/// Why a document could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// A file of the project cannot be read or written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// A published vector lacks a member, or the code does not accept it.
+    #[error("the vectors of suite {0}: {1}")]
+    Vector(u8, String),
+    /// `docs/PROTOCOL.md` has lost its markers.
+    #[error("docs/PROTOCOL.md has no worked example between its two markers")]
+    Markers,
+}
+
+/// Every document that is made from code: its path under the project's root, and its text.
+///
+/// # Errors
+/// A [`DocumentError`] when a source is missing or does not fit the code.
+pub fn all() -> Result<Vec<(&'static str, String)>, DocumentError> {
+    Ok(vec![
+        ("docs/ERRORS.md", error::markdown()),
+        ("docs/LIMITS.md", [LIMITS_HEAD, &limits::markdown()].concat()),
+        ("docs/PROTOCOL.md", protocol(&read("docs/PROTOCOL.md")?)?),
+    ])
+}
+
+/// Reads a file of the project.
+///
+/// # Errors
+/// [`DocumentError::Io`].
+pub fn read(path: &str) -> Result<String, DocumentError> {
+    let path = root().join(path);
+    fs::read_to_string(&path).map_err(|error| DocumentError::Io(path, error))
+}
+
+/// Writes every document that is made from code.
+///
+/// # Errors
+/// As [`all`], and [`DocumentError::Io`].
+pub fn write() -> Result<(), DocumentError> {
+    for (path, text) in all()? {
+        let path = root().join(path);
+        fs::write(&path, text).map_err(|error| DocumentError::Io(path, error))?;
+    }
+    Ok(())
+}
+
+/// The root of the project.
+#[must_use]
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The protocol with its worked example made anew.
+fn protocol(text: &str) -> Result<String, DocumentError> {
+    let (before, rest) = text.split_once(BEGIN).ok_or(DocumentError::Markers)?;
+    let (_, after) = rest.split_once(END).ok_or(DocumentError::Markers)?;
+    let first = example::p256(&read("docs/vectors/pairing-p256.json")?)?;
+    let second = example::rsa2048(&read("docs/vectors/pairing-rsa2048.json")?)?;
+    Ok([before, BEGIN, &first, &second, END, after].concat())
+}

@@ -1,0 +1,191 @@
+//! Tables of documents that name symbols and tests, and the sources in which they must exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::documents::root;
+
+/// What a cell says of work that is not done yet.
+pub const OPEN: &str = "open";
+
+/// One row of a Markdown table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its line in the document, from 1.
+    pub line: usize,
+    /// Its cells without the spaces around them.
+    pub cells: Vec<String>,
+}
+
+impl Row {
+    /// The text of a cell; empty if there is none.
+    #[must_use]
+    pub fn cell(&self, index: usize) -> &str {
+        self.cells.get(index).map_or("", String::as_str)
+    }
+
+    /// The names in code style of a cell.
+    pub fn names(&self, index: usize) -> impl Iterator<Item = &str> {
+        self.cell(index).split('`').skip(1).step_by(2)
+    }
+
+    /// Whether a cell says `open`.
+    #[must_use]
+    pub fn is_open(&self, index: usize) -> bool {
+        self.cell(index) == OPEN
+    }
+}
+
+/// The rows of a document whose first cell begins like this.
+#[must_use]
+pub fn rows(text: &str, begins: impl Fn(&str) -> bool) -> Vec<Row> {
+    text.lines()
+        .enumerate()
+        .filter_map(|(index, line)| {
+            let inner = line.strip_prefix('|')?.strip_suffix('|')?;
+            let cells: Vec<_> = inner.split('|').map(|cell| cell.trim().to_owned()).collect();
+            let wanted = cells.first().is_some_and(|first| begins(first));
+            wanted.then_some(Row { line: index + 1, cells })
+        })
+        .collect()
+}
+
+/// Every Rust and SQL file of the project.
+#[derive(Debug)]
+pub struct Sources(Vec<Source>);
+
+#[derive(Debug)]
+struct Source {
+    text: String,
+    /// It holds nothing but tests.
+    test_file: bool,
+}
+
+impl Sources {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The first file or folder that cannot be read.
+    pub fn read() -> io::Result<Self> {
+        let mut all = Vec::new();
+        for top in ["crates", "bins", "tests", "migrations"] {
+            walk(&root().join(top), &mut all)?;
+        }
+        Ok(Self(all))
+    }
+
+    /// The names of all tests, with how often each occurs.
+    #[must_use]
+    pub fn tests(&self) -> BTreeMap<&str, usize> {
+        let mut found = BTreeMap::new();
+        for name in self.0.iter().flat_map(|source| tests(&source.text)) {
+            *found.entry(name).or_default() += 1;
+        }
+        found
+    }
+
+    /// For each file that is not only tests, the words in it.
+    #[must_use]
+    pub fn words(&self) -> Vec<BTreeSet<&str>> {
+        self.0.iter().filter(|source| !source.test_file).map(|source| words(&source.text)).collect()
+    }
+}
+
+/// Whether one file has all the parts of `a::b::c`; crate names stand for themselves.
+#[must_use]
+pub fn is_defined(symbol: &str, files: &[BTreeSet<&str>]) -> bool {
+    let parts: Vec<&str> =
+        symbol.split("::").filter(|part| !part.starts_with("zmon_")).map(bare).collect();
+    !parts.is_empty() && files.iter().any(|words| parts.iter().all(|part| words.contains(part)))
+}
+
+fn bare(part: &str) -> &str {
+    part.trim_end_matches("()")
+}
+
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect()
+}
+
+/// Names of the functions under a test attribute. A macro that makes tests from a list of names has
+/// `fn $name` there: the names are the lines of its file that hold one name and a comma.
+fn tests(source: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut marked, mut listed) = (false, false);
+    for line in source.lines().map(str::trim_start) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            marked = true;
+        } else if let Some((_, name)) = line.split_once("fn ").filter(|_| marked) {
+            let name = name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next();
+            let name = name.filter(|name| !name.is_empty());
+            listed |= name.is_none();
+            found.extend(name);
+            marked = false;
+        }
+    }
+    if listed {
+        let names = source.lines().filter_map(|line| line.trim().strip_suffix(','));
+        let is_name = |name: &&str| {
+            name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        };
+        found.extend(names.filter(is_name));
+    }
+    found
+}
+
+fn walk(folder: &Path, into: &mut Vec<Source>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path: PathBuf = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            walk(&path, into)?;
+        } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "sql") {
+            let in_tests = path.components().any(|part| part.as_os_str() == "tests");
+            let test_file = in_tests || path.ends_with("tests.rs");
+            into.push(Source { text: fs::read_to_string(&path)?, test_file });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests_of_this {
+    use super::*;
+
+    const SOURCE: &str = "
+        #[test]
+        fn plain() {}
+        #[tokio::test(start_paused = true)]
+        async fn in_time() {}
+        fn helper() {}
+        macro_rules! suite { ($($x:ident),*) => { $(#[test] fn $x() {})* } }
+            #[test]
+            fn $check() {}
+            one_of_the_suite,
+            notasuite,
+    ";
+
+    #[test]
+    fn tests_are_found_under_attributes_and_in_suites() {
+        assert_eq!(tests(SOURCE), ["plain", "in_time", "one_of_the_suite"]);
+        assert!(tests("fn helper() {}\n some_name,\n").is_empty());
+    }
+
+    #[test]
+    fn rows_are_read_cell_by_cell() {
+        let text = "| W §1 | a | `b`, `c::d` |\n|---|---|---|\n| X | y | open |\n";
+        let found = rows(text, |first| first.starts_with("W §"));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].names(2).collect::<Vec<_>>(), ["b", "c::d"]);
+        assert!(!found[0].is_open(2) && found[0].cell(9).is_empty());
+        assert!(rows(text, |first| first == "X")[0].is_open(2));
+    }
+
+    #[test]
+    fn a_symbol_is_defined_where_all_its_parts_are() {
+        let files = [words("struct A { b: u8 }"), words("fn c() {}")];
+        assert!(is_defined("zmon_x::A::b", &files) && is_defined("c()", &files));
+        assert!(!is_defined("A::c", &files) && !is_defined("d", &files));
+        assert!(!is_defined("zmon_x", &files));
+    }
+}
