@@ -3,6 +3,7 @@
 use rand_core::CryptoRng;
 use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroize;
 use zmon_crypto::{SecretBytes, SoftIdentity, Suite};
 
 use super::CaError;
@@ -10,6 +11,12 @@ use super::CaError;
 /// A P-256 signing key, made from the injected generator and used through `rcgen`.
 pub(super) struct AuthorityKey {
     pair: KeyPair,
+}
+
+impl Drop for AuthorityKey {
+    fn drop(&mut self) {
+        self.pair.zeroize();
+    }
 }
 
 impl AuthorityKey {

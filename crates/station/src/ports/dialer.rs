@@ -41,6 +41,9 @@ pub trait DeviceConnection: Send + Sync {
     /// Sends the sealed configuration over the same connection and waits for the device's status
     /// statement, which comes when the device has applied or refused it.
     ///
+    /// Called again, with the same bytes, after [`DialError::Unreachable`]; where the connection
+    /// is gone an implementation may open one more to the same target under the same pin.
+    ///
     /// # Errors
     /// As [`DeviceDialer::open`].
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError>;

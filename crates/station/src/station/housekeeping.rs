@@ -39,7 +39,7 @@ impl Station {
     }
 
     /// Works until it is dropped: aborts certificates nobody committed to, keeps the revocation list
-    /// fresh, forgets old logins, writes down counted refusals.
+    /// fresh, writes down counted refusals.
     pub async fn run(self: Arc<Self>) {
         loop {
             if let Err(error) = self.round().await {
@@ -55,13 +55,12 @@ impl Station {
     /// The first failure; the rest waits for the next round.
     pub async fn round(&self) -> Result<(), StationError> {
         let now = self.now();
-        let wall = Self::wall(&now)?;
         self.abort_overdue(&now).await?;
         self.release_orphans(&now).await?;
         self.refresh_crl().await?;
         let junk = self.junk.lock().unwrap_or_else(PoisonError::into_inner).due(now.mono);
         if !junk.is_empty() {
-            self.commit_all(&now, junk, vec![StationWrite::DropLoginsBefore(wall)]).await?;
+            self.commit_all(&now, junk, Vec::new()).await?;
         }
         Ok(())
     }

@@ -135,7 +135,9 @@ impl Station {
             role: account.role,
             expires_at,
         };
-        self.commit_all(now, vec![row], vec![StationWrite::AddLogin(login)]).await?;
+        let writes =
+            vec![StationWrite::DropLoginsBefore(Self::wall(now)?), StationWrite::AddLogin(login)];
+        self.commit_all(now, vec![row], writes).await?;
         Ok(LoginAnswer { token, role: account.role, expires_at })
     }
 
