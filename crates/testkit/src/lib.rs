@@ -1,1 +1,60 @@
-//! Mock station, simulated devices, virtual time, fault injection and contract suites.
+//! A real station and real devices in a line of a test, with virtual time and ordered faults.
+//!
+//! ```no_run
+//! # #[tokio::main] async fn main() {
+//! use zmon_testkit::{SimulatedDevice, TestStation};
+//!
+//! let station = TestStation::start().await;
+//! let device = SimulatedDevice::new(&station).await;
+//! station.register(&device).await;
+//! device.enter().await;
+//! station.pair(&device.qr().await).await.expect("paired");
+//! device.until_connected().await;
+//! # }
+//! ```
+//!
+//! Nothing is mocked but time, randomness and, where a test orders it, luck: certificates, SQLite
+//! databases, TLS 1.3 sockets and the state machines are those that ship.
+//!
+//! | part | what it is for |
+//! |---|---|
+//! | [`TestStation`] | a station on ephemeral ports of `127.0.0.1`; stops, crashes, restarts |
+//! | [`SimulatedDevice`] | a device with its directory; enters, shows its code, restarts, loses power |
+//! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
+//! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
+//! | [`TestClock`] | time that stands still until a test moves it |
+//! | [`Faults`] | what goes wrong, at which step, how often |
+//! | [`wait`] | bounded waiting on events, never on time |
+//! | [`disk`] | modes, secrets and SQL behind the back of a store |
+//!
+//! Every part of one test draws its randomness from one [`Seed`], printed when the test fails; set
+//! `ZMON_SEED` to it to draw the same codes, tokens and keys again. ECDSA signatures under
+//! certificates stay random: the certificate library takes no generator.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a harness: what cannot be set up ends the test with the reason"
+)]
+
+mod clock;
+mod device;
+pub mod disk;
+mod fault;
+mod faulty;
+mod operator;
+mod peer;
+mod power;
+mod seed;
+mod station;
+pub mod wait;
+
+pub use clock::TestClock;
+pub use device::{DeviceOptions, PIN, SimulatedDevice};
+pub use fault::{Fault, FaultError, Faults, Kind, Step};
+pub use operator::{ApiError, Operator};
+pub use peer::Peer;
+pub use seed::Seed;
+pub use station::{PASSWORD, StationOptions, TestStation};

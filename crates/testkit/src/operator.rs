@@ -1,0 +1,253 @@
+//! An operator's tablet: HTTPS with a bearer token, as in [W §11.3].
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::{Serial, SessionId};
+use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
+use zmon_wire::admin::{
+    DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
+};
+use zmon_wire::manifest::{self, ManifestRow};
+use zmon_wire::pair::{PairAnswer, PairRequest, ScanAnswer, ScanRequest};
+use zmon_wire::problem::Problem;
+use zmon_wire::qr::QrContent;
+use zmon_wire::secret::SecretText;
+use zmon_wire::strict;
+
+use crate::wait::PATIENCE;
+
+/// Longest answer that is read, in bytes.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// What a station did not do.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// The status of the answer.
+    pub status: u16,
+    /// The problem document.
+    pub problem: Box<Problem>,
+}
+
+impl ApiError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.problem.code
+    }
+}
+
+/// A logged-in operator. Each request has a connection of its own.
+#[derive(Clone)]
+pub struct Operator {
+    endpoint: Endpoint,
+    tls: Arc<rustls::ClientConfig>,
+    token: Option<SecretText>,
+}
+
+impl Operator {
+    pub(crate) fn new(endpoint: Endpoint, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self { endpoint, tls, token: None }
+    }
+
+    /// Logs in and keeps the token.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn log_in(mut self, operator: &str, password: &str) -> Result<Self, ApiError> {
+        let request = LoginRequest {
+            operator: operator.parse().expect("an operator's name"),
+            password: SecretText::new(password),
+        };
+        let answer: LoginAnswer = self.post("/api/auth/login", &request).await?;
+        self.token = Some(answer.token);
+        Ok(self)
+    }
+
+    /// The bearer token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.token.as_ref().map_or("", SecretText::expose)
+    }
+
+    /// The same tablet with another token.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(SecretText::new(token));
+        self
+    }
+
+    /// `POST /api/provisioning/sessions` with what the QR code says.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn scan(&self, qr: &QrContent) -> Result<ScanAnswer, ApiError> {
+        self.post("/api/provisioning/sessions", &scan_request(qr)).await
+    }
+
+    /// `POST /api/provisioning/pair` in one call.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair(&self, qr: &QrContent) -> Result<PairAnswer, ApiError> {
+        self.post("/api/provisioning/pair", &pair_request(qr)).await
+    }
+
+    /// `POST /api/provisioning/pair` after a scan.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair_scanned(
+        &self,
+        qr: &QrContent,
+        session: SessionId,
+    ) -> Result<PairAnswer, ApiError> {
+        let mut request = pair_request(qr);
+        request.session_id = Some(session);
+        self.post("/api/provisioning/pair", &request).await
+    }
+
+    /// `GET /api/provisioning/pair/{sessionId}`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn result(&self, session: SessionId) -> Result<PairAnswer, ApiError> {
+        self.get(&format!("/api/provisioning/pair/{session}")).await
+    }
+
+    /// `POST /api/provisioning/pair/{sessionId}/cancel`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn cancel(&self, session: SessionId) -> Result<Done, ApiError> {
+        let path = format!("/api/provisioning/pair/{session}/cancel");
+        read(self.send(Ask::post(&path, JSON, "{}")).await)
+    }
+
+    /// `POST /api/registry/import`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn import(&self, rows: &[ManifestRow]) -> Result<ImportAnswer, ApiError> {
+        let lines = manifest::to_lines(rows).expect("a manifest has a JSON form");
+        read(self.send(Ask::post("/api/registry/import", JSON, lines)).await)
+    }
+
+    /// `GET /api/registry/devices`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn devices(&self) -> Result<DeviceList, ApiError> {
+        self.get("/api/registry/devices").await
+    }
+
+    /// `POST /api/certificates/{serial}/revoke`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn revoke(&self, serial: &Serial) -> Result<RevokeAnswer, ApiError> {
+        let path = format!("/api/certificates/{serial}/revoke");
+        read(self.send(Ask::post(&path, JSON, "{}")).await)
+    }
+
+    /// `POST /api/operators`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn add_operator(&self, request: &OperatorRequest) -> Result<Done, ApiError> {
+        self.post("/api/operators", request).await
+    }
+
+    /// `GET path`, as text.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn get_text(&self, path: &str) -> Result<String, ApiError> {
+        let answer = self.send(Ask::get(path)).await;
+        if answer.status.is_success() {
+            return Ok(String::from_utf8_lossy(&answer.body).into_owned());
+        }
+        Err(refusal(&answer))
+    }
+
+    /// Sends any request and returns whatever is answered.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send(&self, ask: Ask<'_>) -> Answer {
+        self.try_send(ask).await.expect("the station answers")
+    }
+
+    /// Sends any request.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_send(&self, mut ask: Ask<'_>) -> Result<Answer, ClientError> {
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {}", token.expose());
+            let bearer = bearer.try_into().expect("a token is a header value");
+            ask = ask.header(http::header::AUTHORIZATION, bearer);
+        }
+        let connect = ClientTimes::default().connect;
+        let mut connection =
+            Connection::open(&self.endpoint, Arc::clone(&self.tls), connect).await?;
+        connection.send_bounded(ask, PATIENCE, ANSWER_MAX).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        read(self.send(Ask::get(path)).await)
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ApiError> {
+        let body = strict::to_vec(body).expect("a request has a JSON form");
+        read(self.send(Ask::post(path, JSON, body)).await)
+    }
+}
+
+/// What a tablet sends of a scanned code.
+pub(crate) fn scan_request(qr: &QrContent) -> ScanRequest {
+    let qr = qr.clone();
+    ScanRequest {
+        device_id: qr.device_id,
+        device_serial: Some(qr.device_serial),
+        ip_address: Some(qr.ip_address),
+        pairing_code: qr.pairing_code,
+        pairing_token: qr.pairing_token,
+        expires_at: Some(qr.expires_at),
+        firmware_version: Some(qr.firmware_version),
+    }
+}
+
+fn pair_request(qr: &QrContent) -> PairRequest {
+    let qr = qr.clone();
+    PairRequest {
+        device_id: qr.device_id,
+        pairing_code: qr.pairing_code,
+        pairing_token: Some(qr.pairing_token),
+        session_id: None,
+        device_serial: Some(qr.device_serial),
+        ip_address: Some(qr.ip_address),
+        bed_id: None,
+        device_label: None,
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
+    if answer.status == http::StatusCode::OK {
+        let parsed = strict::parse(&answer.body, ANSWER_MAX);
+        return Ok(parsed.unwrap_or_else(|error| panic!("{error}: {answer:?}")));
+    }
+    Err(refusal(&answer))
+}
+
+fn refusal(answer: &Answer) -> ApiError {
+    let problem = strict::parse(&answer.body, ANSWER_MAX);
+    let problem = problem.unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+    ApiError { status: answer.status.as_u16(), problem: Box::new(problem) }
+}
