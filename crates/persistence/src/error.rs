@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_provisioning::ports::{KeyStoreError, StoreError as DeviceStoreError};
 use zmon_station::ports::StoreError as StationStoreError;
 
@@ -154,12 +154,17 @@ impl From<PersistenceError> for KeyStoreError {
     }
 }
 
+impl From<PersistenceError> for ErrorReport {
+    fn from(error: PersistenceError) -> Self {
+        Self::new(error.code)
+    }
+}
+
 impl From<KeyStoreError> for PersistenceError {
     fn from(error: KeyStoreError) -> Self {
-        let code = match error {
-            KeyStoreError::Corrupt(_) => ErrorCode::StorageCorrupt,
-            ref other => other.code(),
-        };
+        // A damaged key file is damage, as a damaged database is.
+        let corrupt = matches!(error, KeyStoreError::Corrupt(_));
+        let code = if corrupt { ErrorCode::StorageCorrupt } else { error.code() };
         Self::caused_by(code, "key store", error)
     }
 }
@@ -169,25 +174,25 @@ const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_NOTADB: u32 = 26;
 
 fn database_code(error: &sqlx::Error) -> ErrorCode {
-    match error {
-        sqlx::Error::Database(_) => match sqlite_extended(error).map(|code| code & 0xff) {
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => ErrorCode::StorageCorrupt,
-            _ => ErrorCode::StorageUnavailable,
-        },
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::RowNotFound => ErrorCode::StorageCorrupt,
-        _ => ErrorCode::StorageUnavailable,
+    use sqlx::Error as E;
+    let undecodable = matches!(
+        error,
+        E::ColumnDecode { .. }
+            | E::Decode(_)
+            | E::ColumnNotFound(_)
+            | E::ColumnIndexOutOfBounds { .. }
+            | E::TypeNotFound { .. }
+            | E::RowNotFound
+    );
+    let primary = sqlite_extended(error).map(|code| code & 0xff);
+    if undecodable || matches!(primary, Some(SQLITE_CORRUPT | SQLITE_NOTADB)) {
+        ErrorCode::StorageCorrupt
+    } else {
+        ErrorCode::StorageUnavailable
     }
 }
 
 /// The extended result code SQLite gave, if this error is SQLite's.
 pub(crate) fn sqlite_extended(error: &sqlx::Error) -> Option<u32> {
-    match error {
-        sqlx::Error::Database(inner) => inner.code()?.parse().ok(),
-        _ => None,
-    }
+    error.as_database_error()?.code()?.parse().ok()
 }

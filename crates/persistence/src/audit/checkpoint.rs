@@ -135,7 +135,7 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Stored>
 }
 
 /// Rows added since the newest checkpoint; all of them without one.
-pub(super) async fn rows_since(connection: &mut SqliteConnection) -> Result<u64> {
+pub(crate) async fn rows_since(connection: &mut SqliteConnection) -> Result<u64> {
     let since: i64 = sqlx::query_scalar(
         "SELECT coalesce((SELECT max(id) FROM security_audit_log), 0) \
          - coalesce((SELECT row_count FROM audit_checkpoints ORDER BY id DESC LIMIT 1), 0)",

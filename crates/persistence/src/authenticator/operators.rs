@@ -64,7 +64,7 @@ impl Operators {
             };
             let id = OperatorId::parse(&entry.id).map_err(damaged)?;
             let role: Role = entry.role.parse().map_err(damaged)?;
-            drop(hashing::parse(&entry.hash)?);
+            hashing::parse(&entry.hash)?;
             if operators.insert(id, (role, entry.hash)).is_some() {
                 let context = format!("operators.json: operators[{index}].id is there twice");
                 return Err(PersistenceError::corrupt(context));

@@ -59,10 +59,9 @@ pub(super) async fn apply(
 
 /// The slot a record stages, if any. A record that stages two is no record of ours.
 pub(super) fn staged_slot(writes: &[DeviceWrite]) -> Result<Option<&Slot>> {
-    let mut slots = writes.iter().filter_map(|write| match write {
-        DeviceWrite::StageB(slot) => Some(slot),
-        _ => None,
-    });
+    let mut slots = writes
+        .iter()
+        .filter_map(|write| if let DeviceWrite::StageB(slot) = write { Some(slot) } else { None });
     let slot = slots.next();
     if slots.next().is_some() {
         return Err(conflict("a record stages one slot at most"));

@@ -156,13 +156,17 @@ impl SqliteDeviceStore {
             }
             Err(_) => staged.is_some(),
         };
+        let rows = match &outcome {
+            Ok(_) => audit::rows_since_checkpoint(&mut connection).await.unwrap_or(0),
+            Err(_) => 0,
+        };
         if loose && let Err(error) = self.sweep(&mut connection).await {
             // The record stands or fell; what is left over is destroyed at the next chance.
             tracing::warn!(error = %error.describe(), "a slot secret could not be destroyed yet");
         }
         drop(connection);
         outcome?;
-        self.checkpoint_if_due(now, record).await;
+        self.checkpoint_if_due(now, record, rows).await;
         Ok(())
     }
 
@@ -234,16 +238,12 @@ impl SqliteDeviceStore {
     }
 
     /// A checkpoint failing fails nothing: the rows are durable, the next one speaks for them too.
-    async fn checkpoint_if_due(&self, now: &Now, record: &DeviceRecord) {
+    async fn checkpoint_if_due(&self, now: &Now, record: &DeviceRecord, rows: u64) {
         let marks = record
             .writes
             .iter()
             .any(|write| matches!(write, DeviceWrite::OpenWindow(_) | DeviceWrite::Flip));
-        let due = marks
-            || match self.log.rows_since_checkpoint().await {
-                Ok(rows) => rows >= limits::CHECKPOINT_ROWS.default,
-                Err(_) => false,
-            };
+        let due = marks || rows >= limits::CHECKPOINT_ROWS.default;
         if due && let Err(error) = self.write_checkpoint(now).await {
             tracing::warn!(%error, "no checkpoint could be made of the audit log");
         }

@@ -147,32 +147,33 @@ async fn open_readers(path: &Path, count: usize) -> Result<Vec<Mutex<SqliteConne
 }
 
 async fn migrate(writer: &mut SqliteConnection, name: &str, schema: &Schema) -> Result<()> {
-    use sqlx::migrate::MigrateError;
-    schema.migrations.run(&mut *writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) => {
-            PersistenceError::newer(name, found, schema.version())
-        }
-        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
-            PersistenceError::corrupt(format!("{name}: migration {version} is not the one applied"))
-        }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            PersistenceError::database("the schema cannot be brought up to date", error)
-        }
-        other => {
-            let context = format!("{name}: the schema cannot be brought up to date");
-            PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, other)
-        }
-    })
+    use sqlx::migrate::MigrateError as E;
+    let Err(error) = schema.migrations.run(&mut *writer).await else { return Ok(()) };
+    if let E::VersionMissing(found) = error {
+        return Err(PersistenceError::newer(name, found, schema.version()));
+    }
+    if let E::VersionMismatch(version) | E::Dirty(version) = error {
+        let context = format!("{name}: migration {version} is not the one applied");
+        return Err(PersistenceError::corrupt(context));
+    }
+    let context = format!("{name}: the schema cannot be brought up to date");
+    if let E::Execute(error) | E::ExecuteMigration(error, _) = error {
+        return Err(PersistenceError::database(context, error));
+    }
+    Err(PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, error))
 }
 
 /// Empties the write-ahead log into the file, so that old page images are gone.
 ///
 /// `Ok(false)` when a reader still needs the log.
 pub(crate) async fn truncate_log(writer: &mut SqliteConnection) -> Result<bool> {
-    let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_one(writer)
-        .await
-        .map_err(|error| PersistenceError::database("the log cannot be emptied", error))?;
+    let fail = |error| PersistenceError::database("the log cannot be emptied", error);
+    // Not waiting: a long verification must not hold up whoever commits.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *writer).await.map_err(fail)?;
+    let emptied: Result<(i64, i64, i64), _> =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
+    sqlx::query(connect::BUSY_PRAGMA).execute(writer).await.map_err(fail)?;
+    let (busy, _, _) = emptied.map_err(fail)?;
     Ok(busy == 0)
 }
 

@@ -1,10 +1,8 @@
 //! Key files: made for the owner, read only if nobody else can reach them (D19, T29, T32).
 
-mod common;
-
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use common::{Home, seeded};
+use crate::common::{Home, seeded};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use zmon_crypto::{IdentityPublic, Suite};
 use zmon_domain::error::ErrorCode;
@@ -21,7 +19,7 @@ fn open(home: &Home) -> Result<FileKeyStore, PersistenceError> {
 }
 
 fn code(home: &Home) -> ErrorCode {
-    open(home).err().expect("it opened").code()
+    open(home).expect_err("it opened").code()
 }
 
 fn public(keys: &FileKeyStore) -> IdentityPublic {

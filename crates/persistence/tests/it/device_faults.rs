@@ -1,10 +1,8 @@
 //! When the audit log, the key store or the power fails.
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 
-use common::{Device, Home, device_id, event, now, number, record, rng, run, session, slot};
+use crate::common::{Device, Home, device_id, event, now, number, record, rng, run, session, slot};
 use rand_core::CryptoRng;
 use zmon_crypto::{IdentityKey, Secret32};
 use zmon_domain::audit::EventType;
@@ -104,7 +102,10 @@ async fn a_write_that_fails_takes_its_audit_row_with_it() {
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
         assert_eq!(device.store.events(AuditPage::default()).await.unwrap(), before);
     }
-    assert_eq!(shape(&device.store.load().await.unwrap()), (Some(1), Some((2, false)), true, false));
+    assert_eq!(
+        shape(&device.store.load().await.unwrap()),
+        (Some(1), Some((2, false)), true, false)
+    );
     assert_eq!(device.keys.slot_generations().unwrap(), [1, 2]);
 }
 
@@ -171,8 +172,9 @@ async fn power_loss_between_database_and_key_store_leaves_wholly_old_or_wholly_n
         let new = shape(&store.load().await.unwrap());
 
         let mut seen = Vec::new();
-        for (what, picture) in camera.pictures.lock().unwrap().iter() {
-            let device = Device::open(picture).await;
+        let pictures = std::mem::take(&mut *camera.pictures.lock().unwrap());
+        for (what, picture) in pictures {
+            let device = Device::open(&picture).await;
             let boot = device.store.load().await.unwrap();
             let found = shape(&boot);
             assert!(found == old || found == new, "{what}: {found:?}");
@@ -267,7 +269,8 @@ async fn a_database_of_another_device_or_root_is_refused() {
     std::fs::remove_file(stranger.file("root.key")).unwrap();
     std::fs::remove_file(stranger.file("identity.key")).unwrap();
     let suite = zmon_crypto::Suite::P256;
-    let keys = FileKeyStore::create(Arc::clone(&dir), suite, &mut common::seeded(77)).unwrap();
+    let keys =
+        FileKeyStore::create(Arc::clone(&dir), suite, &mut crate::common::seeded(77)).unwrap();
     let opened = SqliteDeviceStore::open(dir, device_id(), Arc::new(keys), rng(3)).await;
     assert!(matches!(opened.map_err(StoreError::from), Err(StoreError::Corrupt(_))));
 }

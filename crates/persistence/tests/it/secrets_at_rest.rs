@@ -1,10 +1,8 @@
 //! T35, T36: what is secret is nowhere on disk in clear, before a wipe and after it.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Device, Home, PRIVATE_KEY, SERVER_URL, now, record, rng, slot};
+use crate::common::{Device, Home, PRIVATE_KEY, SERVER_URL, now, record, rng, slot};
 use zmon_domain::audit::EventType;
 use zmon_domain::ids::OperatorId;
 use zmon_persistence::{FileAuthenticator, HashCost};

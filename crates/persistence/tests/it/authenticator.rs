@@ -1,11 +1,9 @@
 //! Local operators (D22).
 
-mod common;
-
 use core::time::Duration;
 use std::sync::Arc;
 
-use common::{Home, now, rng, seeded};
+use crate::common::{Home, now, rng, seeded};
 use zmon_crypto::Suite;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
@@ -105,10 +103,7 @@ async fn only_an_administrator_adds_operators_and_only_once_by_name() {
         }
     };
     assert_eq!(add(ada.clone(), "tess", Role::Technician, 1).await, Ok(()));
-    assert_eq!(
-        add(ada.clone(), "tess", Role::Auditor, 1).await,
-        Err(ErrorCode::StateConflict)
-    );
+    assert_eq!(add(ada.clone(), "tess", Role::Auditor, 1).await, Err(ErrorCode::StateConflict));
     assert_eq!(add(ada, "late", Role::Auditor, 100_000).await, Err(ErrorCode::ProofExpired));
     let tess = bench.login("tess", WRONG, 2).await.unwrap();
     assert_eq!(tess.role(), Role::Technician);
@@ -190,7 +185,11 @@ async fn a_try_that_cannot_be_counted_is_not_made() {
 async fn an_edited_file_makes_nobody_more_than_they_were() {
     let mut bench = Bench::with_administrator().await;
     let ada = bench.login("ada", PIN, 0).await.unwrap();
-    bench.operators.add_operator(&ada, &now(), id("tess"), Role::Technician, pin(WRONG)).await.unwrap();
+    bench
+        .operators
+        .add_operator(&ada, &now(), id("tess"), Role::Technician, pin(WRONG))
+        .await
+        .unwrap();
     let path = bench.home.file("operators.json");
     let text = std::fs::read_to_string(&path).unwrap();
     let failed = Some(ErrorCode::AuthenticationFailed);

@@ -1,5 +1,4 @@
 //! A device directory, its parts, and records to commit.
-#![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,8 @@
 //! The schema: made from nothing, pinned, and the document's view.
 
-mod common;
-
 use std::path::Path;
 
-use common::{Device, Home, event, now};
+use crate::common::{Device, Home, event, now};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteConnection};
 use zmon_domain::audit::{AuditEvent, EventType};
@@ -53,15 +51,21 @@ async fn schema(home: &Home, database: &str) -> String {
     .fetch_all(&mut sql)
     .await
     .unwrap();
-    let version = common::number(&mut sql, "PRAGMA user_version").await;
-    let application = common::number(&mut sql, "PRAGMA application_id").await;
-    format!("-- user_version {version}, application_id {application:#x}\n{}\n", statements.join(";\n"))
+    let version = crate::common::number(&mut sql, "PRAGMA user_version").await;
+    let application = crate::common::number(&mut sql, "PRAGMA application_id").await;
+    format!(
+        "-- user_version {version}, application_id {application:#x}\n{}\n",
+        statements.join(";\n")
+    )
 }
 
 fn assert_pinned(name: &str, found: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(name);
     let pinned = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(pinned == found, "tests/snapshots/{name} is not the schema the migrations make:\n{found}");
+    assert!(
+        pinned == found,
+        "tests/it/snapshots/{name} is not the schema the migrations make:\n{found}"
+    );
 }
 
 #[tokio::test]
@@ -100,7 +104,7 @@ async fn columns(sql: &mut SqliteConnection) -> Vec<(String, String)> {
 #[tokio::test]
 async fn the_view_has_exactly_the_columns_of_the_document() {
     let mut document = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    common::run(&mut document, DOCUMENT).await;
+    crate::common::run(&mut document, DOCUMENT).await;
     let expected = columns(&mut document).await;
     for database in [DEVICE_DATABASE, STATION_DATABASE] {
         let home = Home::new();
@@ -120,7 +124,7 @@ async fn the_view_has_exactly_the_columns_of_the_document() {
 #[tokio::test]
 async fn what_the_document_calls_not_null_cannot_be_null_in_the_view() {
     let mut document = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    common::run(&mut document, DOCUMENT).await;
+    crate::common::run(&mut document, DOCUMENT).await;
     let home = Home::new();
     drop(Device::create(&home).await);
     let mut sql = home.sql(DEVICE_DATABASE).await;
@@ -175,14 +179,15 @@ async fn the_view_shows_the_nine_and_only_the_nine() {
 async fn a_row_of_the_view_reads_as_the_document_says() {
     let home = Home::new();
     let device = Device::create(&home).await;
-    let failed = AuditEvent::failed(
-        EventType::ProvisioningFailed,
-        Actor::Peer,
-        ErrorCode::SignatureInvalid,
-    )
-    .code_hash([0xAB; 32])
-    .configuration_hash([0xCD; 32]);
-    device.store.commit(&now(), &DeviceRecord { audit: vec![failed], writes: vec![] }).await.unwrap();
+    let failed =
+        AuditEvent::failed(EventType::ProvisioningFailed, Actor::Peer, ErrorCode::SignatureInvalid)
+            .code_hash([0xAB; 32])
+            .configuration_hash([0xCD; 32]);
+    device
+        .store
+        .commit(&now(), &DeviceRecord { audit: vec![failed], writes: vec![] })
+        .await
+        .unwrap();
     let mut sql = home.sql(DEVICE_DATABASE).await;
     let row = sqlx::query("SELECT * FROM provisioning_events").fetch_one(&mut sql).await.unwrap();
     assert_eq!(row.get::<i64, _>("id"), 1);
@@ -199,11 +204,11 @@ async fn a_row_of_the_view_reads_as_the_document_says() {
 async fn rows_cannot_be_changed_removed_or_put_out_of_order_by_sql() {
     let home = Home::new();
     let device = Device::create(&home).await;
-    let record = common::record(&[EventType::Started, EventType::Stopped], vec![]);
+    let record = crate::common::record(&[EventType::Started, EventType::Stopped], vec![]);
     device.store.commit(&now(), &record).await.unwrap();
     device.store.write_checkpoint(&now()).await.unwrap();
     let mut sql = home.sql(DEVICE_DATABASE).await;
-    common::run(&mut sql, "PRAGMA recursive_triggers = ON").await;
+    crate::common::run(&mut sql, "PRAGMA recursive_triggers = ON").await;
     for statement in [
         "UPDATE security_audit_log SET success = 0",
         "DELETE FROM security_audit_log",

@@ -1,12 +1,10 @@
 //! Database files that are not as they should be: refused with a code, never a panic, never half.
 
-mod common;
-
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
-use common::{Device, Home, device_id, number, record, rng, run, slot};
+use crate::common::{Device, Home, device_id, number, record, rng, run, slot};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::StationId;
@@ -24,19 +22,18 @@ async fn open(home: &Home) -> Result<SqliteDeviceStore, PersistenceError> {
 }
 
 async fn code(home: &Home) -> ErrorCode {
-    open(home).await.err().expect("it opened").code()
+    open(home).await.expect_err("it opened").code()
 }
 
 /// A provisioned device with a staged second configuration, closed and with its log emptied.
 async fn provisioned() -> Home {
     let home = Home::new();
     let device = Device::create(&home).await;
-    for writes in [
-        vec![DeviceWrite::StageB(slot(1)), DeviceWrite::Flip],
-        vec![DeviceWrite::StageB(slot(2))],
-    ] {
+    for writes in
+        [vec![DeviceWrite::StageB(slot(1)), DeviceWrite::Flip], vec![DeviceWrite::StageB(slot(2))]]
+    {
         let record = record(&[EventType::ConfigurationApplied], writes);
-        device.store.commit(&common::now(), &record).await.unwrap();
+        device.store.commit(&crate::common::now(), &record).await.unwrap();
     }
     drop(device);
     let mut sql = home.sql(DEVICE_DATABASE).await;
@@ -59,7 +56,7 @@ async fn files_are_made_for_the_owner_only() {
     let _open = open(&home).await.unwrap();
     assert_eq!(mode(&home, ""), 0o700);
     assert_eq!(mode(&home, "slots"), 0o700);
-    for file in common::files(&home.path()) {
+    for file in crate::common::files(&home.path()) {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, 0o600, "{}", file.display());
     }
@@ -180,7 +177,8 @@ async fn a_database_of_another_kind_is_refused() {
     assert_eq!(opened.err().unwrap().code(), ErrorCode::StorageCorrupt);
 
     let home = provisioned().await;
-    std::fs::write(home.file(DEVICE_DATABASE), b"not a database, but long enough".repeat(9)).unwrap();
+    std::fs::write(home.file(DEVICE_DATABASE), b"not a database, but long enough".repeat(9))
+        .unwrap();
     assert_eq!(code(&home).await, ErrorCode::StorageCorrupt);
 }
 
@@ -240,7 +238,7 @@ async fn no_flipped_byte_serves_another_configuration() {
         served += 1;
         let a = boot.slot_a.unwrap_or_else(|| panic!("byte {offset}: the configuration is lost"));
         assert_eq!(a.configuration, slot(1).configuration, "byte {offset}");
-        assert_eq!(a.client_key.expose(), common::PRIVATE_KEY, "byte {offset}");
+        assert_eq!(a.client_key.expose(), crate::common::PRIVATE_KEY, "byte {offset}");
         assert_eq!(boot.slot_b.unwrap().0.configuration, slot(2).configuration, "byte {offset}");
         assert_eq!(store.current().unwrap().bed.unwrap().as_str(), "ICU-1", "byte {offset}");
         noticed += usize::from(!store.verify_audit().await.is_ok_and(|report| report.is_intact()));
@@ -253,10 +251,11 @@ async fn no_flipped_byte_serves_another_configuration() {
 async fn flipped_bytes_in_the_write_ahead_log_never_panic() {
     let home = provisioned().await;
     let device = Device::open(&home).await;
-    let record = record(&[EventType::ProvisioningCompleted], vec![DeviceWrite::OpenWindow(
-        zmon_domain::ids::WindowId::from_bytes([1; 16]),
-    )]);
-    device.store.commit(&common::now(), &record).await.unwrap();
+    let record = record(
+        &[EventType::ProvisioningCompleted],
+        vec![DeviceWrite::OpenWindow(zmon_domain::ids::WindowId::from_bytes([1; 16]))],
+    );
+    device.store.commit(&crate::common::now(), &record).await.unwrap();
     let crashed = home.copy();
     drop(device);
     let log = std::fs::read(crashed.file("device.db-wal")).unwrap();

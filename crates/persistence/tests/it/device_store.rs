@@ -1,8 +1,6 @@
 //! The device's store: what is committed comes back after a restart, and nothing else does.
 
-mod common;
-
-use common::{Device, Home, at, now, record, session, slot};
+use crate::common::{Device, Home, at, now, record, session, slot};
 use zmon_domain::audit::EventType;
 use zmon_domain::ids::{SiteId, WindowId};
 use zmon_domain::settings::MeasurementUnit;
@@ -39,7 +37,12 @@ async fn one_pairing_survives_a_restart_at_every_step() {
     device = Device::open(&home).await;
     assert!(device.store.load().await.unwrap().window_open);
 
-    commit(&device, &[EventType::PairingCodeValidated], vec![DeviceWrite::ClaimWindow(WINDOW, session(1))]).await;
+    commit(
+        &device,
+        &[EventType::PairingCodeValidated],
+        vec![DeviceWrite::ClaimWindow(WINDOW, session(1))],
+    )
+    .await;
     commit(&device, &[EventType::ConfigurationApplied], vec![DeviceWrite::StageB(slot(1))]).await;
     drop(device);
     device = Device::open(&home).await;
@@ -178,7 +181,10 @@ async fn what_contradicts_the_state_changes_nothing() {
     ];
     for writes in refused {
         let record = record(&[EventType::ConfigurationApplied], writes);
-        assert!(matches!(device.store.commit(&now(), &record).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(
+            device.store.commit(&now(), &record).await,
+            Err(StoreError::Unavailable(_))
+        ));
         let boot = device.store.load().await.unwrap();
         let (b, sent) = boot.slot_b.unwrap();
         assert_eq!((b.generation, sent, boot.generation), (5, false, 5));

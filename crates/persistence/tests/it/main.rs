@@ -1,0 +1,24 @@
+//! Stores, key files, operators and audit log over real files, and what damages them.
+//!
+//! One binary: the modules share the device directory of `common`.
+
+#[cfg(test)]
+mod audit_log;
+#[cfg(test)]
+mod authenticator;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod database_files;
+#[cfg(test)]
+mod device_faults;
+#[cfg(test)]
+mod device_store;
+#[cfg(test)]
+mod key_files;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod secrets_at_rest;
+#[cfg(test)]
+mod station_store;
