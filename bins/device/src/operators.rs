@@ -74,11 +74,8 @@ impl LocalAccounts for AuditedOperators {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::warn!(error = %error.describe(), "operator not added");
-                let code = match error.code() {
-                    ErrorCode::StateConflict => ErrorCode::OperatorExists,
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "every other code stays")]
-                    other => other,
-                };
+                let is_taken = error.code() == ErrorCode::StateConflict;
+                let code = if is_taken { ErrorCode::OperatorExists } else { error.code() };
                 let refused = AuditEvent::failed(EventType::OperatorAdded, proof.actor(), code);
                 self.record(&now, row(refused)).await?;
                 Err(code.into())

@@ -168,7 +168,7 @@ mod tests {
         let args = ["device", "run", "/nowhere"].iter().chain(more);
         match Args::try_parse_from(args).unwrap().command {
             Command::Run(run) => run,
-            Command::Init(_) | Command::Identity(_) => unreachable!("asked for run"),
+            Command::Init(_) | Command::Identity(_) => panic!("asked for run"),
         }
     }
 

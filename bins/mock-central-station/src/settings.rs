@@ -174,10 +174,10 @@ mod tests {
 
     fn run_args(dir: &Path, more: &[&str]) -> Run {
         let dir = dir.to_str().unwrap();
-        let args = ["mock-central-station", "run", dir].iter().chain(more);
+        let args = ["mock-central-station", "run", dir].into_iter().chain(more.iter().copied());
         match Args::try_parse_from(args).unwrap().command {
             Some(Command::Run(run)) => run,
-            _ => unreachable!("asked for run"),
+            _ => panic!("asked for run"),
         }
     }
 

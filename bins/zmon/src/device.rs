@@ -72,10 +72,11 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             control.done(&ControlRequest::Deprovision { operator, pin }).await?;
             finish(&mut control, streams).await
         }
-        DeviceCommand::Identity => match control.ask(&ControlRequest::Identity {}).await? {
-            ControlAnswer::Identity(identity) => show::answer(streams, &identity, show::identity),
-            other => Err(unexpected(&other)),
-        },
+        DeviceCommand::Identity => {
+            let answer = control.ask(&ControlRequest::Identity {}).await?;
+            let ControlAnswer::Identity(identity) = answer else { return Err(unexpected()) };
+            show::answer(streams, &identity, show::identity)
+        }
         DeviceCommand::Link => {
             let link = control.link().await?;
             show::answer(streams, &link, show::link)
@@ -133,10 +134,8 @@ impl Control {
     /// # Errors
     /// What the device says.
     pub(crate) async fn done(&mut self, request: &ControlRequest) -> Result<(), Failure> {
-        match self.ask(request).await? {
-            ControlAnswer::Done {} => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let ControlAnswer::Done {} = self.ask(request).await? else { return Err(unexpected()) };
+        Ok(())
     }
 
     /// The state of the device.
@@ -144,10 +143,9 @@ impl Control {
     /// # Errors
     /// What the device says.
     pub(crate) async fn status(&mut self) -> Result<StatusView, Failure> {
-        match self.ask(&ControlRequest::Status {}).await? {
-            ControlAnswer::Status(status) => Ok(*status),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&ControlRequest::Status {}).await?;
+        let ControlAnswer::Status(status) = answer else { return Err(unexpected()) };
+        Ok(*status)
     }
 
     /// The QR code of the open window.
@@ -155,10 +153,9 @@ impl Control {
     /// # Errors
     /// `not_in_provisioning_mode` without one.
     pub(crate) async fn qr(&mut self) -> Result<QrView, Failure> {
-        match self.ask(&ControlRequest::Qr {}).await? {
-            ControlAnswer::Qr(view) => Ok(view),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&ControlRequest::Qr {}).await?;
+        let ControlAnswer::Qr(view) = answer else { return Err(unexpected()) };
+        Ok(view)
     }
 
     /// The link to the station.
@@ -166,10 +163,9 @@ impl Control {
     /// # Errors
     /// What the device says.
     pub(crate) async fn link(&mut self) -> Result<LinkView, Failure> {
-        match self.ask(&ControlRequest::Link {}).await? {
-            ControlAnswer::Link(view) => Ok(view),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&ControlRequest::Link {}).await?;
+        let ControlAnswer::Link(view) = answer else { return Err(unexpected()) };
+        Ok(view)
     }
 
     /// Every audit row after `after`, oldest first.
@@ -180,15 +176,12 @@ impl Control {
         let mut all = AuditPage { rows: Vec::new(), next: None };
         loop {
             let limit = u16::try_from(limits::PAGE_ROWS.max).ok();
-            match self.ask(&ControlRequest::Log { after, limit }).await? {
-                ControlAnswer::Log(page) => {
-                    all.rows.extend(page.rows);
-                    match page.next {
-                        Some(next) => after = next,
-                        None => return Ok(all),
-                    }
-                }
-                other => return Err(unexpected(&other)),
+            let answer = self.ask(&ControlRequest::Log { after, limit }).await?;
+            let ControlAnswer::Log(page) = answer else { return Err(unexpected()) };
+            all.rows.extend(page.rows);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(all),
             }
         }
     }
@@ -256,6 +249,6 @@ fn failed(error: ControlError) -> Failure {
 }
 
 /// An answer of another kind; it is not shown, since it may hold a code.
-fn unexpected(_answer: &ControlAnswer) -> Failure {
+fn unexpected() -> Failure {
     Failure::new(ErrorCode::Internal).context("the device answered something else")
 }

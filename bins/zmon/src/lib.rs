@@ -2,7 +2,7 @@
 //! control socket, audit logs, QR codes, and one whole pairing as a demonstration.
 
 mod administer;
-mod args;
+pub mod args;
 mod audit;
 mod clock;
 mod demo;

@@ -92,11 +92,15 @@ mod tests {
 
     const CONTENT: &str = r#"{"deviceId":"ZM-001","deviceSerial":"SN-2024-001234","ipAddress":"192.168.1.100","pairingCode":"ABC-123-XYZ","pairingToken":"dG9rZW4","expiresAt":"2024-11-25T14:30:00Z","firmwareVersion":"1.2.3"}"#;
 
-    fn asked(more: &[&str]) -> Result<PairRequest, Failure> {
+    fn parsed(more: &[&str]) -> Box<Pair> {
         let base = ["zmon", "pair", "--station", "https://h:1", "--ca", "a", "--operator", "o"];
         let args = Args::try_parse_from(base.iter().chain(more)).unwrap();
-        let Command::Pair(pair) = args.command else { unreachable!("asked for pair") };
-        request(&pair)
+        let Command::Pair(pair) = args.command else { panic!("asked for pair") };
+        pair
+    }
+
+    fn asked(more: &[&str]) -> Result<PairRequest, Failure> {
+        request(&parsed(more))
     }
 
     #[test]

@@ -221,7 +221,8 @@ fn bearer(token: &str) -> Result<HeaderValue, Failure> {
 }
 
 fn unreachable(error: &ClientError) -> Failure {
-    Failure::new(match error {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the network's")]
+    let code = match error {
         ClientError::Resolve(_) | ClientError::Connect(_) | ClientError::ConnectTimeout => {
             ErrorCode::StationUnreachable
         }
@@ -229,5 +230,6 @@ fn unreachable(error: &ClientError) -> Failure {
         ClientError::Certificate(Refusal::ServerExpired) => ErrorCode::CertificateExpired,
         ClientError::Certificate(_) => ErrorCode::StationNotAnchored,
         _ => ErrorCode::NetworkError,
-    })
+    };
+    Failure::new(code)
 }

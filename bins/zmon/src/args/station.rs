@@ -118,6 +118,7 @@ pub enum OperatorCommand {
     /// Add an operator to the station.
     #[command(
         max_term_width = 80,
+        override_usage = "zmon operator add <NAME> --role <ROLE> --station <URL> --ca <FILE>",
         after_help = "\
 Example:
   zmon operator add tina --role technician --station https://127.0.0.1:8443 \\

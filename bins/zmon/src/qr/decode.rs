@@ -49,7 +49,7 @@ impl Grey {
         samples.truncate(frame.buffer_size());
         let pixels = match frame.color_type {
             ColorType::Grayscale => samples,
-            ColorType::GrayscaleAlpha => samples.chunks_exact(2).map(|p| over_white(p)).collect(),
+            ColorType::GrayscaleAlpha => samples.chunks_exact(2).map(over_white).collect(),
             ColorType::Rgb => samples.chunks_exact(3).map(luma).collect(),
             ColorType::Rgba => samples.chunks_exact(4).map(luma).collect(),
             ColorType::Indexed => return Err(Failure::usage("image", "must be grey or colour")),
