@@ -82,6 +82,39 @@ fn enter_is_for_devices_without_and_reprovision_for_devices_with_a_configuration
 }
 
 #[test]
+fn reprovisioning_needs_the_role_and_a_command_of_its_own() {
+    let mut pair = Pair::provisioned(74);
+    let slot = pair.device.stored.slot_a.as_ref().map(|slot| slot.serial);
+    let later = pair.now().mono + seconds(60);
+    let cases = [
+        (proof(Role::Auditor, later), ErrorCode::NotPermitted, Role::Auditor),
+        (proof(Role::Technician, Tick::ZERO), ErrorCode::ProofExpired, Role::Technician),
+    ];
+    pair.clock.pass(seconds(1));
+    for (proof, code, role) in cases {
+        let input = DeviceInput::Reprovision { proof, address: address() };
+        assert_eq!(pair.tell(input).unwrap_err().code, code);
+        let row = pair.device.last();
+        assert_eq!((row.event, row.error), (E::ProvisioningModeRefused, Some(code)));
+        assert_eq!(row.actor, actor(role));
+        assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
+    }
+    // Nothing but the command itself leaves what works: no retry, no enter.
+    let now = pair.now();
+    for input in [
+        DeviceInput::Enter { proof: technician(&now), address: address() },
+        DeviceInput::Retry { proof: technician(&now) },
+    ] {
+        assert_eq!(pair.tell(input).unwrap_err().code, ErrorCode::StateConflict);
+    }
+    let proof = technician(&now);
+    pair.tell(DeviceInput::Reprovision { proof, address: address() }).unwrap();
+    assert_eq!(pair.device.machine.kind(), StateKind::ReadyToPair);
+    assert_eq!(pair.device.rows(E::ReprovisioningStarted)[0].actor, actor(Role::Technician));
+    assert_eq!(pair.device.stored.slot_a.as_ref().map(|slot| slot.serial), slot);
+}
+
+#[test]
 fn cancel_leaves_every_phase_for_where_it_came_from() {
     type Reach = fn(&mut Pair);
     let phases: [(Reach, StateKind); 3] = [

@@ -1,12 +1,15 @@
 //! One pairing from start to end, and a second one over it ([W §2.1], [W §8], D13).
 
-use zmon_crypto::Suite;
+use zmon_crypto::{IdentityKey, Suite};
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::limits;
 use zmon_domain::role::{Actor, Role};
+use zmon_domain::settings::SyncInterval;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus, ReprovisioningPhase};
 use zmon_protocol::device::{DeviceEvent, DeviceInput, LinkError};
 use zmon_protocol::station::{CertificateState, SessionPhase};
+use zmon_wire::configuration::ConfigurationDocument;
 
 use crate::common::{Pair, actor, address, details, technician};
 
@@ -141,6 +144,23 @@ fn the_station_records_the_same_pairing() {
     assert_eq!(answer.configuration.server_url.as_str(), "https://10.1.1.1:8443");
     assert!(answer.configuration.client_private_key.is_none());
     assert_eq!(answer.configuration.signature.len(), 86);
+}
+
+#[test]
+fn a_configuration_lives_an_hour_and_says_what_it_is_for() {
+    let pair = first_pairing(Suite::P256);
+    let slot = pair.device.stored.slot_a.as_ref().unwrap();
+    let document = ConfigurationDocument::parse(&slot.configuration).unwrap();
+    assert_eq!(document.timestamp, pair.now().wall.unwrap());
+    assert_eq!(document.expires_at, document.timestamp + limits::PAYLOAD_LIFETIME.default);
+    assert_eq!(document.sync_interval, SyncInterval::default());
+    assert_eq!(document.device_id, pair.device.profile.device_id);
+    assert_eq!(document.device_serial, pair.device.profile.serial);
+    assert_eq!(document.device_key, pair.device.identity.public().thumbprint());
+    assert_eq!(document.bed_id, details("ICU-3B").settings.bed);
+    assert!(document.client_private_key.is_none() && document.server_certificate.is_some());
+    let code = document.pairing_code.as_ref().unwrap();
+    assert_eq!(code.expose().len(), "ABC-123-XYZ".len());
 }
 
 #[test]

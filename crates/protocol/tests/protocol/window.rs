@@ -144,6 +144,26 @@ fn the_window_ends_at_ten_minutes_exactly() {
 }
 
 #[test]
+fn a_configured_window_ends_when_it_says() {
+    for length in [60, 3600] {
+        let mut pair = Pair::new(16);
+        let profile = pair.device.profile.clone();
+        pair.device.profile = profile.with_window(seconds(length)).unwrap();
+        pair.enter();
+        assert_eq!(pair.snapshot().expires_in, Some(seconds(length)));
+        assert_eq!(pair.qr().expires_at, pair.now().wall.unwrap() + seconds(length));
+        pair.pass(seconds(length) - Duration::from_millis(100));
+        assert_eq!(pair.device.machine.state(), ProvisioningState::ReadyToPair);
+        pair.pass(Duration::from_millis(100));
+        assert_eq!(pair.device.machine.state(), ProvisioningState::Error);
+    }
+    for length in [59, 3601] {
+        let profile = Pair::new(16).device.profile;
+        assert_eq!(profile.with_window(seconds(length)).unwrap_err().field(), "window");
+    }
+}
+
+#[test]
 fn an_expired_window_is_told_and_written() {
     let mut pair = window();
     pair.signals.clear();
