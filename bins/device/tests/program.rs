@@ -1,0 +1,235 @@
+//! The program as it ships: made, started, asked, stopped.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use zmon_persistence::AuditLog;
+use zmon_transport::control::{ControlClient, ControlError};
+use zmon_wire::{
+    control::{ControlAnswer, ControlRequest},
+    manifest,
+    ready::Ready,
+};
+
+const ANCHOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchor.pem");
+const PIN: &str = "483920";
+
+fn device(args: &[&str]) -> Output {
+    command().args(args).output().unwrap()
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_device"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// A made device with one administrator whose PIN is known.
+struct Made {
+    home: TempDir,
+    dir: PathBuf,
+}
+
+impl Made {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
+        fs::write(&pins, format!("{PIN}\n")).unwrap();
+        let dir_text = dir.to_str().unwrap();
+        let pins = pins.to_str().unwrap();
+        let made = device(&["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins]);
+        assert!(made.status.success(), "{made:?}");
+        Self { home, dir }
+    }
+
+    fn text(&self) -> &str {
+        self.dir.to_str().unwrap()
+    }
+
+    fn start(&self) -> Running {
+        let mut child = command()
+            .args(["run", self.text()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Running { child, ready: serde_json::from_str(&line).unwrap() }
+    }
+}
+
+struct Running {
+    child: Child,
+    ready: Ready,
+}
+
+impl Running {
+    fn socket(&self) -> &Path {
+        Path::new(&self.ready.addresses["control"])
+    }
+
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already gone after `stop`; a failed test must leave nothing behind.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+#[test]
+fn init_makes_pins_that_are_shown_once_and_never_a_second_device() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("bed-7");
+    let args =
+        ["--json", "init", dir.to_str().unwrap(), "--anchor", ANCHOR, "--technician", "tina"];
+    let made = json(&device(&args));
+    let pins: Vec<&str> = made["operators"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["pin"].as_str().unwrap())
+        .collect();
+    assert!(pins.len() == 2 && pins[0] != pins[1] && pins.iter().all(|pin| pin.len() == 8));
+    for file in ["root.key", "identity.key", "device.toml", "operators.json", "anchors.json"] {
+        let path = dir.join(file);
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+        let bytes = fs::read(&path).unwrap();
+        assert!(pins.iter().all(|pin| !String::from_utf8_lossy(&bytes).contains(pin)), "{file}");
+    }
+    let again = device(&args);
+    assert_eq!(
+        (again.status.code(), json(&again)["code"].as_str()),
+        (Some(3), Some("state_conflict"))
+    );
+}
+
+#[test]
+fn unusable_arguments_make_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, bad) = (home.path().join("bed-7"), home.path().join("bad.pem"));
+    fs::write(&bad, "no certificate").unwrap();
+    let (dir_text, bad) = (dir.to_str().unwrap(), bad.to_str().unwrap());
+    let cases: [&[&str]; 4] = [
+        &["init", dir_text, "--anchor", ANCHOR, "--device-id", "-"],
+        &["init", dir_text, "--anchor", ANCHOR, "--site", ""],
+        &["init", dir_text, "--anchor", ANCHOR, "--pin-file", bad],
+        &["init", dir_text, "--anchor", ANCHOR, "--technician", "admin"],
+    ];
+    for args in cases {
+        let refused = device(args);
+        assert_eq!(refused.status.code(), Some(2), "{args:?}: {refused:?}");
+        assert!(!dir.exists(), "{args:?}");
+    }
+    assert_eq!(device(&["init", dir_text, "--anchor", bad]).status.code(), Some(2));
+}
+
+#[test]
+fn a_directory_without_a_device_names_the_command_to_run() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = device(&["--json", "run", home.path().to_str().unwrap()]);
+    let report = json(&refused);
+    assert_eq!(
+        (refused.status.code(), report["code"].as_str()),
+        (Some(3), Some("not_initialised"))
+    );
+    assert!(report["next"].as_str().unwrap().starts_with("Run: device init "));
+}
+
+#[test]
+fn a_key_file_that_others_can_read_stops_the_start() {
+    let made = Made::new();
+    let key = made.dir.join("identity.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = device(&["--json", "run", made.text()]);
+    let report = json(&refused);
+    assert_eq!(report["code"].as_str(), Some("key_file_mode_too_wide"));
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(report["cause"].as_str().unwrap().contains("identity.key"));
+}
+
+#[test]
+fn the_manifest_row_is_one_that_a_registry_takes() {
+    let made = Made::new();
+    let row = device(&["identity", made.text(), "--manifest", "--bed", "ICU-3B"]);
+    let rows = manifest::parse(&row.stdout).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].device_id.as_str(), "ZM-001");
+    assert_eq!(rows[0].bed_id.as_ref().unwrap().as_str(), "ICU-3B");
+}
+
+#[tokio::test]
+async fn it_serves_until_it_is_told_to_stop() {
+    let made = Made::new();
+    let running = made.start();
+    assert_eq!(running.ready.program, "device");
+    let socket = running.socket().to_owned();
+    let mut control = ControlClient::connect(&socket).await.unwrap();
+    let ControlAnswer::Status(status) = control.ask(&ControlRequest::Status {}).await.unwrap()
+    else {
+        panic!("asked for the status")
+    };
+    assert_eq!(status.device_id.as_str(), "ZM-001");
+    let second = device(&["--json", "run", made.text()]);
+    assert_eq!(json(&second)["code"].as_str(), Some("state_conflict"));
+    drop(control);
+    running.stop();
+    assert!(!socket.exists());
+
+    let log = AuditLog::open_device(&made.dir).await.unwrap();
+    assert!(log.verify().await.unwrap().damage().is_none());
+    let mut lines = Vec::new();
+    log.export(&mut lines).await.unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    for event in ["key_created", "operator_added", "started", "stopped"] {
+        assert!(lines.contains(event), "{event}");
+    }
+    drop(made.home);
+}
+
+#[tokio::test]
+async fn a_wrong_pin_opens_nothing_and_has_its_row() {
+    let made = Made::new();
+    let running = made.start();
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let enter = |pin: &str| ControlRequest::Enter {
+        operator: "admin".parse().unwrap(),
+        pin: pin.into(),
+        address: None,
+    };
+    let refused = control.ask(&enter("111111")).await.unwrap_err();
+    assert_eq!(refused.report().unwrap().code.as_str(), "authentication_failed");
+    assert!(matches!(
+        control.ask(&ControlRequest::Qr {}).await,
+        Err(ControlError::Refused(problem)) if problem.code.as_str() == "not_in_provisioning_mode"
+    ));
+    assert!(matches!(control.ask(&enter(PIN)).await, Ok(ControlAnswer::Done {})));
+    assert!(matches!(control.ask(&ControlRequest::Qr {}).await, Ok(ControlAnswer::Qr(_))));
+    let request = ControlRequest::Log { after: 0, limit: None };
+    let ControlAnswer::Log(page) = control.ask(&request).await.unwrap() else {
+        panic!("asked for the log")
+    };
+    let refused = page.rows.iter().find(|row| row.event_type.as_str() == "login_refused").unwrap();
+    assert_eq!(refused.detail["operator"], "admin");
+    assert!(page.rows.iter().any(|row| row.event_type.as_str() == "provisioning_mode_entered"));
+    running.stop();
+}

@@ -1,0 +1,128 @@
+//! The program as it ships: made, started, stopped, removed.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mock-central-station"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn station(args: &[&str]) -> Output {
+    command().args(args).output().unwrap()
+}
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+struct Running {
+    child: Child,
+    ready: Value,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child =
+            command().args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { child, ready: json(line.as_bytes()) }
+    }
+
+    fn address(&self, name: &str) -> &str {
+        self.ready["addresses"][name].as_str().unwrap()
+    }
+
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already gone after `stop`; a failed test must leave nothing behind.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+#[test]
+fn a_station_is_made_once_and_its_keys_are_private() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("station");
+    let args = ["--json", "init", dir.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let made = json(&station(&args).stdout);
+    assert_eq!(made["password"].as_str().unwrap().len(), 20);
+    assert!(Path::new(made["anchor"].as_str().unwrap()).exists());
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    for entry in fs::read_dir(dir.join("keys")).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let again = station(&args);
+    assert_eq!(again.status.code(), Some(3));
+    assert_eq!(json(&again.stdout)["code"].as_str(), Some("state_conflict"));
+}
+
+#[test]
+fn a_directory_without_a_station_names_the_command_to_run() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = station(&["--json", "run", home.path().to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(3));
+    let next = json(&refused.stdout)["next"].as_str().unwrap().to_owned();
+    assert!(next.starts_with("Run: mock-central-station init "), "{next}");
+}
+
+#[test]
+fn a_weak_password_is_refused_before_anything_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, file) = (home.path().join("station"), home.path().join("password"));
+    fs::write(&file, "short\n").unwrap();
+    let refused =
+        station(&["init", dir.to_str().unwrap(), "--password-file", file.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!dir.exists());
+}
+
+#[test]
+fn a_station_serves_until_it_is_told_to_stop() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("station");
+    let dir = dir.to_str().unwrap();
+    let any = "127.0.0.1:0";
+    assert!(station(&["init", dir, "--listen", any, "--device-listen", any]).status.success());
+    let running = Running::start(&["run", dir]);
+    assert_ne!(running.address("operators"), running.address("devices"));
+    let second = station(&["--json", "run", dir]);
+    assert_eq!(json(&second.stdout)["code"].as_str(), Some("state_conflict"));
+    running.stop();
+    Running::start(&["run", dir]).stop();
+}
+
+#[test]
+fn two_ephemeral_stations_run_side_by_side_and_leave_nothing() {
+    let (one, two) = (Running::start(&["--ephemeral"]), Running::start(&["--ephemeral"]));
+    assert_ne!(one.address("operators"), two.address("operators"));
+    let anchors = [one.address("anchor").to_owned(), two.address("anchor").to_owned()];
+    assert_ne!(anchors[0], anchors[1]);
+    for running in [&one, &two] {
+        assert!(running.ready["anchorPem"].as_str().unwrap().contains("BEGIN CERTIFICATE"));
+        assert!(!running.ready["operatorToken"].as_str().unwrap().is_empty());
+    }
+    one.stop();
+    two.stop();
+    for anchor in anchors {
+        let home = Path::new(&anchor).parent().unwrap().parent().unwrap();
+        assert!(!home.exists(), "{}", home.display());
+    }
+}

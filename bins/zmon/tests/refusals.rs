@@ -1,0 +1,96 @@
+//! How commands fail: class of the exit code, stable code, next step.
+
+use std::fs;
+
+use clap::Parser;
+use serde_json::Value;
+use zmon::{Args, run};
+use zmon_cli::{ExitClass, Streams};
+
+async fn zmon(args: &[&str]) -> (ExitClass, Value) {
+    let args = Args::try_parse_from(["zmon", "--json"].iter().chain(args)).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let class = run(args, &mut Streams::new(&mut out, &mut err, false)).await;
+    (class, serde_json::from_slice(&out).unwrap())
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_run_is_unreachable() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_str().unwrap();
+    let (class, report) = zmon(&["device", "status", "--dir", dir]).await;
+    assert_eq!(
+        (class, report["code"].as_str()),
+        (ExitClass::Unreachable, Some("device_unreachable"))
+    );
+    assert_eq!(report["next"], format!("Start it: device run {dir}"));
+}
+
+#[tokio::test]
+async fn a_station_that_does_not_run_is_unreachable() {
+    let home = tempfile::tempdir().unwrap();
+    let (ca, token) = (home.path().join("ca.pem"), home.path().join("token"));
+    fs::write(&ca, include_str!("../../device/tests/anchor.pem")).unwrap();
+    fs::write(&token, "token\n").unwrap();
+    let base = ["registry", "list", "--ca", ca.to_str().unwrap()];
+    let token = ["--token-file", token.to_str().unwrap()];
+    // Port 1 is closed on every machine that runs tests.
+    let closed = [&base[..], &token, &["--station", "https://127.0.0.1:1"]].concat();
+    let (class, report) = zmon(&closed).await;
+    assert_eq!(
+        (class, report["code"].as_str()),
+        (ExitClass::Unreachable, Some("station_unreachable"))
+    );
+
+    let wrong = [&base[..], &token, &["--station", "http://127.0.0.1:1"]].concat();
+    assert_eq!(zmon(&wrong).await.0, ExitClass::Usage);
+    fs::write(&ca, "no certificate").unwrap();
+    assert_eq!(zmon(&closed).await.0, ExitClass::Usage);
+}
+
+#[tokio::test]
+async fn a_directory_without_a_log_is_refused_and_a_damaged_one_is_damaged() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_str().unwrap();
+    let (class, report) = zmon(&["audit", "verify", dir]).await;
+    assert_eq!((class, report["code"].as_str()), (ExitClass::Refused, Some("not_initialised")));
+    fs::write(home.path().join("device.db"), "no database at all").unwrap();
+    assert_eq!(zmon(&["audit", "verify", dir]).await.0, ExitClass::Damaged);
+}
+
+#[tokio::test]
+async fn a_demonstration_without_its_programs_says_how_to_build_them() {
+    let home = tempfile::tempdir().unwrap();
+    let (class, report) = zmon(&["demo", "--programs", home.path().to_str().unwrap()]).await;
+    assert_eq!(class, ExitClass::Refused);
+    assert_eq!(report["next"], "Build it first: cargo build --bins");
+}
+
+#[tokio::test]
+async fn a_manifest_is_checked_before_anything_is_sent() {
+    let home = tempfile::tempdir().unwrap();
+    let manifest = home.path().join("manifest.jsonl");
+    fs::write(&manifest, "{\"deviceId\":\"ZM-001\"}\n").unwrap();
+    let (class, report) = zmon(&[
+        "registry",
+        "import",
+        manifest.to_str().unwrap(),
+        "--station",
+        "https://127.0.0.1:1",
+        "--ca",
+        "none",
+        "--operator",
+        "admin",
+    ])
+    .await;
+    assert_eq!(class, ExitClass::Usage);
+    assert!(report["field"].as_str().unwrap().contains("manifest"), "{report}");
+}
+
+#[tokio::test]
+async fn an_image_without_a_code_is_a_usage_failure() {
+    let home = tempfile::tempdir().unwrap();
+    let image = home.path().join("screen.png");
+    fs::write(&image, "no image").unwrap();
+    assert_eq!(zmon(&["qr", "decode", image.to_str().unwrap()]).await.0, ExitClass::Usage);
+}
