@@ -25,6 +25,9 @@ mod doubt;
 #[path = "protocol/flow.rs"]
 mod flow;
 #[cfg(test)]
+#[path = "protocol/identity.rs"]
+mod identity;
+#[cfg(test)]
 #[path = "protocol/junk.rs"]
 mod junk;
 #[cfg(test)]

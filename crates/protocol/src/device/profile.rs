@@ -44,7 +44,8 @@ pub struct DeviceProfile {
     pub trust: StationTrust,
     /// Where the device's keys live (D19).
     pub key_protection: KeyProtection,
-    /// Whether a client key made by the station is taken (D6). Default: no.
+    /// Whether a client key made by the station may be taken (D6). Default: no. Not served yet: a
+    /// configuration that brings one is refused.
     pub accept_station_keys: bool,
     window: Duration,
     rotation: Duration,

@@ -208,6 +208,8 @@ impl Device {
                 stored.deprovisioned = true;
             }
             DeviceWrite::RememberSite(site, time) => {
+                let known = stored.site_not_before.iter().find(|(known, _)| known == site);
+                assert!(known.is_none_or(|(_, old)| old < time), "the memory only rises");
                 stored.site_not_before.retain(|(known, _)| known != site);
                 stored.site_not_before.push((site.clone(), *time));
             }

@@ -4,6 +4,7 @@ pub(crate) mod ca;
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod forge;
+pub(crate) mod liar;
 pub(crate) mod pair;
 pub(crate) mod station;
 

@@ -241,7 +241,9 @@ impl World {
         assert!(
             !stored.window_open || self.pair.listening || self.pair.device.audit_down || staged
         );
-        drop(self.pair.station.current());
+        assert!(
+            self.pair.station.current().is_none() || !self.pair.station.certificates.is_empty()
+        );
     }
 }
 

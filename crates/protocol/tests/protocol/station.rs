@@ -1,22 +1,23 @@
 //! The station's side of one session (D9, D11, D13).
 
+use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{Typ, sign};
 use zmon_crypto::x509::csr;
-use zmon_crypto::{IdentityKey, KemKey, SoftIdentity, Suite, TlsKey, sha256};
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint};
+use zmon_domain::ids::{DeviceSerial, OperatorId, Serial, SessionId, Thumbprint};
 use zmon_domain::role::{Actor, Role};
+use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceInput, LinkError, StateKind};
 use zmon_protocol::station::{
     CertificateState, DeviceTrust, Reservation, SessionInput, SessionPhase, StationAction,
     StationEvent, StationWrite,
 };
-use zmon_wire::hello::Hello;
-use zmon_wire::identity::IdentityDocument;
-use zmon_wire::kind::{KeyProtection, V1};
+use zmon_wire::kind::V1;
+use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
+use crate::common::liar::{Liar, answer, dialling};
 use crate::common::{Commit, Pair, details, operator, seconds};
 
 fn window() -> Pair {
@@ -171,149 +172,6 @@ fn a_registry_conflict_is_alarmed() {
     assert!(pair.station.reservation.is_none());
 }
 
-/// A device that answers a hello as it likes.
-struct Liar {
-    key: SoftIdentity,
-    document: IdentityDocument,
-}
-
-/// A session in `Dialling`, and the document an honest device would answer.
-fn dialling() -> (Pair, Liar) {
-    let mut pair = window();
-    let qr = pair.qr();
-    let request = pair.station.request(&qr, Some(details("ICU-3B")));
-    let now = pair.now();
-    pair.station.open(&now, request).unwrap();
-    let Some(StationAction::SendSession { hello, .. }) = pair.station.actions.pop_front() else {
-        panic!("the device is dialled")
-    };
-    let jws = zmon_crypto::jws::Unverified::parse(hello.as_bytes()).unwrap();
-    let parsed: Hello = strict::parse(jws.payload_unverified(), 65_536).unwrap();
-    let key = SoftIdentity::from_pkcs8(pair.device.identity.to_pkcs8().unwrap().expose()).unwrap();
-    let rng = &mut pair.device.rng;
-    let kem = KemKey::generate(Suite::P256, rng).unwrap();
-    let tls = TlsKey::generate(rng).unwrap();
-    let document = IdentityDocument {
-        v: V1::default(),
-        session_id: parsed.session_id,
-        hello_hash: sha256(hello.as_bytes()),
-        device_id: pair.device.profile.device_id.clone(),
-        device_serial: pair.device.profile.serial.clone(),
-        firmware_version: pair.device.profile.firmware.clone(),
-        suite: zmon_wire::kind::Suite::P256,
-        identity_key: key.public().spki_der().to_vec(),
-        kem_key: kem.public().to_bytes(),
-        csr: csr::create(&tls, &parsed.device_id, rng).unwrap(),
-        device_nonce: [1; 32],
-        key_protection: KeyProtection::File,
-        clock_quality: zmon_domain::time::ClockQuality::Synced,
-        audit_checkpoint: None,
-        factory_chain: None,
-    };
-    (pair, Liar { key, document })
-}
-
-fn answer(pair: &mut Pair, liar: &Liar, typ: Typ) {
-    let payload = strict::to_vec(&liar.document).unwrap();
-    let signed = sign(typ, None, &payload, &liar.key, &mut pair.device.rng).unwrap();
-    let now = pair.now();
-    pair.station.input(&now, SessionInput::Identity(signed.into_bytes())).unwrap();
-}
-
-fn refused_identity(code: ErrorCode, bend: impl FnOnce(&mut Pair, &mut Liar)) {
-    let (mut pair, mut liar) = dialling();
-    bend(&mut pair, &mut liar);
-    answer(&mut pair, &liar, Typ::Identity);
-    assert_eq!(pair.phase(), SessionPhase::Failed, "{code}");
-    let rows: Vec<_> = pair.station.audit.iter().map(|row| (row.event, row.error)).collect();
-    assert!(rows.contains(&(E::IdentityRefused, Some(code))), "{rows:?}");
-    assert!(rows.contains(&(E::PairingFailed, Some(code))), "{rows:?}");
-    assert!(pair.station.reservation.is_none() && pair.station.certificates.is_empty());
-    let issues = pair.station.actions.iter().any(|a| matches!(a, StationAction::Issue { .. }));
-    assert!(!issues, "{code}: nothing is issued");
-}
-
-#[test]
-fn an_honest_identity_is_believed() {
-    let (mut pair, liar) = dialling();
-    answer(&mut pair, &liar, Typ::Identity);
-    assert_eq!(pair.phase(), SessionPhase::Issuing);
-}
-
-#[test]
-fn an_identity_document_is_checked_in_every_field() {
-    refused_identity(ErrorCode::SessionMismatch, |_, liar| liar.document.hello_hash = [0; 32]);
-    refused_identity(ErrorCode::SessionMismatch, |_, liar| {
-        liar.document.session_id = SessionId::from_bytes([1; 16]);
-    });
-    refused_identity(ErrorCode::DeviceMismatch, |_, liar| {
-        liar.document.device_id = DeviceId::parse("ZM-002").unwrap();
-    });
-    refused_identity(ErrorCode::DeviceMismatch, |_, liar| {
-        liar.document.device_serial = DeviceSerial::parse("SN-2").unwrap();
-    });
-    refused_identity(ErrorCode::SuiteUnsupported, |_, liar| {
-        liar.document.suite = zmon_wire::kind::Suite::Rsa2048;
-    });
-    refused_identity(ErrorCode::SuiteUnsupported, |pair, _| pair.station.policy.suites.clear());
-    refused_identity(ErrorCode::SuiteUnsupported, |pair, liar| {
-        let kem = KemKey::generate(Suite::Rsa2048, &mut pair.device.rng).unwrap();
-        liar.document.kem_key = kem.public().to_bytes();
-    });
-    refused_identity(ErrorCode::IdentityInvalid, |pair, _| {
-        pair.station.policy.require_hardware_keys = true;
-    });
-    refused_identity(ErrorCode::IdentityInvalid, |_, liar| liar.document.kem_key = vec![1, 2, 3]);
-    refused_identity(ErrorCode::IdentityInvalid, |_, liar| liar.document.identity_key.clear());
-    refused_identity(ErrorCode::CsrInvalid, |_, liar| liar.document.csr = vec![0x30, 0]);
-    refused_identity(ErrorCode::CsrInvalid, |_, liar| {
-        let last = liar.document.csr.len() - 1;
-        liar.document.csr[last] ^= 1;
-    });
-    refused_identity(ErrorCode::CsrInvalid, |pair, liar| {
-        // The identity key only signs: it is never certified for TLS.
-        let id = &liar.document.device_id;
-        liar.document.csr = csr::create(&liar.key, id, &mut pair.device.rng).unwrap();
-    });
-}
-
-#[test]
-fn another_key_is_refused_whatever_vouches() {
-    refused_identity(ErrorCode::DeviceKeyMismatch, |pair, liar| {
-        liar.key = SoftIdentity::generate(Suite::P256, &mut pair.device.rng).unwrap();
-        liar.document.identity_key = liar.key.public().spki_der().to_vec();
-    });
-    // Signed by another key than the one it names.
-    refused_identity(ErrorCode::IdentityInvalid, |pair, liar| {
-        liar.key = SoftIdentity::generate(Suite::P256, &mut pair.device.rng).unwrap();
-    });
-}
-
-#[test]
-fn a_key_that_shares_only_its_left_half_is_alarmed() {
-    let (mut pair, liar) = dialling();
-    // The registry's key changed between scan and answer.
-    let mut machine_pair = window();
-    let mut bytes = *machine_pair.device.identity.public().thumbprint().as_bytes();
-    bytes[31] ^= 1;
-    machine_pair.station.registry.as_mut().unwrap().identity_key = Thumbprint::from_bytes(bytes);
-    assert_eq!(machine_pair.pair(), SessionPhase::Failed);
-    assert_eq!(machine_pair.station.rows(E::DeviceKeyConflict).len(), 1);
-    answer(&mut pair, &liar, Typ::Identity);
-    assert_eq!(pair.phase(), SessionPhase::Issuing);
-}
-
-#[test]
-fn an_identity_of_another_type_or_of_no_type_is_refused() {
-    let (mut pair, liar) = dialling();
-    answer(&mut pair, &liar, Typ::Status);
-    assert_eq!(pair.phase(), SessionPhase::Failed);
-    let (mut pair, _) = dialling();
-    let now = pair.now();
-    pair.station.input(&now, SessionInput::Identity(b"junk".to_vec())).unwrap();
-    assert_eq!(pair.phase(), SessionPhase::Failed);
-}
-
 #[test]
 fn a_refused_claim_is_not_tried_again() {
     let mut pair = window();
@@ -339,8 +197,8 @@ fn a_ca_that_does_not_sign_fails_the_session() {
     assert!(pair.station.certificates.is_empty());
 }
 
-#[test]
-fn the_certificate_is_durable_before_the_envelope_leaves() {
+/// A session in `Delivering`, its envelope on the way, and the device that may answer.
+fn delivering() -> (Pair, Liar, Serial) {
     let (mut pair, liar) = dialling();
     answer(&mut pair, &liar, Typ::Identity);
     pair.station.actions.clear();
@@ -349,24 +207,23 @@ fn the_certificate_is_durable_before_the_envelope_leaves() {
     let now = pair.now();
     let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());
     pair.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Delivering);
+    (pair, liar, serial)
+}
+
+#[test]
+fn the_certificate_is_durable_before_the_envelope_leaves() {
+    let (pair, _, serial) = delivering();
     assert_eq!(pair.station.certificates[&serial].state, CertificateState::Pending);
     assert_eq!(pair.station.rows(E::CertificateIssued).len(), 1);
-    assert!(matches!(
-        pair.station.actions.front(),
-        Some(StationAction::Deliver { attempt: 1, .. })
-    ));
+    let first = pair.station.actions.front();
+    assert!(matches!(first, Some(StationAction::Deliver { attempt: 1, .. })));
 }
 
 #[test]
 fn the_delivery_is_repeated_with_the_same_bytes() {
-    let (mut pair, liar) = dialling();
-    answer(&mut pair, &liar, Typ::Identity);
-    pair.station.actions.clear();
-    let spki = csr::verify(&liar.document.csr, &zmon_crypto::Algorithms::rustcrypto()).unwrap();
-    let id = pair.device.profile.device_id.clone();
+    let (mut pair, _, serial) = delivering();
     let mut now = pair.now();
-    let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());
-    pair.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
     let mut sent = Vec::new();
     for _ in 0..3 {
         let Some(StationAction::Deliver { envelope, .. }) = pair.station.actions.pop_front() else {
@@ -394,6 +251,85 @@ fn the_delivery_is_repeated_with_the_same_bytes() {
     assert_eq!(pair.phase(), SessionPhase::Failed);
     assert_eq!(pair.station.certificates[&serial].state, CertificateState::Revoked);
     assert_eq!(pair.station.rows(E::CertificateAborted).len(), 1);
+}
+
+/// The device signs this status.
+fn status(pair: &mut Pair, liar: &Liar, bend: impl FnOnce(&mut StatusDocument)) {
+    let mut status = StatusDocument {
+        v: V1::default(),
+        session_id: liar.document.session_id,
+        state: ProvisioningState::Error,
+        success: false,
+        code: None,
+        configuration_hash: None,
+    };
+    bend(&mut status);
+    let payload = strict::to_vec(&status).unwrap();
+    let signed = sign(Typ::Status, None, &payload, &liar.key, &mut pair.device.rng).unwrap();
+    let now = pair.now();
+    pair.station.input(&now, SessionInput::Delivered(signed.into_bytes())).unwrap();
+}
+
+#[test]
+fn a_status_counts_for_its_own_session_and_configuration_only() {
+    type Bend = fn(&mut StatusDocument);
+    let cases: [(Bend, SessionPhase); 6] = [
+        (|status| status.success = true, SessionPhase::Paired),
+        (|status| status.code = Some(ErrorCode::ServerPinMismatch), SessionPhase::Failed),
+        (|_| {}, SessionPhase::AwaitingCommit),
+        (
+            |status| {
+                status.success = true;
+                status.session_id = SessionId::from_bytes([1; 16]);
+            },
+            SessionPhase::AwaitingCommit,
+        ),
+        (
+            |status| {
+                status.success = true;
+                status.configuration_hash = Some([1; 32]);
+            },
+            SessionPhase::AwaitingCommit,
+        ),
+        (
+            |status| {
+                status.code = Some(ErrorCode::Internal);
+                status.session_id = SessionId::from_bytes([1; 16]);
+            },
+            SessionPhase::AwaitingCommit,
+        ),
+    ];
+    for (bend, phase) in cases {
+        let (mut pair, liar, _) = delivering();
+        status(&mut pair, &liar, bend);
+        assert_eq!(pair.phase(), phase);
+    }
+}
+
+#[test]
+fn a_committed_session_whose_answer_never_comes_is_paired_in_the_end() {
+    let (mut pair, _, serial) = delivering();
+    let now = pair.now();
+    pair.station.input(&now, SessionInput::Committed { serial }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Delivering, "the device's own word is waited for");
+    pair.clock.pass(seconds(900));
+    let now = pair.now();
+    pair.station.input(&now, SessionInput::Timeout).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Paired);
+    assert!(pair.station.rows(E::CertificateAborted).is_empty());
+}
+
+#[test]
+fn a_committed_session_is_paired_whatever_the_device_says_then() {
+    let (mut pair, liar, serial) = delivering();
+    let now = pair.now();
+    pair.station.input(&now, SessionInput::Committed { serial }).unwrap();
+    let cancel = SessionInput::Cancel { operator: operator() };
+    assert_eq!(pair.station.input(&now, cancel).unwrap_err().report.code, ErrorCode::StateConflict);
+    pair.station.input(&now, SessionInput::Aborted { serial }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Delivering, "what was committed is not aborted");
+    status(&mut pair, &liar, |status| status.code = Some(ErrorCode::Internal));
+    assert_eq!(pair.phase(), SessionPhase::Paired);
 }
 
 #[test]
