@@ -1,4 +1,9 @@
 //! The program as it ships: made, started, asked, stopped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic in a helper of a test is its report"
+)]
 
 use std::{
     fs,

@@ -138,12 +138,12 @@ fn show(report: &Report<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     }
     let Report { directory, anchor, .. } = report;
     streams.say(&format!("Station {} is made in {directory}", report.station_id))?;
-    streams.say(&format!("  site           {}", report.site))?;
-    streams.say(&format!("  anchor         {anchor}"))?;
-    streams.say(&format!("  fingerprint    {}", report.anchor_fingerprint))?;
-    streams.say(&format!("  administrator  {}", report.administrator))?;
+    streams.say(&format!("  site          {}", report.site))?;
+    streams.say(&format!("  anchor        {anchor}"))?;
+    streams.say(&format!("  fingerprint   {}", report.anchor_fingerprint))?;
+    streams.say(&format!("  administrator {}", report.administrator))?;
     if let Some(password) = report.password {
-        streams.say(&format!("  password       {password}  (shown this one time)"))?;
+        streams.say(&format!("  password      {password}  (shown this one time)"))?;
     }
     streams.say("Next: start it, and give the anchor to the devices:")?;
     streams.say(&format!("  mock-central-station run {directory}"))?;

@@ -1,4 +1,9 @@
 //! The program as it ships: made, started, stopped, removed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic in a helper of a test is its report"
+)]
 
 use std::{
     fs,

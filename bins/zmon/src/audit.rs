@@ -119,7 +119,7 @@ fn show(found: &Verification, streams: &mut Streams<'_>) -> Result<(), Failure> 
         streams.say(&format!("{}: {word}, {} rows", lane.lane, lane.rows))?;
         streams.say(&format!("  head {}", lane.head))?;
     }
-    Ok(streams.say(&format!("{} checkpoints", report.checkpoints))?)
+    Ok(streams.say(&format!("checkpoints: {}", report.checkpoints))?)
 }
 
 /// A failed database or key file, with its path.

@@ -1,4 +1,5 @@
 //! How commands fail: class of the exit code, stable code, next step.
+#![expect(clippy::unwrap_used, reason = "a panic in a helper of a test is its report")]
 
 use std::fs;
 

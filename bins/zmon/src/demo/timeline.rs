@@ -114,7 +114,8 @@ impl<'a, 'b> Timeline<'a, 'b> {
         if self.streams.is_json() {
             return Ok(self.streams.json(&Verified { log, rows, checkpoints, intact: true })?);
         }
-        self.done(&format!("{log}: audit chain intact, {rows} rows, {checkpoints} checkpoints"))
+        let s = if checkpoints == 1 { "" } else { "s" };
+        self.done(&format!("{log}: audit chain intact, {rows} rows, {checkpoints} checkpoint{s}"))
     }
 
     /// How it ended.
