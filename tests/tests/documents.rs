@@ -164,7 +164,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 fn sources() -> Vec<String> {
     let mut all = Vec::new();
     let mut folders: Vec<_> =
-        ["crates", "bins", "migrations"].map(|top| documents::root().join(top)).into();
+        ["crates", "bins", "migrations", "tests"].map(|top| documents::root().join(top)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -5,7 +5,10 @@
 mod example;
 mod layout;
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use zmon_domain::{error, limits};
 
@@ -71,7 +74,8 @@ pub fn write() -> Result<(), DocumentError> {
 /// The root of the project.
 #[must_use]
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
 }
 
 /// The protocol with its worked example made anew.
