@@ -1,7 +1,5 @@
 //! What the project is built from (T38): facts of its own files, checked without network.
 
-#![expect(clippy::unwrap_used, reason = "a panic is the report of a failing test")]
-
 use std::fs;
 
 use zmon_tests::documents;
