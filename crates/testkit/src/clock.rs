@@ -8,6 +8,16 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 
+/// Longer than every pause between retries of a pairing, shorter than every other deadline.
+pub const RETRIES: Duration = Duration::from_secs(3);
+
+/// Longer than the first four pauses of a device in doubt, shorter than its wait for one answer: time
+/// that passes faster than a real answer travels would be a time-out.
+pub const DOUBT: Duration = Duration::from_secs(26);
+
+/// What a real answer may need on one machine.
+const TRAVEL: Duration = Duration::from_millis(5);
+
 /// Virtual time beside real sockets: both clocks move only when a test says so, and whoever sleeps
 /// wakes when its deadline is passed. Time-outs of sockets stay real. Clones share one time; a
 /// station and its devices share one clock unless told otherwise.
@@ -110,15 +120,18 @@ impl TestClock {
         }
     }
 
-    /// Runs `future` and lets every pause of at most `within` pass at once meanwhile: retries and
-    /// back-off, but no window's end.
+    /// Runs `future` and lets every pause of at most `within` pass meanwhile: retries and back-off,
+    /// but no window's end. Between two of them real answers get a little real time to travel.
     pub async fn hurry<T>(&self, within: Duration, future: impl Future<Output = T>) -> T {
         tokio::pin!(future);
         loop {
             tokio::select! {
                 biased;
                 done = &mut future => return done,
-                () = self.pass(within) => {}
+                () = async {
+                    self.pass(within).await;
+                    tokio::time::sleep(TRAVEL).await;
+                } => {}
             }
         }
     }

@@ -19,7 +19,7 @@ use zmon_domain::limits;
 use zmon_domain::role::OperatorProof;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_persistence::DEVICE_DATABASE;
-use zmon_protocol::device::DeviceProfile;
+use zmon_protocol::device::{DeviceProfile, LinkCredentials};
 use zmon_provisioning::link::LinkStatus;
 use zmon_provisioning::ports::{
     AuditPage, AuditRow, Authenticator, ClinicalInterlock, DeviceStore, KeyStore, Pin,
@@ -157,17 +157,28 @@ impl SimulatedDevice {
     /// What the device refused with.
     pub async fn try_enter(&self) -> Result<(), ProvisioningError> {
         let (proof, service) = (self.technician().await, self.service());
-        match service.state() {
-            ProvisioningState::Provisioned => service.reprovision_device(proof).await?,
-            ProvisioningState::Error => service.retry(proof).await?,
-            #[expect(clippy::wildcard_enum_match_arm, reason = "the device judges")]
-            _ => service.enter_provisioning_mode(proof).await?,
+        let state = service.state();
+        if state == ProvisioningState::Provisioned {
+            service.reprovision_device(proof).await?;
+        } else if state == ProvisioningState::Error {
+            service.retry(proof).await?;
+        } else {
+            service.enter_provisioning_mode(proof).await?;
         }
         self.until("a QR code", |view| {
             view.pairing.as_ref().is_some_and(|pairing| pairing.qr.is_some())
         })
         .await;
         Ok(())
+    }
+
+    /// [`SimulatedDevice::enter`] and [`SimulatedDevice::qr`] in one.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub async fn open_window(&self) -> QrContent {
+        self.enter().await;
+        self.qr().await
     }
 
     /// What a scanner reads off the screen.
@@ -247,7 +258,7 @@ impl SimulatedDevice {
     /// # Panics
     /// As [`wait::until`].
     pub async fn until(&self, what: &str, wanted: impl FnMut(&ServiceView) -> bool) -> ServiceView {
-        wait::until(what, &mut self.service().view(), wanted).await
+        wait::until(what, self.service().view(), wanted).await
     }
 
     /// Waits for a state.
@@ -263,7 +274,7 @@ impl SimulatedDevice {
     /// # Panics
     /// As [`wait::until`].
     pub async fn until_connected(&self) -> LinkStatus {
-        wait::until("the link", &mut self.link(), |link| link.connected).await
+        wait::until("the link", self.link(), |link| link.connected).await
     }
 
     /// The monitoring link.
@@ -276,6 +287,16 @@ impl SimulatedDevice {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn DeviceStore> {
         &self.up().store
+    }
+
+    /// The credentials of its active slot, as a thief of the device would hold them.
+    ///
+    /// # Panics
+    /// When it is not provisioned.
+    pub async fn credentials(&self) -> LinkCredentials {
+        let boot = self.store().load().await.expect("the slots are read");
+        let slot = boot.slot_a.expect("the device is provisioned");
+        slot.credentials().expect("the slot holds credentials")
     }
 
     /// Its keys.

@@ -215,7 +215,7 @@ impl Faults {
     pub async fn reached(&self, step: Step, times: usize) {
         let what = format!("step {} for the time number {times}", step.as_str());
         let enough = |trace: &Vec<Step>| trace.iter().filter(|s| **s == step).count() >= times;
-        wait::until(&what, &mut self.0.trace.subscribe(), enough).await;
+        wait::until(&what, self.0.trace.subscribe(), enough).await;
     }
 
     fn push(&self, step: Step, kind: Kind, skip: u32, times: Option<u32>) {

@@ -51,10 +51,33 @@ mod seed;
 mod station;
 pub mod wait;
 
-pub use clock::TestClock;
+pub use clock::{DOUBT, RETRIES, TestClock};
 pub use device::{DeviceOptions, PIN, SimulatedDevice};
 pub use fault::{Fault, FaultError, Faults, Kind, Step};
 pub use operator::{ApiError, Operator};
 pub use peer::Peer;
 pub use seed::Seed;
 pub use station::{PASSWORD, StationOptions, TestStation};
+
+/// A station and a device that is in its registry, not yet paired.
+///
+/// # Panics
+/// When they do not start.
+pub async fn registered() -> (TestStation, SimulatedDevice) {
+    let station = TestStation::start().await;
+    let device = SimulatedDevice::new(&station).await;
+    station.register(&device).await;
+    (station, device)
+}
+
+/// A station and a device that is provisioned by it and connected.
+///
+/// # Panics
+/// When they do not start, or the pairing fails.
+pub async fn paired() -> (TestStation, SimulatedDevice) {
+    let (station, device) = registered().await;
+    let qr = device.open_window().await;
+    station.pair(&qr).await.expect("paired");
+    device.until_connected().await;
+    (station, device)
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{Serial, SessionId};
+use zmon_domain::ids::{BedId, DeviceLabel, Serial, SessionId};
 use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
 use zmon_wire::admin::{
     DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
@@ -95,6 +95,18 @@ impl Operator {
         self.post("/api/provisioning/pair", &pair_request(qr)).await
     }
 
+    /// As [`Operator::pair`], whatever is answered.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    ///
+    /// # Panics
+    /// Never.
+    pub async fn try_pair(&self, qr: &QrContent) -> Result<Answer, ClientError> {
+        let body = strict::to_vec(&pair_request(qr)).expect("a request has a JSON form");
+        self.try_send(Ask::post("/api/provisioning/pair", JSON, body)).await
+    }
+
     /// `POST /api/provisioning/pair` after a scan.
     ///
     /// # Errors
@@ -104,8 +116,24 @@ impl Operator {
         qr: &QrContent,
         session: SessionId,
     ) -> Result<PairAnswer, ApiError> {
+        self.pair_scanned_with(qr, session, None, None).await
+    }
+
+    /// The same with the bed and the label that the technician chose.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair_scanned_with(
+        &self,
+        qr: &QrContent,
+        session: SessionId,
+        bed: Option<BedId>,
+        label: Option<DeviceLabel>,
+    ) -> Result<PairAnswer, ApiError> {
         let mut request = pair_request(qr);
         request.session_id = Some(session);
+        request.bed_id = bed;
+        request.device_label = label;
         self.post("/api/provisioning/pair", &request).await
     }
 

@@ -1,6 +1,6 @@
 //! Whoever else connects: a client without manners.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -41,14 +41,16 @@ impl Peer {
         wait::eventually(&format!("{address} to close"), closed).await;
     }
 
-    /// Every TCP port of `ip` that accepts connections and is not in `known`: a port scan.
-    pub async fn open_ports(ip: std::net::IpAddr, ports: impl Iterator<Item = u16>) -> Vec<u16> {
-        let mut open = Vec::new();
-        for port in ports {
-            if Self::is_open(SocketAddr::new(ip, port)).await {
-                open.push(port);
-            }
-        }
-        open
+    /// Every TCP port on which `ip` accepts connections, but for those of programs that listen on
+    /// every address of this machine: they answer on `control` as well.
+    ///
+    /// # Panics
+    /// Never.
+    pub async fn scan(ip: IpAddr, control: IpAddr) -> Vec<u16> {
+        let accepts = |ip, port| std::net::TcpStream::connect((ip, port)).is_ok();
+        let scan = move || {
+            (1..=u16::MAX).filter(|port| accepts(ip, *port) && !accepts(control, *port)).collect()
+        };
+        tokio::task::spawn_blocking(scan).await.expect("a scan ends")
     }
 }

@@ -27,7 +27,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// As [`within`]; also when the value can no longer change.
 pub async fn until<T: Clone>(
     what: &str,
-    values: &mut watch::Receiver<T>,
+    mut values: watch::Receiver<T>,
     wanted: impl FnMut(&T) -> bool,
 ) -> T {
     match within(what, values.wait_for(wanted)).await {

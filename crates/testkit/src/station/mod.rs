@@ -22,7 +22,7 @@ use zmon_wire::pair::PairAnswer;
 use zmon_wire::qr::QrContent;
 
 use self::running::Running;
-use crate::clock::TestClock;
+use crate::clock::{RETRIES, TestClock};
 use crate::fault::Faults;
 use crate::operator::{ApiError, Operator};
 use crate::seed::Seed;
@@ -157,12 +157,13 @@ impl TestStation {
         self.administrator().import(&[row]).await.expect("registered");
     }
 
-    /// The technician pairs a device by its QR code.
+    /// The technician pairs a device by its QR code; pauses between retries pass at once.
     ///
     /// # Errors
     /// What the station refused with.
     pub async fn pair(&self, qr: &QrContent) -> Result<PairAnswer, ApiError> {
-        wait::within("a pairing", self.technician().pair(qr)).await
+        let pairing = self.options.clock.hurry(RETRIES, self.technician().pair(qr));
+        wait::within("a pairing", pairing).await
     }
 
     /// The administrator revokes the device's current certificate; its serial number.
