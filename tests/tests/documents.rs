@@ -87,6 +87,20 @@ fn codes_and_events_that_documents_name_exist() {
 }
 
 #[test]
+fn every_label_is_in_the_document_of_keys() {
+    let keys = documents::read("docs/CRYPTO.md").unwrap();
+    let mut seen = BTreeSet::new();
+    for source in sources() {
+        for label in source.split("b\"zp1 ").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let label = format!("zp1 {label}");
+            assert!(keys.contains(&format!("| `{label}` ")), "{label} is not in docs/CRYPTO.md");
+            seen.insert(label);
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+}
+
+#[test]
 fn documents_stand_alone() {
     for path in files("docs", "md") {
         let text = fs::read_to_string(&path).unwrap();
