@@ -108,30 +108,38 @@ fn words(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect()
 }
 
-/// Names of the functions under a test attribute. A macro that makes tests from a list of names has
-/// `fn $name` there: the names are the lines of its file that hold one name and a comma.
+/// Names of the functions under a test attribute. A macro that makes tests from a list has `fn $name`
+/// there: the names are those of the list's lines, `name,` or `name: … => …`.
 fn tests(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut marked, mut listed) = (false, false);
     for line in source.lines().map(str::trim_start) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             marked = true;
-        } else if let Some((_, name)) = line.split_once("fn ").filter(|_| marked) {
-            let name = name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next();
-            let name = name.filter(|name| !name.is_empty());
-            listed |= name.is_none();
-            found.extend(name);
+        } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked) {
+            let name = first_word(rest);
+            listed |= name.is_empty();
+            found.extend(Some(name).filter(|name| !name.is_empty()));
             marked = false;
         }
     }
     if listed {
-        let names = source.lines().filter_map(|line| line.trim().strip_suffix(','));
-        let is_name = |name: &&str| {
-            name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        };
-        found.extend(names.filter(is_name));
+        found.extend(source.lines().filter_map(listed_name));
     }
     found
+}
+
+fn listed_name(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let name = first_word(line);
+    let rest = line.strip_prefix(name)?;
+    let listed = rest == "," || (rest.starts_with(": ") && rest.contains(" => "));
+    let snake = name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    (listed && snake).then_some(name)
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default()
 }
 
 fn walk(folder: &Path, into: &mut Vec<Source>) -> io::Result<()> {
@@ -139,6 +147,8 @@ fn walk(folder: &Path, into: &mut Vec<Source>) -> io::Result<()> {
         let path: PathBuf = entry?.path();
         if path.is_dir() && !path.is_symlink() {
             walk(&path, into)?;
+        } else if path.ends_with("src/tables.rs") {
+            // Its examples are no tests.
         } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "sql") {
             let in_tests = path.components().any(|part| part.as_os_str() == "tests");
             let test_file = in_tests || path.ends_with("tests.rs");
@@ -162,12 +172,15 @@ mod tests_of_this {
             #[test]
             fn $check() {}
             one_of_the_suite,
+            one_more_of_it: \"a=b\" => Code, State;
+            field_of_a_struct: 3,
             notasuite,
     ";
 
     #[test]
     fn tests_are_found_under_attributes_and_in_suites() {
-        assert_eq!(tests(SOURCE), ["plain", "in_time", "one_of_the_suite"]);
+        let found = ["plain", "in_time", "one_of_the_suite", "one_more_of_it"];
+        assert_eq!(tests(SOURCE), found);
         assert!(tests("fn helper() {}\n some_name,\n").is_empty());
     }
 
