@@ -1,5 +1,6 @@
 //! What a tablet scans: [`QrCodeData`] and its drawings.
 
+mod mask;
 mod symbol;
 
 use core::fmt;

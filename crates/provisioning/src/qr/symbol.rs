@@ -1,12 +1,17 @@
 //! A QR symbol as a matrix of modules, and its three drawings.
 
 use qrcode::bits::Bits;
-use qrcode::{Color, EcLevel, QrCode, Version};
+use qrcode::canvas::Canvas;
+use qrcode::{Color, EcLevel, Version, ec};
 use zeroize::Zeroizing;
 use zmon_domain::limits;
 
+use super::mask;
+
 /// Light modules around the symbol that ISO/IEC 18004 demands.
 const QUIET_ZONE: usize = 4;
+/// Eight light pixels.
+const LIGHT: u8 = 0xff;
 /// Highest version of the standard.
 const VERSIONS: i16 = 40;
 
@@ -38,11 +43,21 @@ impl Symbol {
             {
                 continue;
             }
-            let code = QrCode::with_bits(bits, EcLevel::H).map_err(|_| QrError::TooLong)?;
-            let width = code.width();
-            return Ok(Self { modules: code.into_colors(), width });
+            return Self::draw(bits, version);
         }
         Err(QrError::TooLong)
+    }
+
+    /// As `qrcode`'s `QrCode::with_bits`, but for the choice of the mask.
+    fn draw(bits: Bits, version: Version) -> Result<Self, QrError> {
+        let width = usize::try_from(version.width()).map_err(|_| QrError::TooLong)?;
+        let bytes = Zeroizing::new(bits.into_bytes());
+        let (data, check) =
+            ec::construct_codewords(&bytes, version, EcLevel::H).map_err(|_| QrError::TooLong)?;
+        let mut canvas = Canvas::new(version, EcLevel::H);
+        canvas.draw_all_functional_patterns();
+        canvas.draw_data(&data, &check);
+        Ok(Self { modules: mask::best(&canvas, width), width })
     }
 
     /// Modules per side with the quiet zone.
@@ -67,25 +82,24 @@ impl Symbol {
         let drawn = self.side() * scale;
         let size = drawn.max(least);
         let offset = (size - drawn) / 2;
-        let dark = |x: usize, y: usize| {
-            let module = |at: usize| at.checked_sub(offset).map(|at| at / scale);
-            matches!((module(x), module(y)), (Some(x), Some(y)) if self.is_dark(x, y))
-        };
-        let mut rows = Zeroizing::new(Vec::with_capacity(size * size.div_ceil(8)));
-        for y in 0..size {
-            let same_as_above = y > offset && !(y - offset).is_multiple_of(scale);
-            if same_as_above {
-                let above = rows.len() - size.div_ceil(8);
-                rows.extend_from_within(above..);
-                continue;
+        let line = size.div_ceil(8);
+        let mut rows = Zeroizing::new(Vec::with_capacity(line * size));
+        rows.resize(line * offset, LIGHT);
+        for y in 0..self.side() {
+            let start = rows.len();
+            rows.resize(start + line, LIGHT);
+            for x in (0..self.side()).filter(|x| self.is_dark(*x, y)) {
+                for pixel in (offset + x * scale..).take(scale) {
+                    if let Some(eight) = rows.get_mut(start + pixel / 8) {
+                        *eight &= !(0x80 >> (pixel % 8));
+                    }
+                }
             }
-            for byte in 0..size.div_ceil(8) {
-                rows.push((0..8).fold(0u8, |bits, bit| {
-                    let light = u8::from(!dark(byte * 8 + bit, y));
-                    bits << 1 | light
-                }));
+            for _ in 1..scale {
+                rows.extend_from_within(start..start + line);
             }
         }
+        rows.resize(line * size, LIGHT);
         write_png(&rows, size)
     }
 
