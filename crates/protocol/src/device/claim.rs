@@ -158,8 +158,8 @@ fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, verified: &Veri
         }
     }
     let trusted = hello::trusted_time(step.now, hello.iat);
-    if core.floor.is_none_or(|floor| floor < trusted) {
-        core.floor = Some(trusted);
+    if core.floor < trusted {
+        core.floor = trusted;
         step.out.write(DeviceWrite::RaiseFloor(trusted));
     }
 }

@@ -87,7 +87,7 @@ fn check_signer(
         .verify_with(Typ::Config, certificate.public_key(), ctx.algorithms)
         .map_err(|error| error.code())?;
     // The claim raised the floor to the hello's time, at which the path was valid.
-    let at = clock.or(core.floor).unwrap_or(certificate.not_before());
+    let at = clock.unwrap_or(core.floor);
     let chain = certificate.verified_at(at).map_err(|error| error.code())?;
     Ok((verified, chain))
 }

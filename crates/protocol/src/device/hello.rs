@@ -132,7 +132,7 @@ fn check_time(
         }
         ClockQuality::None | ClockQuality::Signed => hello.iat,
     };
-    if core.floor.is_some_and(|floor| at < floor) {
+    if at < core.floor {
         return Err(ErrorCode::HelloStale);
     }
     certificate.verified_at(at).map_err(|error| error.code())

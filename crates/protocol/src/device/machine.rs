@@ -25,10 +25,10 @@ pub struct DeviceMachine {
 }
 
 /// What outlives the states.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Core {
-    /// Trusted time seen so far (D14).
-    pub(super) floor: Option<UnixTime>,
+    /// The later of build date and highest trusted time seen so far (D14).
+    pub(super) floor: UnixTime,
     /// Per site the latest `notBefore` of a signing certificate (D14).
     pub(super) sites: Vec<(SiteId, UnixTime)>,
     /// Highest slot generation ever used.
@@ -94,6 +94,12 @@ impl DeviceMachine {
     #[must_use]
     pub fn is_provisioned(&self) -> bool {
         self.state.active().is_some()
+    }
+
+    /// No time before this is now: the later of the build date and the highest trusted time (D14).
+    #[must_use]
+    pub const fn trusted_floor(&self) -> UnixTime {
+        self.core.floor
     }
 
     /// What screens may see.

@@ -47,6 +47,9 @@ pub struct DeviceProfile {
     /// Whether a client key made by the station may be taken (D6). Default: no. Not served yet: a
     /// configuration that brings one is refused.
     pub accept_station_keys: bool,
+    /// When this firmware was built: no time before it is believed, even by a device that never saw
+    /// a trusted one (D14). Default: the epoch, which bounds nothing.
+    pub built_at: UnixTime,
     window: Duration,
     rotation: Duration,
 }
@@ -63,6 +66,7 @@ impl DeviceProfile {
             trust: StationTrust::Anchored,
             key_protection: KeyProtection::File,
             accept_station_keys: false,
+            built_at: UnixTime::EPOCH,
             window: limits::WINDOW.default,
             rotation: limits::ROTATION.default,
         }
@@ -120,7 +124,7 @@ pub struct BootState {
     pub window_open: bool,
     /// The device was deprovisioned and not provisioned since.
     pub deprovisioned: bool,
-    /// Trusted time the device has seen (D14).
+    /// Highest trusted time the device has seen (D14).
     pub floor: Option<UnixTime>,
     /// Per site the latest `notBefore` of a signing certificate (D14).
     pub site_not_before: Vec<(SiteId, UnixTime)>,

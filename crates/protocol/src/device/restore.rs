@@ -8,6 +8,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Actor;
 use zmon_domain::time::Now;
 
+use super::junk::Junk;
 use super::machine::Core;
 use super::output::{DeviceAction, DeviceReply, DeviceTransition, DeviceWrite};
 use super::profile::{BootState, DeviceContext};
@@ -31,7 +32,15 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
     let used = [slot_a.as_ref(), slot_b.as_ref().map(|(slot, _)| slot)];
     let generation =
         used.into_iter().flatten().map(|slot| slot.generation).fold(generation, u64::max);
-    let core = Core { floor, sites: site_not_before, generation, ..Core::default() };
+    let built_at = ctx.profile.built_at;
+    let core = Core {
+        floor: floor.map_or(built_at, |seen| seen.max(built_at)),
+        sites: site_not_before,
+        generation,
+        junk: Junk::default(),
+        finished: None,
+        address: None,
+    };
     let base = if deprovisioned { Base::Deprovisioned } else { Base::Fresh };
 
     let in_doubt = slot_b.as_ref().filter(|(_, sent)| *sent).map(|(slot, _)| slot.clone());

@@ -8,7 +8,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{TokenId, WindowId};
-use zmon_domain::time::{Tick, UnixTime};
+use zmon_domain::time::Tick;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
 
@@ -23,7 +23,7 @@ pub(super) fn generate(core: &Core, step: &mut Step<'_>) -> Result<Window, Error
     let suite = step.ctx.identity.public().suite();
     let kem = KemKey::generate(suite, step.rng).map_err(|error| error.code())?;
     // Without any clock the text in the QR code counts from the floor; what binds is `deadline`.
-    let wall = step.now.wall.or(core.floor).unwrap_or(UnixTime::EPOCH);
+    let wall = step.now.wall.unwrap_or(core.floor);
     Ok(Window {
         id: WindowId::generate(step.rng),
         code: Arc::new(PairingCode::generate(profile.code_format, step.rng)),

@@ -300,6 +300,44 @@ fn without_a_clock_the_signed_time_must_lie_inside_the_chain() {
 }
 
 #[test]
+fn a_new_device_without_a_clock_believes_no_time_before_its_build() {
+    let mut pair = window();
+    pair.clock.quality = ClockQuality::None;
+    pair.clock.epoch = None;
+    // The signing certificate ran out before this firmware was built, and its key leaked.
+    let mut order = pair.station.ca.order("cs-1", start());
+    order.not_after = start() + seconds(86_400 * 10);
+    pair.station.ca.use_signer(&order);
+    let built = start() + seconds(86_400 * 20);
+    pair.device.profile.built_at = built;
+    pair.restart().unwrap();
+    pair.enter();
+    for (iat, cause) in [
+        (start(), ErrorCode::HelloStale),
+        (built - seconds(1), ErrorCode::HelloStale),
+        (built, ErrorCode::SigningCertificateExpired),
+    ] {
+        let token = forge::token(&pair);
+        let mut hello = forge::hello(&mut pair);
+        hello.iat = iat;
+        let (bytes, mac) = claim_of(&mut pair, &hello, &token);
+        refused(&mut pair, bytes, mac, cause);
+    }
+    assert_eq!(pair.device.stored.floor, None);
+}
+
+#[test]
+fn the_later_of_build_date_and_trusted_time_is_the_floor() {
+    for (built, seen, floor) in [(0, 5, 5), (9, 5, 9), (9, 9, 9)] {
+        let mut pair = Pair::new(21);
+        pair.device.profile.built_at = start() + seconds(built);
+        pair.device.stored.floor = Some(start() + seconds(seen));
+        pair.restart().unwrap();
+        assert_eq!(pair.device.machine.trusted_floor(), start() + seconds(floor));
+    }
+}
+
+#[test]
 fn a_synchronised_clock_raises_the_floor_to_itself() {
     let mut pair = window();
     let token = forge::token(&pair);
