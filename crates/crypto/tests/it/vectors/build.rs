@@ -41,21 +41,6 @@ pub struct Keys {
 }
 
 impl Keys {
-    #[cfg(feature = "rsa")]
-    pub fn generate(suite: Suite) -> Self {
-        let mut rng = rng(suite.as_u8());
-        let mut key = |suite| SoftIdentity::generate(suite, &mut rng).unwrap();
-        Self {
-            anchor: key(Suite::P256),
-            station: key(Suite::P256),
-            clients: key(Suite::P256),
-            identity: key(suite),
-            kem_pkcs8: key(suite).to_pkcs8().unwrap().expose().to_vec(),
-            tls: TlsKey::generate(&mut rng).unwrap(),
-            root: Secret32::generate(&mut rng),
-        }
-    }
-
     pub fn from_json(keys: &Value) -> Self {
         let key = |name: &str| SoftIdentity::from_pkcs8(&unhex(&keys[name])).unwrap();
         Self {

@@ -3,12 +3,12 @@
 //! Keys are inputs and stay as they are in the files. Everything else follows from them and from
 //! seeded random numbers, so that a change of any byte of the protocol shows as a difference.
 //! After an intended change write the files anew:
-//! `cargo test -p zmon-crypto --features rsa -- --ignored write_vectors`.
+//! `cargo run -p zmon-crypto --features rsa --example write_vectors`.
 
 mod build;
+mod files;
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use zmon_crypto::Suite;
@@ -18,21 +18,10 @@ use zmon_crypto::{KemKey, PairingToken};
 
 use crate::support::rng;
 use build::{Keys, hex, pairing, unhex};
-
-fn path(suite: Suite) -> PathBuf {
-    let name = match suite {
-        Suite::P256 => "pairing-p256.json",
-        Suite::Rsa2048 => "pairing-rsa2048.json",
-    };
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors").join(name)
-}
+use files::{path, suites};
 
 fn stored(suite: Suite) -> Value {
     serde_json::from_slice(&fs::read(path(suite)).unwrap()).unwrap()
-}
-
-fn suites() -> impl Iterator<Item = Suite> {
-    [Suite::P256, Suite::Rsa2048].into_iter().filter(|suite| suite.is_supported())
 }
 
 #[test]
@@ -67,23 +56,5 @@ fn the_published_envelopes_open() {
         let kem = KemKey::from_pkcs8(&unhex(&stored["keys"]["kem"])).unwrap();
         let plaintext = envelope.open(proof, &kem, &keys, &t, &mut rng(1)).unwrap();
         assert_eq!(plaintext.expose(), text("configuration", "jws").as_bytes());
-    }
-}
-
-#[cfg(feature = "rsa")]
-#[test]
-#[ignore = "writes docs/vectors; run after an intended change of the protocol"]
-fn write_vectors() {
-    for suite in suites() {
-        let keys = match fs::read(path(suite)) {
-            Ok(file) => {
-                let stored: Value = serde_json::from_slice(&file).unwrap();
-                Keys::from_json(&stored["keys"])
-            }
-            Err(_) => Keys::generate(suite),
-        };
-        let text = serde_json::to_string_pretty(&pairing(suite, &keys)).unwrap();
-        fs::create_dir_all(path(suite).parent().unwrap()).unwrap();
-        fs::write(path(suite), text + "\n").unwrap();
     }
 }
