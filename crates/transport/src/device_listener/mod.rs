@@ -2,6 +2,8 @@
 
 mod claimed;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

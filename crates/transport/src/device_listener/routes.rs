@@ -1,5 +1,8 @@
 //! Two requests, and one answer to everything else (D24).
+//!
+//! That answer ends the connection and comes at one instant after the request, whatever the cause.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,7 +10,9 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use http::{Method, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, StatusCode};
+use tokio::time::timeout;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
@@ -19,7 +24,16 @@ use super::claimed::Claimed;
 use crate::client::{JSON, OCTETS};
 use crate::paths;
 use crate::problem;
-use crate::server::{Fault, Service, media_type_is, read_body};
+use crate::server::{Arrival, Fault, Held, Service, media_type_is, read_body};
+
+/// When a refusal is answered, counted from the request's last byte that is read; work that takes
+/// longer (a slow disk under the audit log) is answered at a multiple of it. Time then does not tell
+/// a bad MAC from a path that does not exist. Long enough for the work of every refusal, short for
+/// a station whose operator waits.
+const REFUSAL_STEP: Duration = Duration::from_millis(250);
+
+/// How long a body may take to arrive: a stranger's place is not worth a delivery's time.
+const BODY_WITHIN: Duration = limits::HEADER_TIMEOUT.default;
 
 type Endpoint = Arc<dyn DeviceEndpoint>;
 
@@ -82,8 +96,12 @@ async fn body(request: Request, media_type: &str) -> Result<Bytes, Refusal> {
     if !media_type_is(request.headers(), media_type) {
         return Err(Refusal::Junk(ErrorCode::MediaTypeUnsupported));
     }
-    let body = read_body(request.into_body(), limits::BODY_MAX.default).await;
-    body.map_err(|error| Refusal::Junk(ErrorReport::from(error).code))
+    let arrival = Arrival::of(&request);
+    let reading = read_body(request.into_body(), limits::BODY_MAX.default);
+    let body = timeout(BODY_WITHIN, reading).await;
+    arrival.complete();
+    body.map_err(|_elapsed| Refusal::Junk(ErrorCode::RequestMalformed))?
+        .map_err(|error| Refusal::Junk(ErrorReport::from(error).code))
 }
 
 async fn unknown_path(State(endpoint): State<Endpoint>) -> Response {
@@ -98,9 +116,13 @@ async fn refused(endpoint: &Endpoint, refusal: Refusal) -> Response {
     uniform()
 }
 
-/// The one answer: the same status, headers and bytes for every cause.
+/// The one answer: the same status, headers, bytes and instant for every cause, and the last one of
+/// its connection.
 fn uniform() -> Response {
     let mut problem = Problem::new(&ErrorCode::ClaimRefused.into());
     problem.status = StatusCode::FORBIDDEN.as_u16();
-    problem::of(&problem)
+    let mut response = problem::of(&problem);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.extensions_mut().insert(Held::to_steps_of(REFUSAL_STEP));
+    response
 }

@@ -14,11 +14,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::catch_panic::{CatchPanic, ResponseForPanic};
 
+use super::held::{Arrival, until};
 use super::limits::ServerLimits;
 use super::timed::{Busy, BusyGuard, Timed};
 
@@ -59,14 +60,14 @@ impl Service {
         self
     }
 
-    pub(super) fn prepare(&self, extensions: &mut Extensions) {
+    pub(crate) fn prepare(&self, extensions: &mut Extensions) {
         (self.prepare)(extensions);
     }
 }
 
 /// Serves requests until the peer leaves, a limit is passed or `stop` is cancelled; then a request
 /// under way is still answered.
-pub(super) async fn serve<I>(
+pub(crate) async fn serve<I>(
     io: I,
     service: Service,
     extensions: Extensions,
@@ -103,17 +104,22 @@ pub(super) async fn serve<I>(
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     service: Service,
     limits: ServerLimits,
     guard: BusyGuard,
 ) -> Result<Response<Guarded>, Infallible> {
+    let arrival = Arrival::begin();
+    request.extensions_mut().insert(arrival.clone());
     let fault = service.fault;
     let caught = CatchPanic::custom(service.router, Panicked(fault));
     let response = match timeout(limits.request, caught.oneshot(request)).await {
         Ok(Ok(response)) => response.map(Body::new),
         Err(_elapsed) => fault(Fault::Timeout),
     };
+    if let Some(instant) = until(&response, &arrival) {
+        sleep_until(instant).await;
+    }
     Ok(response.map(|body| Guarded { body, _guard: guard }))
 }
 

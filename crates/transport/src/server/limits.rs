@@ -10,8 +10,8 @@ use zmon_domain::limits;
 pub struct ServerLimits {
     /// Connections served at once; further ones wait in the operating system's queue.
     pub connections: usize,
-    /// Connections served at once for one source address; further ones are closed unheard, so that
-    /// one host cannot keep every place.
+    /// Connections served at once for one source (an IPv4 address, an IPv6 /64); further ones are
+    /// closed unheard, so that one host cannot keep every place.
     pub per_source: usize,
     /// From accept to the end of the TLS handshake.
     pub handshake: Duration,
@@ -29,7 +29,8 @@ pub struct ServerLimits {
 
 impl ServerLimits {
     /// The device's provisioning listener: few peers, one long answer (a delivery is answered when
-    /// it is applied, at most 30 s later).
+    /// it is applied, at most 30 s later). Only a connection that has made its claim ever rests for
+    /// `idle`: every refusal before one closes the connection, so that strangers keep no places.
     pub const fn device() -> Self {
         Self {
             connections: limits::CONNECTIONS_MAX.default,

@@ -3,6 +3,8 @@
 //! A connection passes a bounded handshake, then each request a bounded head, body and answer;
 //! a panic becomes an answer, a stopped server finishes what it has begun. See [`ServerLimits`].
 
+#[cfg_attr(not(feature = "device"), expect(dead_code, reason = "a device's answers are held"))]
+mod held;
 mod http;
 mod limits;
 #[cfg(any(feature = "device", feature = "station"))]
@@ -27,6 +29,10 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "device")]
+pub(crate) use held::{Arrival, Held};
+#[cfg(all(test, feature = "device"))]
+pub(crate) use http::serve as serve_stream;
 pub use http::{Fault, Service};
 pub use limits::ServerLimits;
 #[cfg(any(feature = "device", feature = "station"))]

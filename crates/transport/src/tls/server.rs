@@ -75,7 +75,8 @@ pub(crate) fn certificates(chain: &[Vec<u8>]) -> Vec<CertificateDer<'static>> {
     chain.iter().map(|der| CertificateDer::from(der.clone())).collect()
 }
 
-/// A PKCS#8 key in the type rustls takes; its copy is the provider's from then on.
+/// A PKCS#8 key in the type rustls takes. Both providers wipe this copy when they have loaded it
+/// (`KeyProvider::load_private_key` of rustls 0.23.46).
 pub(crate) fn private_key(key: &SecretBytes) -> PrivateKeyDer<'static> {
     PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.expose().to_vec()))
 }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use http::{HeaderMap, Method};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
+use tokio_rustls::TlsConnector;
 use zmon_crypto::Suite;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -18,6 +20,7 @@ use zmon_station::ports::{DeviceDialer, DialError, Target};
 use zmon_transport::client::{Ask, ClientError, ClientTimes, Connection, JSON, OCTETS, Refusal};
 use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::dialer::TlsDeviceDialer;
+use zmon_transport::server::ServerLimits;
 use zmon_transport::tls::{TlsContext, pinned_client};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
@@ -204,8 +207,8 @@ async fn junk_of_every_kind_gets_the_same_bytes() {
         let answer = device.connect().await.send(ask, PATIENCE).await.unwrap();
         assert_eq!(answer.status, 403, "{kind}");
         assert_eq!(problem(&answer).code, ErrorCode::ClaimRefused, "{kind}");
-        let mut headers = answer.headers.clone();
-        headers.remove("connection"); // A body left unread ends the connection.
+        let headers = answer.headers.clone();
+        assert_eq!(headers["connection"], "close", "{kind}");
         let (known_headers, known) =
             first.get_or_insert_with(|| (headers.clone(), answer.body.to_vec()));
         assert_eq!((&*known_headers, &known[..]), (&headers, &answer.body[..]), "{kind}");
@@ -221,6 +224,42 @@ async fn junk_of_every_kind_gets_the_same_bytes() {
         assert!(junk.contains(&code), "{code}");
     }
     assert!(!junk.contains(&ErrorCode::ClaimMacInvalid), "the device has written that down itself");
+}
+
+#[tokio::test]
+async fn strangers_that_were_refused_keep_no_places() {
+    let limits = ServerLimits::device();
+    let device = Device::open(context(), Suite::P256, Arc::new(Scripted::new())).await;
+    let tls = pinned_client(&device.tls, device.keys.thumbprint16()).unwrap();
+    let places = limits.connections.checked_div(limits.per_source).unwrap();
+    let mut strangers = Vec::new();
+    for host in 1..=u8::try_from(places).unwrap() {
+        for _ in 0..limits.per_source {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 2, host], 0))).unwrap();
+            let tcp = socket.connect(device.address()).await.unwrap();
+            let connector = TlsConnector::from(Arc::clone(&tls));
+            strangers.push(tokio::spawn(async move {
+                let mut stream = connector.connect(HERE.into(), tcp).await.unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+                let mut answer = Vec::new();
+                let _cut = stream.read_to_end(&mut answer).await;
+                assert!(answer.starts_with(b"HTTP/1.1 403"));
+                stream
+            }));
+        }
+    }
+    let mut open = Vec::new();
+    for stranger in strangers {
+        // Kept to the end: the strangers do not close.
+        open.push(tokio::time::timeout(PATIENCE, stranger).await.unwrap().unwrap());
+    }
+    let dialer = TlsDeviceDialer::with_times(
+        device.tls.clone(),
+        ClientTimes { connect: PATIENCE, request: PATIENCE },
+    );
+    let (answer, _) = dialer.open(&device.target(), hello()).await.unwrap();
+    assert_eq!(answer.identity, "a.b.c");
 }
 
 #[tokio::test]
