@@ -244,6 +244,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests of proofs stand in for an authenticator"
+    )]
     fn proof(role: Role) -> OperatorProof {
         let expires = Tick::new(Duration::from_secs(60));
         danger::authenticated(OperatorId::parse("tess").unwrap(), role, expires)
