@@ -29,7 +29,7 @@ use zmon_provisioning::{
     ServiceView,
 };
 use zmon_transport::client::{ClientError, Endpoint};
-use zmon_transport::tls::pinned_client;
+use zmon_transport::tls::{TlsContext, pinned_client};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::qr::QrContent;
 
@@ -364,6 +364,12 @@ impl SimulatedDevice {
         self.dir.path().join(DEVICE_DATABASE)
     }
 
+    /// A TLS context with this device's provider and time, for clients of a test.
+    #[must_use]
+    pub fn tls(&self) -> TlsContext {
+        running::tls(&self.options.clock)
+    }
+
     /// Where its provisioning listener is, as the token in the QR code says.
     ///
     /// # Panics
@@ -382,8 +388,7 @@ impl SimulatedDevice {
     /// Never for a code of this device.
     pub async fn peer(&self, qr: &QrContent) -> Result<Peer, ClientError> {
         let token = token(qr);
-        let tls = running::tls(&self.options.clock);
-        let tls = pinned_client(&tls, token.thumbprint16()).expect("a TLS client");
+        let tls = pinned_client(&self.tls(), token.thumbprint16()).expect("a TLS client");
         Peer::open(&Endpoint::address(qr.ip_address.ip(), token.port()), tls).await
     }
 

@@ -68,6 +68,47 @@ pub fn reachable_by_others(dir: &Path) -> Vec<(PathBuf, u32)> {
     folders.into_iter().chain(files(dir)).map(mode).filter(|(_, bits)| wide(*bits)).collect()
 }
 
+/// Every file below a directory, to be put back later. Take and restore it while nobody works there.
+pub struct Snapshot {
+    dir: PathBuf,
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Snapshot {
+    /// Reads every file below `dir`.
+    ///
+    /// # Panics
+    /// As [`files`].
+    #[must_use]
+    pub fn take(dir: &Path) -> Self {
+        let read = |path: PathBuf| {
+            let bytes = fs::read(&path).expect("a file is read");
+            (path, bytes)
+        };
+        Self { dir: dir.to_owned(), files: files(dir).into_iter().map(read).collect() }
+    }
+
+    /// The files and what is in them.
+    #[must_use]
+    pub fn files(&self) -> &[(PathBuf, Vec<u8>)] {
+        &self.files
+    }
+
+    /// Puts every file back as it was and removes what came since.
+    ///
+    /// # Panics
+    /// When a file cannot be written.
+    pub fn restore(&self) {
+        for stray in files(&self.dir) {
+            fs::remove_file(stray).expect("a file is removed");
+        }
+        for (path, bytes) in &self.files {
+            fs::write(path, bytes).expect("a file is written");
+            set_mode(path, 0o600);
+        }
+    }
+}
+
 /// Changes the mode of a file or directory.
 ///
 /// # Panics
@@ -98,6 +139,17 @@ pub async fn number(database: &Path, query: &str) -> i64 {
     let number = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await;
     drop(connection.close().await);
     number.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// The texts a query answers, one a row.
+///
+/// # Panics
+/// As [`sql`].
+pub async fn texts(database: &Path, query: &str) -> Vec<String> {
+    let mut connection = open(database).await;
+    let texts = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut connection).await;
+    drop(connection.close().await);
+    texts.unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
 /// From now on no audit row can be written in this database.

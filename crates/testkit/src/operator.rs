@@ -224,6 +224,18 @@ impl Operator {
         connection.send_bounded(ask, PATIENCE, ANSWER_MAX).await
     }
 
+    /// Posts a JSON text of the caller's making; the answer as text.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn post_json(&self, path: &str, body: String) -> Result<String, ApiError> {
+        let answer = self.send(Ask::post(path, JSON, body)).await;
+        if answer.status.is_success() {
+            return Ok(String::from_utf8_lossy(&answer.body).into_owned());
+        }
+        Err(refusal(&answer))
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         read(self.send(Ask::get(path)).await)
     }

@@ -136,6 +136,16 @@ impl TestStation {
         &self.accounts.as_ref().expect("logged in at the start").1
     }
 
+    /// Both operators log in again: a login does not last for ever.
+    ///
+    /// # Panics
+    /// When the station refuses.
+    pub async fn log_in_again(&mut self) {
+        let admin = self.stranger().log_in(ADMINISTRATOR, PASSWORD).await.expect("logged in");
+        let technician = self.stranger().log_in(TECHNICIAN, PASSWORD).await.expect("logged in");
+        self.accounts = Some((admin, technician));
+    }
+
     /// A tablet that nobody is logged in at.
     ///
     /// # Panics
@@ -157,7 +167,9 @@ impl TestStation {
         self.administrator().import(&[row]).await.expect("registered");
     }
 
-    /// The technician pairs a device by its QR code; pauses between retries pass at once.
+    /// The technician pairs a device by its QR code. Pauses between retries pass at once, and with
+    /// them everything that is due within [`RETRIES`]; at the edge of a deadline ask
+    /// [`TestStation::technician`] to pair.
     ///
     /// # Errors
     /// What the station refused with.
