@@ -1,4 +1,5 @@
 //! Refusals of unauthenticated callers: counted, one audit row per source, reason and minute (D16).
+//! Refusals that say something get rows of their own, within a budget per source and minute.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -10,8 +11,12 @@ use zmon_domain::limits;
 use zmon_domain::role::Actor;
 use zmon_domain::time::Tick;
 
+use crate::lockout::network;
+
 /// Pairs of source and reason counted at a time; more share one row without a source.
 const CAPACITY: usize = 1_000;
+/// Refusals of a source per [`WINDOW`] that get a row of their own; further ones are counted.
+const OWN_ROWS: u64 = 10;
 const WINDOW: Duration = limits::JUNK_WINDOW.default;
 
 type Key = (Option<IpAddr>, ErrorCode);
@@ -26,6 +31,7 @@ struct Count {
 #[derive(Debug, Default)]
 pub(crate) struct Junk {
     counts: BTreeMap<Key, Count>,
+    own_rows: BTreeMap<IpAddr, Count>,
 }
 
 impl Junk {
@@ -37,6 +43,18 @@ impl Junk {
         }
         let count = self.counts.entry(key).or_insert(Count { since: now, refused: 0 });
         count.refused = count.refused.saturating_add(1);
+    }
+
+    /// Whether a refusal of this source gets a row of its own; if not, it is to be counted.
+    pub(crate) fn own_row(&mut self, source: IpAddr, now: Tick) -> bool {
+        self.own_rows.retain(|_, count| now.since(count.since) < WINDOW);
+        let source = network(source);
+        if self.own_rows.len() >= CAPACITY && !self.own_rows.contains_key(&source) {
+            return false;
+        }
+        let count = self.own_rows.entry(source).or_insert(Count { since: now, refused: 0 });
+        count.refused = count.refused.saturating_add(1);
+        count.refused <= OWN_ROWS
     }
 
     /// Takes out the rows whose minute is over.
@@ -73,6 +91,19 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].detail, [("source", "10.0.0.1".into()), ("count", "1000".into())]);
         assert_eq!(junk.due(Tick::new(WINDOW * 9)), []);
+    }
+
+    #[test]
+    fn each_source_has_a_budget_of_rows_a_minute() {
+        let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut junk = Junk::default();
+        let own = (0..50).filter(|_| junk.own_row(here, Tick::ZERO)).count();
+        assert_eq!(own, 10);
+        assert!(junk.own_row(there, Tick::ZERO));
+        assert!(junk.own_row(here, Tick::new(WINDOW)), "a new minute has a new budget");
+        let mut junk = Junk::default();
+        let own = (0..3_000u32).filter(|n| junk.own_row(IpAddr::V4((*n).into()), Tick::ZERO));
+        assert_eq!(own.count(), CAPACITY);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Slowing down password guessing without locking anybody else out (THREATS T3).
 //!
 //! Failures count per *source and account*. A source that guesses an account locks itself out of
-//! that account; the account's owner, coming from elsewhere, notices nothing.
+//! that account; the account's owner, coming from elsewhere, notices nothing. They also count per
+//! *source*, so that made-up account names run into a limit too.
 
 use core::time::Duration;
 use std::collections::{BTreeSet, HashMap};
@@ -14,18 +15,21 @@ use zmon_domain::time::Tick;
 
 /// The failure that causes the first wait.
 const FREE: u32 = limits::PIN_BACKOFF_AFTER.default;
+/// The failure over all accounts that causes a source's first wait. Higher, because several people may
+/// share an address.
+const FREE_OF_SOURCE: u32 = 10;
 /// The first wait; doubles with each further failure.
 const FIRST: Duration = limits::PIN_BACKOFF_FIRST.default;
 /// The longest wait.
 const LONGEST: Duration = limits::PIN_BACKOFF_MAX.default;
-/// A pair that has been quiet for so long starts afresh.
+/// An entry that has been quiet for so long starts afresh.
 const FORGET: Duration = Duration::from_secs(60 * 60);
-/// Pairs that are remembered. A flood of made-up pairs pushes out the oldest ones; each of those
+/// Entries that are remembered. A flood of made-up pairs pushes out the oldest ones; each of those
 /// had to be paid for with a password hash.
 const CAPACITY: usize = 10_000;
 
-/// Who tried to log in as whom.
-type Key = (IpAddr, OperatorId);
+/// Who tried to log in as whom; `None` stands for all accounts together.
+type Key = (IpAddr, Option<OperatorId>);
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -43,8 +47,9 @@ pub(crate) struct Lockout {
 impl Lockout {
     /// How long this source must still wait before it may try this account again.
     pub(crate) fn wait(&self, source: IpAddr, account: &OperatorId, now: Tick) -> Option<Duration> {
-        let entry = self.entries.get(&key(source, account))?;
-        let wait = entry.until.since(now);
+        let keys = [key(source, Some(account)), key(source, None)];
+        let entries = keys.iter().filter_map(|key| self.entries.get(key));
+        let wait = entries.map(|entry| entry.until.since(now)).max()?;
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -55,23 +60,31 @@ impl Lockout {
         account: &OperatorId,
         now: Tick,
     ) -> Option<Duration> {
-        self.make_room(now);
-        let entry = self.entries.entry(key(source, account)).or_insert(Entry {
-            failures: 0,
-            last: now,
-            until: now,
-        });
-        entry.failures = entry.failures.saturating_add(1);
-        entry.last = now;
-        let over = entry.failures.checked_sub(FREE)?;
-        let wait = FIRST.saturating_mul(1 << over.min(10)).min(LONGEST);
-        entry.until = now + wait;
-        Some(wait)
+        let of_account = self.count(key(source, Some(account)), FREE, now);
+        let of_source = self.count(key(source, None), FREE_OF_SOURCE, now);
+        of_account.max(of_source)
     }
 
     /// Forgets the failures of a source that has logged in.
     pub(crate) fn succeeded(&mut self, source: IpAddr, account: &OperatorId) {
-        self.entries.remove(&key(source, account));
+        self.entries.remove(&key(source, Some(account)));
+        self.entries.remove(&key(source, None));
+    }
+
+    /// Counts a failure; the one numbered `free` and every later one cause a wait.
+    fn count(&mut self, key: Key, free: u32, now: Tick) -> Option<Duration> {
+        self.make_room(now);
+        let fresh = Entry { failures: 0, last: now, until: now };
+        let entry = self.entries.entry(key).or_insert(fresh);
+        if now.since(entry.last) >= FORGET {
+            *entry = fresh;
+        }
+        entry.failures = entry.failures.saturating_add(1);
+        entry.last = now;
+        let over = entry.failures.checked_sub(free)?;
+        let wait = FIRST.saturating_mul(1 << over.min(10)).min(LONGEST);
+        entry.until = now + wait;
+        Some(wait)
     }
 
     fn make_room(&mut self, now: Tick) {
@@ -115,12 +128,12 @@ impl Drop for Turn {
     }
 }
 
-fn key(source: IpAddr, account: &OperatorId) -> Key {
-    (network(source), account.clone())
+fn key(source: IpAddr, account: Option<&OperatorId>) -> Key {
+    (network(source), account.cloned())
 }
 
 /// One IPv6 subscriber has a whole /64; it counts as one source.
-fn network(source: IpAddr) -> IpAddr {
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
@@ -150,6 +163,23 @@ mod tests {
         assert_eq!(lockout.wait(here, &bob, at(4)), None);
         assert_eq!(lockout.wait(here, &ann, at(34)), None);
         assert_eq!(lockout.failed(here, &ann, at(34)), Some(FIRST * 2));
+    }
+
+    #[test]
+    fn made_up_names_lock_their_source_and_no_other() {
+        let (here, there): (IpAddr, IpAddr) =
+            ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let name = |n: u64| OperatorId::parse(&format!("u{n}")).unwrap();
+        let mut lockout = Lockout::default();
+        for n in 1..10 {
+            assert_eq!(lockout.failed(here, &name(n), at(n)), None);
+        }
+        assert_eq!(lockout.failed(here, &name(10), at(10)), Some(FIRST));
+        assert_eq!(lockout.wait(here, &name(11), at(10)), Some(FIRST));
+        assert_eq!(lockout.wait(there, &name(11), at(10)), None);
+        assert_eq!(lockout.failed(here, &name(11), at(40)), Some(FIRST * 2));
+        let later = at(40) + FORGET;
+        assert_eq!(lockout.failed(here, &name(12), later), None, "a quiet hour is forgiven");
     }
 
     #[test]

@@ -249,6 +249,28 @@ async fn guessing_locks_the_guesser_out_and_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn made_up_names_neither_flood_the_log_nor_lock_others_out() {
+    let world = with_tess().await;
+    let before = world.store.audit_events().len();
+    for n in 0..200 {
+        let name = format!("made-up-{n}");
+        let error = world.station.login(source(66), &name, "a wrong guess").await.unwrap_err();
+        let locked = error.code() == ErrorCode::AuthenticationLocked;
+        assert_eq!(locked, n >= 10, "{n}");
+    }
+    assert!(world.station.login(source(1), "tess", PASSWORD).await.is_ok());
+    pass(Duration::from_secs(60)).await;
+    world.station.round().await.unwrap();
+    assert_eq!(world.store.count(EventType::LoginRefused), 10);
+    assert_eq!(world.store.count(EventType::JunkRefused), 1, "the rest share one row");
+    assert_eq!(world.store.audit_events().len(), before + 10 + 1 + 1);
+
+    let error = world.station.login(source(66), "made-up", "a wrong guess").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::AuthenticationFailed);
+    assert_eq!(world.store.count(EventType::LoginRefused), 11, "a new minute, a new budget");
+}
+
+#[tokio::test(start_paused = true)]
 async fn parallel_guesses_do_not_outrun_the_count() {
     let world = with_tess().await;
     let guesses = (0..20).map(|n| {

@@ -1,7 +1,7 @@
 //! Permissions, and reading the audit log.
 
 use std::net::IpAddr;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
@@ -11,6 +11,7 @@ use zmon_domain::time::Now;
 
 use super::Station;
 use crate::error::StationError;
+use crate::junk::Junk;
 use crate::ports::{AuditPage, AuditReport, AuditRow, Refusal};
 
 impl Station {
@@ -42,7 +43,11 @@ impl Station {
     /// and minute (D16).
     pub fn note_junk(&self, source: IpAddr, reason: ErrorCode) {
         let mono = self.now().mono;
-        self.junk.lock().unwrap_or_else(PoisonError::into_inner).count(source, reason, mono);
+        self.junk().count(source, reason, mono);
+    }
+
+    pub(super) fn junk(&self) -> MutexGuard<'_, Junk> {
+        self.junk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the operator may do this; a refusal is written down.

@@ -1,8 +1,8 @@
 //! What the station does on its own: at the start, and every few seconds.
 
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
@@ -58,7 +58,7 @@ impl Station {
         self.abort_overdue(&now).await?;
         self.release_orphans(&now).await?;
         self.refresh_crl().await?;
-        let junk = self.junk.lock().unwrap_or_else(PoisonError::into_inner).due(now.mono);
+        let junk = self.junk().due(now.mono);
         if !junk.is_empty() {
             self.commit_all(&now, junk, Vec::new()).await?;
         }

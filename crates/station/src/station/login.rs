@@ -29,7 +29,7 @@ impl Station {
     /// # Errors
     /// `authentication_failed`, equal for an unknown account, a wrong password and a disabled
     /// account; `authentication_locked` with the time to wait after repeated failures of this source
-    /// with this account; `too_many_requests` when this source is being answered already; storage
+    /// with this account, or of this source with any; `too_many_requests` when this source is being answered already; storage
     /// errors.
     pub async fn login(
         &self,
@@ -148,6 +148,11 @@ impl Station {
         id: OperatorId,
     ) -> Result<T, StationError> {
         let wait = self.lockout().failed(source, &id, now.mono);
+        // Strangers must not make the log grow as fast as they can ask (D16).
+        if !self.junk().own_row(source, now.mono) {
+            self.note_junk(source, ErrorCode::AuthenticationFailed);
+            return Err(ErrorCode::AuthenticationFailed.into());
+        }
         let mut row = AuditEvent::failed(
             EventType::LoginRefused,
             Actor::Peer,
