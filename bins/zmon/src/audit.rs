@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Serialize;
 use zmon_cli::{Failure, Streams, files};
+use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
 use zmon_domain::{error::ErrorCode, hex};
 use zmon_persistence::{
     AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, STATION_DATABASE,
@@ -12,6 +13,11 @@ use zmon_persistence::{
 use zmon_provisioning::ports::KeyStore;
 
 use crate::args::Audit;
+
+/// Where a station keeps the key that signs its checkpoints.
+const STATION_AUDIT_KEY: &str = "keys/audit.key";
+/// Longest key file, in bytes.
+const KEY_MAX: u64 = 16_384;
 
 /// What `audit verify` found, for programs.
 #[derive(Serialize)]
@@ -89,7 +95,16 @@ async fn open(dir: &Path) -> Result<AuditLog, Failure> {
         });
     }
     if dir.join(STATION_DATABASE).exists() {
-        return AuditLog::open_station(dir).await.map_err(stored);
+        let log = AuditLog::open_station(dir).await.map_err(stored)?;
+        let key = dir.join(STATION_AUDIT_KEY);
+        if !key.exists() {
+            return Ok(log);
+        }
+        let pkcs8 = SecretBytes::copy_from(&files::read_private(&key, KEY_MAX)?);
+        let signer = SoftIdentity::from_pkcs8(pkcs8.expose()).map_err(|error| {
+            Failure::new(error.code()).context(format!("{}: {error}", key.display()))
+        })?;
+        return Ok(log.signed_by(signer.public().clone()));
     }
     Err(Failure::new(ErrorCode::NotInitialised)
         .context(format!("{} holds no device.db and no station.db", dir.display()))

@@ -10,7 +10,7 @@ mod timeline;
 use std::path::Path;
 
 use tempfile::TempDir;
-use zmon_cli::{Failure, Streams, wrap::tail};
+use zmon_cli::{Failure, Streams, stop::StopSignal, wrap::tail};
 use zmon_domain::error::ErrorCode;
 
 use crate::args::Demo;
@@ -29,7 +29,13 @@ pub(crate) async fn run(args: &Demo, streams: &mut Streams<'_>) -> Result<(), Fa
     let patience = core::time::Duration::from_secs(args.patience);
     let programs = Programs::find(args.programs.as_deref(), patience)?;
     let home = tempfile::Builder::new().prefix("zmon-demo-").tempdir().map_err(unavailable)?;
-    let told = story::tell(args, &programs, home.path(), &mut Timeline::new(streams)).await;
+    let mut stop = StopSignal::listen()?;
+    let mut timeline = Timeline::new(streams);
+    let told = tokio::select! {
+        told = story::tell(args, &programs, home.path(), &mut timeline) => told,
+        // The children are killed when the story is dropped; the directory goes with it.
+        signal = stop.recv() => Err(Failure::new(ErrorCode::Cancelled).context(signal)),
+    };
     if told.is_err() {
         show_logs(home.path(), streams)?;
     }
