@@ -180,6 +180,7 @@ fn stage(
         envelope_hash: Some(sha256(bytes)),
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),
+        site_id: Some(claim.certificate.site_id().clone()),
     };
     (State::Configuring(Box::new(Configuring { staged })), Ok(DeviceReply::Pending))
 }

@@ -117,7 +117,7 @@ pub(super) fn commit_answered(
         | Progress::AskPause { .. } => return done(State::Validating(validating)),
     };
     let staged = validating.staged;
-    match verdict(step, &staged, &nonce, result) {
+    match verdict(core, step, &staged, &nonce, result) {
         Some(result) => done(decide(core, step, staged, result)),
         None => done(commit_failed(step, staged, attempt, nonce)),
     }
@@ -149,7 +149,7 @@ pub(super) fn outcome_answered(
         | Progress::AskPause { .. } => return done(State::Validating(validating)),
     };
     let staged = validating.staged;
-    match verdict(step, &staged, &nonce, result) {
+    match verdict(core, step, &staged, &nonce, result) {
         Some(result) => done(decide(core, step, staged, result)),
         None => done(pause(step, staged, asked)),
     }
@@ -157,13 +157,14 @@ pub(super) fn outcome_answered(
 
 /// What the station's record says, if this answer proves it. A row for an answer that does not.
 fn verdict(
+    core: &Core,
     step: &mut Step<'_>,
     staged: &Staged,
     nonce: &[u8; 32],
     result: Result<alloc::vec::Vec<u8>, LinkError>,
 ) -> Option<OutcomeResult> {
     let answer = result.ok()?;
-    match outcome::verify(step, staged, nonce, &answer) {
+    match outcome::verify(core, step, staged, nonce, &answer) {
         Ok(result) => Some(result),
         Err(code) => {
             let row = step

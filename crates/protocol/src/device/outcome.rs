@@ -1,20 +1,24 @@
 //! Reading the station's signed outcome (D13).
 
 use zmon_crypto::jws::{Typ, Unverified};
-use zmon_crypto::x509;
+use zmon_crypto::x509::{self, SigningCertificate};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_wire::outcome::{Outcome, OutcomeResult};
 use zmon_wire::strict;
 
+use super::machine::Core;
 use super::state::Staged;
 use super::step::Step;
 
 /// What the station's record says about the staged certificate, if this is its signed word on it.
 ///
-/// The path to the anchor is checked; its dates only against a synchronised clock: an outcome is
-/// fresh because it carries our nonce, and a device in doubt may hear it long after.
+/// The signer is held to what held for the hello (D8, D14): station and site of the session, no
+/// certificate older than the site's latest, valid now. An outcome is fresh because it carries our
+/// nonce, and a device in doubt may hear it long after the station renewed its certificate. So
+/// without a clock "now" is any time from the floor on.
 pub(super) fn verify(
+    core: &Core,
     step: &Step<'_>,
     staged: &Staged,
     nonce: &[u8; 32],
@@ -29,6 +33,10 @@ pub(super) fn verify(
     if certificate.station_id() != &staged.slot.station_id {
         return Err(ErrorCode::SigningProfileViolation);
     }
+    check_site(core, staged, &certificate)?;
+    let begun = certificate.path_validity().not_before();
+    let now = clock.unwrap_or_else(|| core.floor.max(begun));
+    let _chain = certificate.verified_at(now).map_err(|error| error.code())?;
     let verified = jws
         .verify_with(Typ::Outcome, certificate.public_key(), ctx.algorithms)
         .map_err(|error| error.code())?;
@@ -42,4 +50,23 @@ pub(super) fn verify(
         && outcome.serial == slot.serial
         && outcome.nonce == *nonce;
     if same { Ok(outcome.result) } else { Err(ErrorCode::SessionMismatch) }
+}
+
+/// The site of the session. After a restart it is no longer known which one that was, but it is one
+/// that the device remembers: the claim that led to slot B saw to that.
+fn check_site(
+    core: &Core,
+    staged: &Staged,
+    certificate: &SigningCertificate,
+) -> Result<(), ErrorCode> {
+    let site = certificate.site_id();
+    if staged.site_id.as_ref().is_some_and(|ours| ours != site) {
+        return Err(ErrorCode::SiteMismatch);
+    }
+    let (_, latest) =
+        core.sites.iter().find(|(known, _)| known == site).ok_or(ErrorCode::SiteMismatch)?;
+    if certificate.not_before() < *latest {
+        return Err(ErrorCode::SigningCertificateRolledBack);
+    }
+    Ok(())
 }

@@ -75,6 +75,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
                 envelope_hash: None,
                 deadline: None,
                 station_name: None,
+                site_id: None,
             };
             let progress = Progress::AskPause { asked: 0, at: now.mono };
             State::Validating(Box::new(Validating { staged, progress }))

@@ -12,7 +12,7 @@ use zmon_crypto::{KemKey, TlsKey};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{SessionId, StationId, StationName, WindowId};
+use zmon_domain::ids::{SessionId, SiteId, StationId, StationName, WindowId};
 use zmon_domain::role::Actor;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_domain::time::{Tick, UnixTime};
@@ -177,6 +177,8 @@ pub(super) struct Staged {
     /// End of the session until commit is sent; none after a restart.
     pub(super) deadline: Option<Tick>,
     pub(super) station_name: Option<StationName>,
+    /// Site of the hello's signer; none after a restart.
+    pub(super) site_id: Option<SiteId>,
 }
 
 /// Slot B is tested and committed.

@@ -1,18 +1,20 @@
 //! Commit, doubt, and the signed answer that alone ends it (D13): never neither, never two for ever.
 
 use zmon_crypto::jws::Typ;
+use zmon_crypto::x509::AnchorSet;
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::role::Role;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
+use zmon_domain::time::ClockQuality;
 use zmon_protocol::device::{DeviceAction, DeviceInput, LinkError, StateKind};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_wire::kind::V1;
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeResult};
 use zmon_wire::strict;
 
-use crate::common::ca::TestCa;
+use crate::common::ca::{SigningOrder, TestCa};
 use crate::common::clock::start;
 use crate::common::{Commit, Pair, actor, administrator, forge, proof, seconds, technician};
 
@@ -365,6 +367,68 @@ fn only_the_stations_signed_word_over_our_nonce_counts() {
     pair.tell(DeviceInput::OutcomeAnswered(Ok(truth))).unwrap();
     assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
     assert_eq!(serials(&pair), (slots.0, None));
+}
+
+/// What the device says to an abort signed by a certificate of `ca` made to order.
+fn judged(
+    pair: &mut Pair,
+    ca: &TestCa,
+    asked: (SessionId, Serial, [u8; 32]),
+    bend: impl FnOnce(&mut SigningOrder),
+) -> (StateKind, Option<ErrorCode>) {
+    let (session_id, serial, nonce) = asked;
+    let outcome = Outcome {
+        v: V1::default(),
+        session_id,
+        device_id: pair.device.profile.device_id.clone(),
+        serial,
+        nonce,
+        result: OutcomeResult::Aborted,
+    };
+    let mut order = ca.order("cs-1", start());
+    bend(&mut order);
+    let (signer, chain) = ca.signer(&order);
+    let payload = strict::to_vec(&outcome).unwrap();
+    let answer = forge::sign(pair, Typ::Outcome, Some((&signer, &chain)), &payload);
+    let now = pair.now();
+    let transition = pair.device.propose(&now, DeviceInput::OutcomeAnswered(Ok(answer)));
+    (transition.next.kind(), transition.record.audit[0].error)
+}
+
+#[test]
+fn the_signer_of_an_outcome_is_held_to_what_held_for_the_hello() {
+    const DAY: u64 = 86_400;
+    let mut pair = doubt([Commit::RequestLost; 3], &[]);
+    let ours = std::mem::replace(&mut pair.station.ca, TestCa::new("north", "cs-1", start()));
+    let south = TestCa::new("south", "cs-1", start());
+    pair.device.anchors = AnchorSet::from_anchors([ours.anchor(), south.anchor()]).unwrap();
+    let refused = |cause| (StateKind::InDoubt, Some(cause));
+    let aborted = (StateKind::Provisioned, Some(ErrorCode::CommitAborted));
+
+    let asked = asking(&mut pair);
+    let site = refused(ErrorCode::SiteMismatch);
+    assert_eq!(judged(&mut pair, &south, asked, |_| {}), site);
+    let older = judged(&mut pair, &ours, asked, |it| it.not_before = start() - seconds(DAY + 1));
+    assert_eq!(older, refused(ErrorCode::SigningCertificateRolledBack));
+    assert_eq!(judged(&mut pair, &ours, asked, |_| {}), aborted);
+
+    // The same from storage alone and without a clock: the floor takes its place.
+    pair.clock.quality = ClockQuality::None;
+    pair.clock.epoch = None;
+    pair.device.stored.floor = Some(start() + seconds(DAY * 20));
+    let now = pair.now();
+    pair.device.restart(&now).unwrap();
+    let asked = asking(&mut pair);
+    assert_eq!(judged(&mut pair, &south, asked, |_| {}), site);
+    let expired = |it: &mut SigningOrder| it.not_after = start() + seconds(DAY * 19);
+    let expired = judged(&mut pair, &ours, asked, expired);
+    assert_eq!(expired, refused(ErrorCode::SigningCertificateExpired));
+    assert_eq!(judged(&mut pair, &ours, asked, |_| {}), aborted);
+    // A station that renewed its certificate since is still heard.
+    let renewed = |it: &mut SigningOrder| {
+        (it.not_before, it.not_after) = (start() + seconds(DAY * 30), start() + seconds(DAY * 90));
+    };
+    assert_eq!(judged(&mut pair, &ours, asked, renewed), aborted);
 }
 
 #[test]
