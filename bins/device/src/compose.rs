@@ -101,7 +101,7 @@ pub(crate) async fn start(
     let provider = provider();
     let wall = Arc::clone(&disk.clock);
     let tls = TlsContext::new(provider.tls, move || {
-        wall.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
+        wall.tls_time().and_then(|time| u64::try_from(time.unix()).ok())
     });
     let keys = Arc::clone(&disk.keys);
     let listener = TlsListener::new(&tls, keys, &disk.rng, settings.bind.clone())

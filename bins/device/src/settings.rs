@@ -13,7 +13,7 @@ use zmon_domain::{
     code::CodeFormat,
     error::ErrorCode,
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
-    time::ClockQuality,
+    time::{ClockQuality, UnixTime},
 };
 use zmon_protocol::device::DeviceProfile;
 use zmon_transport::device_listener::Bind;
@@ -26,6 +26,11 @@ pub(crate) const FILE: &str = "device.toml";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Level of logs when nobody says so.
 const LOG: &str = "info";
+
+/// Start of the day of this release, 2026-11-23; the build may name another time, in seconds since the
+/// epoch, as reproducible builds do. A compiler's clock has no part in it.
+const RELEASED: i64 = 1_795_392_000;
+const BUILT: Option<&str> = option_env!("SOURCE_DATE_EPOCH");
 
 /// The file as it is written: every key optional but who the device is.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -88,6 +93,7 @@ impl SettingsFile {
             DeviceSerial::parse(&self.device_serial)?,
             FirmwareVersion::parse(&self.firmware_version)?,
         );
+        profile.built_at = built_at(BUILT);
         profile.code_format = match self.code_format {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
@@ -149,6 +155,14 @@ impl Settings {
     }
 }
 
+/// No time before this is believed (D14).
+fn built_at(build: Option<&str>) -> UnixTime {
+    build
+        .and_then(|seconds| UnixTime::from_unix(seconds.parse().ok()?))
+        .or_else(|| UnixTime::from_unix(RELEASED))
+        .unwrap_or(UnixTime::EPOCH)
+}
+
 fn bind(listen: SocketAddr) -> Bind {
     match listen.port() {
         0 => Bind::any_port(listen.ip()),
@@ -197,6 +211,14 @@ mod tests {
         let flagged = Settings::merge(&flags, file()).unwrap();
         assert_eq!(flagged.address.to_string(), "127.0.0.8");
         assert_eq!(flagged.profile.window().as_secs(), 420);
+    }
+
+    #[test]
+    fn the_build_date_is_what_the_build_says_or_the_release() {
+        assert_eq!(built_at(None).to_string(), "2026-11-23T00:00:00Z");
+        assert_eq!(built_at(Some("1800000000")).unix(), 1_800_000_000);
+        assert_eq!(built_at(Some("soon")), built_at(None));
+        assert_eq!(file().profile().unwrap().built_at, built_at(BUILT));
     }
 
     #[test]

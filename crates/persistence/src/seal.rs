@@ -51,3 +51,45 @@ pub(crate) fn open(
 fn cipher(key: &Secret32) -> Aes256Gcm {
     Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.expose()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn only_the_same_key_place_and_bytes_open(
+            plain in prop::collection::vec(any::<u8>(), 0..200),
+            aad in "[a-z|0-9]{1,20}",
+            seed: u64,
+            flip: prop::sample::Index,
+        ) {
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let key = Secret32::generate(&mut rng);
+            let sealed = seal(&key, aad.as_bytes(), &plain, &mut rng).unwrap();
+            prop_assert_eq!(sealed.len(), NONCE + plain.len() + TAG);
+            let opened = open(&key, aad.as_bytes(), &sealed, "test").unwrap();
+            prop_assert_eq!(opened.as_slice(), plain.as_slice());
+
+            let again = seal(&key, aad.as_bytes(), &plain, &mut rng).unwrap();
+            prop_assert_ne!(&again, &sealed);
+            prop_assert!(open(&Secret32::generate(&mut rng), aad.as_bytes(), &sealed, "t").is_err());
+            let elsewhere = [aad.as_bytes(), b"|"].concat();
+            prop_assert!(open(&key, &elsewhere, &sealed, "t").is_err());
+            let mut damaged = sealed.clone();
+            damaged[flip.index(sealed.len())] ^= 0x10;
+            prop_assert!(open(&key, aad.as_bytes(), &damaged, "t").is_err());
+            prop_assert!(open(&key, aad.as_bytes(), &sealed[..sealed.len() - 1], "t").is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let key = Secret32::from_bytes([7; 32]);
+            prop_assert!(open(&key, b"", &bytes, "test").is_err());
+        }
+    }
+}

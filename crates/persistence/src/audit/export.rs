@@ -33,11 +33,11 @@ pub(super) async fn lines(
     out: &mut (dyn Write + Send),
 ) -> Result<u64> {
     let mut written = 0_u64;
-    let (mut lane, mut seq) = (String::new(), i64::MIN);
+    let mut last_id = 0;
     loop {
-        let rows = read::after(connection, &lane, seq, STEP).await?;
+        let rows = read::after(connection, last_id, STEP).await?;
         let Some((end, _)) = rows.last() else { break };
-        (lane, seq) = (end.lane.clone(), end.seq);
+        last_id = end.id;
         for (place, content) in &rows {
             let damaged =
                 |rule| PersistenceError::corrupt(format!("audit row {}: {rule}", place.seq));

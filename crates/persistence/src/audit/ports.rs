@@ -109,13 +109,14 @@ impl StoredRow {
 
 impl From<Verification> for device::AuditReport {
     fn from(found: Verification) -> Self {
+        let checkpoints = count(found.checkpoints);
         let lanes = found.lanes.into_iter().map(|lane| device::LaneReport {
             lane: lane.lane,
             rows: lane.rows,
             head: lane.head,
             broken_at: lane.damage.map(|damage| (damage.sequence, damage.rule.to_owned())),
         });
-        Self { lanes: lanes.collect() }
+        Self { lanes: lanes.collect(), checkpoints }
     }
 }
 
@@ -128,8 +129,13 @@ impl From<Verification> for station::AuditReport {
         });
         Self {
             rows: found.rows(),
+            checkpoints: count(found.checkpoints),
             heads: found.lanes.into_iter().map(|lane| (lane.lane, lane.rows, lane.head)).collect(),
             damage,
         }
     }
+}
+
+fn count(checkpoints: usize) -> u64 {
+    u64::try_from(checkpoints).unwrap_or(u64::MAX)
 }

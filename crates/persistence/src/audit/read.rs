@@ -2,14 +2,14 @@
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
+use zmon_crypto::audit::chain;
 
 use super::record::{Projection, Record};
 use crate::error::{PersistenceError, Result};
 
 const COLUMNS_AFTER: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, event_type, \
      device_id, session_id, actor, role, pairing_code, success, error_code, error_message, \
-     configuration_hash FROM security_audit_log WHERE (lane, seq) > ($1, $2) \
-     ORDER BY lane, seq, id LIMIT $3";
+     configuration_hash FROM security_audit_log WHERE id > $1 ORDER BY id LIMIT $2";
 
 const COLUMNS_OF_LANE: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, event_type, \
      device_id, session_id, actor, role, pairing_code, success, error_code, error_message, \
@@ -42,21 +42,32 @@ pub(crate) struct StoredRow {
     pub(super) record: Record,
 }
 
-/// Rows of every lane in order of lane and number, starting after (`lane`, `seq`).
+/// Rows of every lane in the order they were written, after row `id`.
+///
+/// In order of the table's own key: an index may be damaged and lead round in a circle, and a
+/// cursor taken from a damaged column may never advance.
 pub(super) async fn after(
     connection: &mut SqliteConnection,
-    lane: &str,
-    seq: i64,
+    id: i64,
     limit: u32,
 ) -> Result<Vec<(Place, core::result::Result<Content, &'static str>)>> {
     let rows = sqlx::query(COLUMNS_AFTER)
-        .bind(lane)
-        .bind(seq)
+        .bind(id)
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await
         .map_err(unreadable)?;
-    rows.iter().map(|row| Ok((place(row)?, content(row)))).collect()
+    let mut last = id;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let place = place(row)?;
+        if place.id <= last {
+            return Err(PersistenceError::corrupt("the rows of the audit log are out of order"));
+        }
+        last = place.id;
+        found.push((place, content(row)));
+    }
+    Ok(found)
 }
 
 /// Rows of one lane, to be shown.
@@ -91,6 +102,10 @@ fn shown(row: &SqliteRow) -> Result<StoredRow> {
     let content = content(row).map_err(damaged)?;
     let record = Record::parse(&content.bytes).map_err(damaged)?;
     let seq = u64::try_from(place.seq).map_err(|_| damaged("its number is negative"))?;
+    // What is shown is what was written, whether or not anybody verifies the whole log.
+    if chain(&place.lane, seq, &content.prev, &content.bytes) != content.hash {
+        return Err(damaged("the record is not the one that was hashed"));
+    }
     Ok(StoredRow { lane: place.lane.clone(), seq, hash: content.hash, record })
 }
 

@@ -81,13 +81,11 @@ pub(super) async fn walk(
         lanes.insert(lane.clone(), Lane::new(heads.clone()));
     }
     let mut last_id = 0;
-    let (mut lane, mut seq) = (String::new(), i64::MIN);
     loop {
-        let rows = read::after(connection, &lane, seq, STEP).await?;
+        let rows = read::after(connection, last_id, STEP).await?;
         let Some((end, _)) = rows.last() else { break };
-        (lane, seq) = (end.lane.clone(), end.seq);
+        last_id = end.id;
         for (place, content) in rows {
-            last_id = last_id.max(place.id);
             lanes
                 .entry(place.lane.clone())
                 .or_insert_with(|| Lane::new(BTreeMap::new()))
@@ -106,14 +104,13 @@ pub(super) async fn walk(
 struct Lane {
     rows: u64,
     head: [u8; 32],
-    last_id: i64,
     attested: BTreeMap<u64, [u8; 32]>,
     damage: Option<Damage>,
 }
 
 impl Lane {
     fn new(attested: BTreeMap<u64, [u8; 32]>) -> Self {
-        Self { rows: 0, head: GENESIS, last_id: 0, attested, damage: None }
+        Self { rows: 0, head: GENESIS, attested, damage: None }
     }
 
     fn take(&mut self, place: &Place, content: core::result::Result<Content, &'static str>) {
@@ -125,7 +122,6 @@ impl Lane {
             Ok(hash) => {
                 self.rows = expected;
                 self.head = hash;
-                self.last_id = place.id;
             }
             Err(rule) => self.damage = Some(Damage { sequence: expected, rule }),
         }
@@ -139,11 +135,8 @@ impl Lane {
     ) -> core::result::Result<[u8; 32], &'static str> {
         match u64::try_from(place.seq) {
             Ok(seq) if seq == expected => {}
-            Ok(seq) if seq > expected => return Err("the row is missing"),
+            Ok(seq) if seq > expected => return Err("the row is missing or not in its place"),
             _ => return Err("its number is used twice"),
-        }
-        if place.id <= self.last_id {
-            return Err("the row is out of order");
         }
         if content.prev != self.head {
             return Err("it does not continue the row before it");

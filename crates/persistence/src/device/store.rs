@@ -26,8 +26,26 @@ use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
 use crate::sqlite::{Database, schema};
 
-/// Slots, state, settings and audit log of one device in SQLite; see the [module](super) for the
-/// order of writes.
+/// Slots, state, settings and audit log of one device in SQLite.
+///
+/// # Two places, one order
+///
+/// A slot lives in the database, the secret that opens it in the key store (D19); no transaction
+/// spans both. Three rules make every crash end in wholly old or wholly new:
+///
+/// 1. *A secret is durable before the commit that needs it.* Its generation is noted as loose, in a
+///    small transaction of its own, then the secret is made, then the slot is stored; the
+///    transaction that stores the slot removes the note.
+/// 2. *A secret is destroyed after the commit that drops its slot.* That transaction notes the
+///    generation as loose; the note goes when the secret is gone.
+/// 3. *At start every loose secret is destroyed*, before the slots are read.
+///
+/// | the power fails after | at the next start |
+/// |---|---|
+/// | the note, or the new secret | old state; the secret is destroyed |
+/// | the commit that stages B | B is there, whole |
+/// | the commit that flips | the new A; the old secret is destroyed |
+/// | the old secret is destroyed | the new A; the note is removed |
 pub struct SqliteDeviceStore {
     database: Arc<Database>,
     pub(super) device: DeviceId,

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 
 use sqlx::{Row, SqliteConnection};
+use zmon_crypto::sha256;
 use zmon_domain::error::ErrorCode;
 
 use super::schema::Schema;
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
+use crate::hex;
 
 /// Length of SQLite's file header (file format §1.3).
 const HEADER: usize = 100;
@@ -89,6 +91,7 @@ pub(super) async fn recorded(
         .await
         .map_err(fail)?;
     version(name, found, schema)?;
+    plain_schema(connection, name).await?;
     let table: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'",
     )
@@ -103,6 +106,52 @@ pub(super) async fn recorded(
         .await
         .map_err(fail)?;
     version(name, newest.unwrap_or(0), schema)
+}
+
+/// Names and types of columns must be ASCII before any other statement names them: sqlx takes them
+/// for UTF-8 without asking, and a panic of its thread can leave a query waiting for ever.
+async fn plain_schema(connection: &mut SqliteConnection, name: &str) -> Result<()> {
+    for statement in statements(connection, ALL).await? {
+        if !statement.is_ascii() {
+            return Err(PersistenceError::corrupt(format!("{name}: the schema is not text")));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the tables, indexes, views and triggers with what the migrations make: a log without
+/// the triggers that keep it append-only is not opened for writing.
+pub(super) async fn shape(
+    connection: &mut SqliteConnection,
+    name: &str,
+    schema: &Schema,
+) -> Result<()> {
+    let statements = statements(connection, OURS).await?;
+    let parts: Vec<&[u8]> = statements.iter().map(Vec::as_slice).collect();
+    let found = hex::encode(&sha256(&parts.join(b";\n".as_slice())));
+    if found == schema.shape {
+        return Ok(());
+    }
+    Err(PersistenceError::corrupt(format!("{name}: not the schema of this program ({found})")))
+}
+
+/// Everything in the schema, sorted by kind and name.
+const ALL: &str = "SELECT CAST(type || ' ' || name || ' ' || coalesce(sql, '') AS BLOB) \
+     FROM sqlite_schema ORDER BY type, name";
+
+/// The same without sqlx's own table, whose text is sqlx's to choose, and without SQLite's.
+const OURS: &str = "SELECT CAST(type || ' ' || name || ' ' || sql AS BLOB) FROM sqlite_schema \
+     WHERE sql IS NOT NULL AND name <> '_sqlx_migrations' AND name NOT LIKE 'sqlite@_%' ESCAPE '@' \
+     ORDER BY type, name";
+
+async fn statements(
+    connection: &mut SqliteConnection,
+    query: &'static str,
+) -> Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar(query)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| PersistenceError::database("the schema cannot be read", error))
 }
 
 /// Walks every page once: truncation, crossed pages and damaged cells are found at start.

@@ -48,6 +48,7 @@ impl Database {
         let mut writer = connect::writer(&path).await?;
         check::quick(&mut writer, name).await?;
         migrate(&mut writer, name, schema).await?;
+        check::shape(&mut writer, name, schema).await?;
         // Brings `user_version` from the log into the header, where the next start looks first.
         truncate_log(&mut writer).await?;
         let readers = open_readers(&path, readers).await?;
@@ -182,4 +183,33 @@ async fn close(connection: SqliteConnection) -> Result<()> {
         .close()
         .await
         .map_err(|error| PersistenceError::database("a connection cannot be closed", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_more_is_written() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = PrivateDir::create(&temp.path().join("zmon")).unwrap();
+        let database = Database::open(&dir, "test.db", &schema::DEVICE, 1).await.unwrap();
+        assert!(database.write().await.is_ok());
+        database.lost.store(true, Ordering::Release);
+        let refused = database.write().await.map(drop).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::StorageUnavailable);
+        assert!(database.read().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_database_opened_for_reading_is_not_written() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = PrivateDir::create(&temp.path().join("zmon")).unwrap();
+        let absent = Database::open_read_only(&dir, "test.db", &schema::DEVICE).await;
+        assert_eq!(absent.unwrap_err().code(), ErrorCode::NotInitialised);
+        drop(Database::open(&dir, "test.db", &schema::DEVICE, 1).await.unwrap());
+        let database = Database::open_read_only(&dir, "test.db", &schema::DEVICE).await.unwrap();
+        assert!(database.write().await.is_err());
+    }
 }

@@ -8,15 +8,23 @@ pub(crate) struct Schema {
     pub(crate) migrations: Migrator,
     /// `PRAGMA application_id`: a station's file is not a device's.
     pub(crate) application_id: u32,
+    /// SHA-256 of what the migrations make, in hex; a new migration brings a new one.
+    pub(crate) shape: &'static str,
 }
 
 /// The device's database.
-pub(crate) static DEVICE: Schema =
-    Schema { migrations: sqlx::migrate!("migrations/device"), application_id: 0x5A4D_4456 };
+pub(crate) static DEVICE: Schema = Schema {
+    migrations: sqlx::migrate!("migrations/device"),
+    application_id: 0x5A4D_4456,
+    shape: "8c4d032100013962e7e7774778f7bad8e11e3470cd9db2c9bd94bb5a9815a247",
+};
 
 /// The Central Station's database.
-pub(crate) static STATION: Schema =
-    Schema { migrations: sqlx::migrate!("migrations/station"), application_id: 0x5A4D_4353 };
+pub(crate) static STATION: Schema = Schema {
+    migrations: sqlx::migrate!("migrations/station"),
+    application_id: 0x5A4D_4353,
+    shape: "5e0f1c7c97449cc91c803ce350c4b2cbef4c8cdf0f1ac705e9b9a32f56905d3c",
+};
 
 impl Schema {
     /// The newest migration this program knows; every migration sets `user_version` to its number.

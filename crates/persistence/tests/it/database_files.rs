@@ -168,6 +168,40 @@ async fn an_edited_migration_is_damage() {
 }
 
 #[tokio::test]
+async fn a_schema_without_its_guards_is_not_opened_for_writing() {
+    for edit in [
+        "DROP TRIGGER security_audit_log_is_not_cut",
+        "DROP VIEW provisioning_events",
+        "CREATE TRIGGER spy AFTER INSERT ON slots BEGIN DELETE FROM slots; END",
+        "DROP INDEX security_audit_log_by_device",
+        "CREATE TABLE more (x)",
+    ] {
+        let home = provisioned().await;
+        run(&mut home.sql(DEVICE_DATABASE).await, edit).await;
+        assert_eq!(code(&home).await, ErrorCode::StorageCorrupt, "{edit}");
+        // Whoever examines the damage can still read the log.
+        assert!(AuditLog::open_device(&home.path()).await.unwrap().verify().await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_text_is_refused() {
+    let home = provisioned().await;
+    let mut sql = home.sql(DEVICE_DATABASE).await;
+    run(&mut sql, "PRAGMA writable_schema = ON").await;
+    run(
+        &mut sql,
+        "UPDATE sqlite_schema SET sql = CAST(replace(CAST(sql AS BLOB), x'494e5445474552', \
+         x'494e54ff474552') AS TEXT) WHERE name = 'device_state'",
+    )
+    .await;
+    drop(sql);
+    assert_eq!(code(&home).await, ErrorCode::StorageCorrupt);
+    let opened = AuditLog::open_device(&home.path()).await;
+    assert_eq!(opened.err().unwrap().code(), ErrorCode::StorageCorrupt);
+}
+
+#[tokio::test]
 async fn a_database_of_another_kind_is_refused() {
     let home = provisioned().await;
     std::fs::copy(home.file(DEVICE_DATABASE), home.file(STATION_DATABASE)).unwrap();

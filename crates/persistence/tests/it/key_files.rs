@@ -6,7 +6,7 @@ use crate::common::{Home, seeded};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use zmon_crypto::{IdentityPublic, Suite};
 use zmon_domain::error::ErrorCode;
-use zmon_persistence::{FileKeyStore, PersistenceError};
+use zmon_persistence::{FileKeyStore, PersistenceError, PrivateDir};
 use zmon_provisioning::ports::{KeyStore, KeyStoreError};
 use zmon_wire::kind::KeyProtection;
 
@@ -120,6 +120,24 @@ fn links_pipes_and_folders_in_place_of_key_files_are_refused() {
         });
         assert_eq!(folder, ErrorCode::KeyStoreUnavailable, "{name}");
     }
+}
+
+#[test]
+fn files_of_another_user_are_refused() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else may give files away.
+        return;
+    }
+    for name in ["root.key", "identity.key"] {
+        let home = Home::new();
+        drop(create(&home));
+        std::os::unix::fs::chown(home.file(name), Some(1), None).unwrap();
+        assert_eq!(code(&home), ErrorCode::KeyStoreUnavailable, "{name}");
+    }
+    let home = Home::new();
+    std::os::unix::fs::chown(home.path(), Some(1), None).unwrap();
+    let opened = PrivateDir::open(&home.path());
+    assert_eq!(opened.err().map(|error| error.code()), Some(ErrorCode::KeyStoreUnavailable));
 }
 
 #[test]

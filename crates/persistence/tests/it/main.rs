@@ -13,6 +13,8 @@ mod database_files;
 #[cfg(test)]
 mod device_faults;
 #[cfg(test)]
+mod device_model;
+#[cfg(test)]
 mod device_store;
 #[cfg(test)]
 mod key_files;

@@ -91,6 +91,26 @@ async fn a_destroyed_secret_does_not_open_a_copy_of_the_database() {
 }
 
 #[tokio::test]
+async fn after_a_wipe_not_even_the_sealed_bytes_are_left() {
+    let home = Home::new();
+    let device = Device::create(&home).await;
+    commit(&device, vec![DeviceWrite::StageB(slot(1)), DeviceWrite::Flip]).await;
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM slots")
+        .fetch_one(&mut home.sql("device.db").await)
+        .await
+        .unwrap();
+    let secret = std::fs::read(home.file("slots/1.key")).unwrap();
+    let parts = [&sealed[..32], &sealed[sealed.len() - 32..], &secret[..32]];
+    for part in parts {
+        assert!(home.count_files_with(part) > 0, "positive control");
+    }
+    commit(&device, vec![DeviceWrite::Deprovision]).await;
+    for part in parts {
+        assert_eq!(home.count_files_with(part), 0);
+    }
+}
+
+#[tokio::test]
 async fn sealed_slots_differ_although_their_content_is_the_same() {
     let home = Home::new();
     let device = Device::create(&home).await;

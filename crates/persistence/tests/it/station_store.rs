@@ -1,6 +1,7 @@
 //! The station's store: verdicts inside one transaction, and a schema that holds even without them.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::common::{Home, at, device_id, now, run, seeded, session};
 use rand_core::CryptoRng;
@@ -533,6 +534,31 @@ async fn race(store: &Arc<SqliteStationStore>, writes: impl Fn(u8) -> Vec<Statio
         winners += usize::from(task.await.unwrap());
     }
     winners
+}
+
+/// A request that goes away takes its record with it, or leaves it whole.
+#[tokio::test]
+async fn a_commit_that_is_dropped_half_way_is_whole_or_not_there() {
+    let home = Home::new();
+    let store = open(&home).await;
+    for polls in 0..60_u8 {
+        let write = record(vec![StationWrite::ImportDevices(vec![device(polls)])]);
+        let moment = now();
+        let mut commit = store.commit(&moment, &write);
+        for _ in 0..polls {
+            let done = std::future::poll_fn(|cx| Poll::Ready(commit.as_mut().poll(cx).is_ready()));
+            if done.await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let last = record(vec![StationWrite::ImportDevices(vec![device(100)])]);
+    store.commit(&now(), &last).await.unwrap().unwrap();
+    let devices = store.devices(Page { offset: 0, limit: 1000 }).await.unwrap();
+    assert!(!devices.is_empty());
+    assert_eq!(rows(&store).await, devices.len(), "a row for each device and no other");
+    assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
 #[tokio::test]

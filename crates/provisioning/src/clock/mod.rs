@@ -4,7 +4,7 @@ mod system;
 mod virtual_clock;
 
 use async_trait::async_trait;
-use zmon_domain::time::{Now, Tick};
+use zmon_domain::time::{Now, Tick, UnixTime};
 
 pub use system::SystemClock;
 pub use virtual_clock::VirtualClock;
@@ -23,4 +23,16 @@ pub trait Clock: Send + Sync {
     /// Returns once the monotonic clock has reached `deadline`; at once if it has. Dropping the
     /// future cancels the wait.
     async fn sleep_until(&self, deadline: Tick);
+
+    /// Told by the driver at start, and once a later trusted time is durable: no time before
+    /// `floor` is now (D14). It never changes what [`now`](Self::now) says. A clock that is always
+    /// set has no use for it.
+    fn raise_floor(&self, floor: UnixTime) {
+        let _ = floor;
+    }
+
+    /// The time to check the certificates of a TLS peer at: the wall clock, else the floor.
+    fn tls_time(&self) -> Option<UnixTime> {
+        self.now().wall
+    }
 }

@@ -21,13 +21,14 @@ pub struct VirtualClock {
 struct Wall {
     at_origin: i64,
     quality: ClockQuality,
+    floor: Option<UnixTime>,
 }
 
 impl VirtualClock {
     /// Monotonic time starts at zero, the wall clock at `start` (Unix seconds), synced.
     #[must_use]
     pub fn starting_at(start: i64) -> Self {
-        let wall = Wall { at_origin: start, quality: ClockQuality::Synced };
+        let wall = Wall { at_origin: start, quality: ClockQuality::Synced, floor: None };
         Self { origin: Instant::now(), wall: Arc::new(Mutex::new(wall)) }
     }
 
@@ -54,7 +55,7 @@ impl VirtualClock {
 #[async_trait]
 impl Clock for VirtualClock {
     fn now(&self) -> Now {
-        let Wall { at_origin, quality } = *self.lock();
+        let Wall { at_origin, quality, .. } = *self.lock();
         let elapsed = self.elapsed();
         let seconds = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX);
         let millis = i64::from(elapsed.subsec_millis());
@@ -73,5 +74,14 @@ impl Clock for VirtualClock {
             Some(instant) => tokio::time::sleep_until(instant).await,
             None => std::future::pending().await,
         }
+    }
+
+    fn raise_floor(&self, floor: UnixTime) {
+        let mut wall = self.lock();
+        wall.floor = wall.floor.max(Some(floor));
+    }
+
+    fn tls_time(&self) -> Option<UnixTime> {
+        self.now().wall.or_else(|| self.lock().floor)
     }
 }

@@ -112,6 +112,8 @@ impl AuditRow {
 pub struct AuditReport {
     /// One entry per lane.
     pub lanes: Vec<LaneReport>,
+    /// How many checkpoints were checked against the rows.
+    pub checkpoints: u64,
 }
 
 impl AuditReport {

@@ -35,8 +35,9 @@ fn key_store_errors_have_codes() {
 #[test]
 fn an_audit_report_is_intact_while_no_lane_is_broken() {
     let lane = |broken_at| LaneReport { lane: "a".into(), rows: 3, head: [0; 32], broken_at };
-    let whole = AuditReport { lanes: vec![lane(None), lane(None)] };
+    let whole = AuditReport { lanes: vec![lane(None), lane(None)], checkpoints: 0 };
     assert!(whole.is_intact() && AuditReport::default().is_intact());
     assert_eq!(whole.rows(), 6);
-    assert!(!AuditReport { lanes: vec![lane(None), lane(Some((4, "hash".into())))] }.is_intact());
+    let lanes = vec![lane(None), lane(Some((4, "hash".into())))];
+    assert!(!AuditReport { lanes, checkpoints: 0 }.is_intact());
 }

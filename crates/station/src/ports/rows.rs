@@ -277,6 +277,8 @@ pub struct AuditRow {
 pub struct AuditReport {
     /// How many rows were checked.
     pub rows: u64,
+    /// How many checkpoints were checked against the rows.
+    pub checkpoints: u64,
     /// The last row's sequence number and hash, per lane.
     pub heads: Vec<(String, u64, [u8; 32])>,
     /// The first row that is not what was written, if any.

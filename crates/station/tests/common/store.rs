@@ -196,7 +196,7 @@ impl StationStore for MemoryStore {
     }
     async fn verify_audit(&self) -> Result<AuditReport, StoreError> {
         let rows = self.read(|t| t.audit.len() as u64);
-        Ok(AuditReport { rows, heads: Vec::new(), damage: None })
+        Ok(AuditReport { rows, checkpoints: 0, heads: Vec::new(), damage: None })
     }
     async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
         Ok(None)

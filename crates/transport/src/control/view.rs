@@ -101,7 +101,12 @@ pub(super) fn verdict(report: &AuditReport) -> AuditVerdict {
         let (sequence, reason) = lane.broken_at.as_ref()?;
         Some(format!("{} row {sequence}: {reason}", lane.lane))
     });
-    AuditVerdict { intact: report.is_intact(), rows: report.rows(), checkpoints: 0, finding }
+    AuditVerdict {
+        intact: report.is_intact(),
+        rows: report.rows(),
+        checkpoints: report.checkpoints,
+        finding,
+    }
 }
 
 /// One page; a full one names where the next begins.

@@ -16,7 +16,7 @@ pub(super) fn verdict(report: &AuditReport) -> AuditVerdict {
     AuditVerdict {
         intact: report.damage.is_none(),
         rows: report.rows,
-        checkpoints: 0,
+        checkpoints: report.checkpoints,
         finding: report
             .damage
             .as_ref()

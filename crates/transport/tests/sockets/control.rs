@@ -222,7 +222,9 @@ async fn identity_link_log_and_accounts_are_answered() {
     let log = client.ask(&ControlRequest::Log { after: 0, limit: Some(5) }).await.unwrap();
     assert!(matches!(log, ControlAnswer::Log(page) if page.rows.is_empty()));
     let verdict = client.ask(&ControlRequest::Verify {}).await.unwrap();
-    assert!(matches!(verdict, ControlAnswer::Verdict(verdict) if verdict.intact));
+    assert!(
+        matches!(verdict, ControlAnswer::Verdict(verdict) if verdict.intact && verdict.checkpoints == 3)
+    );
     let add = ControlRequest::AddOperator {
         operator: OperatorId::parse("ada").unwrap(),
         pin: SecretText::new(PIN),

@@ -171,7 +171,11 @@ async fn lists_come_in_pages() {
         assert_eq!(problem(&answer).code, ErrorCode::RequestMalformed, "{bad}");
     }
     let verdict = ada.get("/api/audit/verify").await;
-    assert!(verdict.body.starts_with(br#"{"intact":true,"#));
+    let text = std::str::from_utf8(&verdict.body).unwrap();
+    assert!(
+        text.starts_with(r#"{"intact":true,"#) && text.contains(r#""checkpoints":2"#),
+        "{text}"
+    );
 }
 
 #[tokio::test]
