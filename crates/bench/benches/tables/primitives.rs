@@ -1,0 +1,258 @@
+//! What the rows of a pairing are made of, each with the library that is linked.
+
+use core::hint::black_box;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordHasher};
+use getrandom::SysRng;
+use p256::ecdsa::signature::RandomizedSigner;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::elliptic_curve::Generate;
+use rand_core::UnwrapErr;
+use rustls::client::WebPkiServerVerifier;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, Executor};
+use zmon_bench::sample::{Cost, Samples, Stopwatch, in_turn};
+use zmon_crypto::{IdentityKey, Suite, TlsKey};
+use zmon_domain::ids::{DeviceId, SiteId, StationId, StationName};
+use zmon_domain::time::UnixTime;
+use zmon_station::ca::{CaMaterial, CaParams, ServerName as CaName, random_serial};
+use zmon_station::ports::{CertificateIssuer, ClientCertificateOrder};
+use zmon_transport::provider;
+
+/// Costs of one each.
+pub(crate) struct Primitives {
+    /// ECDSA P-256 signature by `p256`.
+    pub(crate) sign: Cost,
+    /// A new P-256 key by `p256`.
+    pub(crate) generate: Cost,
+    /// ECDSA P-256 verification by `ring`.
+    pub(crate) verify: Cost,
+    /// 4 KiB written and fdatasync.
+    pub(crate) sync: Cost,
+    /// One row, one transaction, SQLite in WAL mode with `synchronous=FULL`.
+    pub(crate) commit: Cost,
+    /// TLS 1.3, server `aws-lc-rs`, client `ring`, both authenticated; TCP connect included.
+    pub(crate) mutual: Cost,
+    /// TLS 1.3, only the server authenticated; TCP connect included.
+    pub(crate) server_only: Cost,
+    /// One record each way over an open connection.
+    pub(crate) round_trip: Cost,
+    /// argon2id with 19 MiB and two passes.
+    pub(crate) argon2: Cost,
+}
+
+impl Primitives {
+    /// Measures all of them.
+    pub(crate) fn measure() -> Self {
+        let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
+        let message = [7; 4096];
+        let signature: Signature = key.sign_with_rng(&mut UnwrapErr(SysRng), &message);
+        let (der, point) = (signature.to_der(), key.verifying_key().to_sec1_point(false));
+        let ring = provider::ring().algorithms.ecdsa_p256_sha256();
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut file = File::create(dir.path().join("file")).expect("a file");
+        let argon = Argon2::default();
+        let [sign, generate, verify, sync] = in_turn(
+            300,
+            [
+                &mut || {
+                    let _: Signature = key.sign_with_rng(&mut UnwrapErr(SysRng), &message);
+                },
+                &mut || {
+                    black_box(SigningKey::generate_from_rng(&mut UnwrapErr(SysRng)));
+                },
+                &mut || {
+                    ring.verify_signature(point.as_bytes(), &message, der.as_bytes())
+                        .expect("verified");
+                },
+                &mut || {
+                    file.write_all(&message).expect("written");
+                    file.sync_data().expect("synced");
+                },
+            ],
+        );
+        let [argon2] = in_turn(
+            10,
+            [&mut || drop(argon.hash_password_with_salt(b"48392017", b"0123456789abcdef"))],
+        );
+        let (mutual, server_only, round_trip) = handshakes();
+        let commit = commits(dir.path());
+        Self { sign, generate, verify, sync, commit, mutual, server_only, round_trip, argon2 }
+    }
+}
+
+fn commits(dir: &std::path::Path) -> Cost {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut samples = Samples::default();
+    runtime.expect("a runtime").block_on(async {
+        let options = SqliteConnectOptions::new()
+            .filename(dir.join("commit.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let mut db = SqliteConnection::connect_with(&options).await.expect("a database");
+        db.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, row BLOB)").await.expect("a table");
+        for _ in 0..300 {
+            let watch = Stopwatch::start();
+            let mut transaction = db.begin_with("BEGIN IMMEDIATE").await.expect("begun");
+            let insert =
+                sqlx::query("INSERT INTO log (row) VALUES ($1)").bind([7_u8; 600].as_slice());
+            insert.execute(&mut *transaction).await.expect("inserted");
+            transaction.commit().await.expect("committed");
+            samples.push(watch.cost());
+        }
+    });
+    samples.median()
+}
+
+/// Mutual, server-only, and a round trip afterwards.
+fn handshakes() -> (Cost, Cost, Cost) {
+    let pki = Pki::new();
+    let (mutual, anonymous) = (pki.server(true), pki.server(false));
+    let (own, none) = (pki.client(true), pki.client(false));
+    let (with, without) = (serve(mutual), serve(anonymous));
+    let [mut mutual, mut server_only, mut round_trip] = [(); 3].map(|()| Samples::default());
+    for _ in 0..150 {
+        let watch = Stopwatch::start();
+        let mut stream = connect(with, &own);
+        mutual.push(watch.cost());
+        round_trip.measure(|| echo(&mut stream));
+        let watch = Stopwatch::start();
+        drop(connect(without, &none));
+        server_only.push(watch.cost());
+    }
+    (mutual.median(), server_only.median(), round_trip.median())
+}
+
+type Stream = rustls::StreamOwned<ClientConnection, TcpStream>;
+
+/// TCP, handshake, and a byte each way, which proves that the server took the client.
+fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Stream {
+    let name = ServerName::from(address.ip());
+    let tls = ClientConnection::new(Arc::clone(config), name).expect("a client");
+    let tcp = TcpStream::connect(address).expect("connected");
+    tcp.set_nodelay(true).expect("an option");
+    let mut stream = rustls::StreamOwned::new(tls, tcp);
+    echo(&mut stream);
+    stream
+}
+
+fn echo(stream: &mut Stream) {
+    stream.write_all(&[1]).expect("sent");
+    stream.read_exact(&mut [0]).expect("answered");
+}
+
+/// Echoes on a thread for as long as the program lives.
+fn serve(config: Arc<ServerConfig>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for tcp in listener.incoming() {
+            let tcp = tcp.expect("accepted");
+            tcp.set_nodelay(true).expect("an option");
+            let tls = ServerConnection::new(Arc::clone(&config)).expect("a server");
+            let mut stream = rustls::StreamOwned::new(tls, tcp);
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).is_ok() {
+                stream.write_all(&byte).expect("echoed");
+            }
+        }
+    });
+    address
+}
+
+/// The certificates of a station and one device.
+struct Pki {
+    ca: CaMaterial,
+    key: TlsKey,
+    chain: Vec<Vec<u8>>,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let mut rng = UnwrapErr(SysRng);
+        let names = CaParams::new(
+            StationId::parse("station-1").expect("an id"),
+            StationName::parse("Ward 3").expect("a name"),
+            SiteId::parse("st-mary").expect("a site"),
+            vec![CaName::parse("127.0.0.1").expect("an address")],
+        );
+        #[expect(clippy::disallowed_methods, reason = "certificates want today's date")]
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = i64::try_from(now.expect("after 1970").as_secs()).expect("a date");
+        let now = UnixTime::from_unix(now).expect("a date");
+        let ca = CaMaterial::generate(&names, &mut rng, now).expect("an authority");
+        let key = TlsKey::generate(&mut rng).expect("a key");
+        let order = ClientCertificateOrder {
+            spki: key.public().spki_der().to_vec(),
+            device_id: DeviceId::parse("ZM-001").expect("an id"),
+            serial: random_serial(&mut rng),
+            not_before: now,
+            not_after: now + core::time::Duration::from_secs(86_400),
+        };
+        assert_eq!(key.public().suite(), Suite::P256);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let issuer = ca.issuer().expect("an issuer");
+        let chain = runtime.block_on(issuer.issue(&order)).expect("issued").chain;
+        Self { ca, key, chain }
+    }
+
+    fn server(&self, mutual: bool) -> Arc<ServerConfig> {
+        let provider = provider::aws_lc().tls;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3");
+        let builder = if mutual {
+            let roots = Arc::new(roots(self.ca.client_ca_der()));
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        } else {
+            builder.with_no_client_auth()
+        };
+        let chain = certificates(&self.ca.server_chain());
+        let key = private(self.ca.server_key().expose());
+        let mut config = builder.with_single_cert(chain, key).expect("a key");
+        config.send_tls13_tickets = 0;
+        Arc::new(config)
+    }
+
+    fn client(&self, mutual: bool) -> Arc<ClientConfig> {
+        let provider = provider::ring().tls;
+        let roots = Arc::new(roots(self.ca.anchor_der()));
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_webpki_verifier(verifier.expect("a verifier"));
+        let mut config = if mutual {
+            let key = private(self.key.pkcs8().expect("a key").expose());
+            builder.with_client_auth_cert(certificates(&self.chain), key).expect("a key")
+        } else {
+            builder.with_no_client_auth()
+        };
+        config.resumption = rustls::client::Resumption::disabled();
+        Arc::new(config)
+    }
+}
+
+fn roots(der: &[u8]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(der.to_vec())).expect("a root");
+    roots
+}
+
+fn certificates(chain: &[Vec<u8>]) -> Vec<CertificateDer<'static>> {
+    chain.iter().map(|der| CertificateDer::from(der.clone())).collect()
+}
+
+fn private(pkcs8: &[u8]) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.to_vec()))
+}

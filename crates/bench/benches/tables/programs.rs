@@ -1,0 +1,112 @@
+//! The release programs: spawn to QR code, size, memory at rest.
+
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use zmon_bench::process::{beside, resident, size};
+use zmon_bench::sample::{Cost, Samples, Stopwatch};
+use zmon_bench::table::{Row, Target, weights};
+use zmon_testkit::TestStation;
+use zmon_transport::control::ControlClient;
+use zmon_wire::control::{ControlAnswer, ControlRequest};
+use zmon_wire::secret::SecretText;
+
+use crate::primitives::Primitives;
+
+const PIN: &str = "48392017";
+const STARTS: usize = 15;
+
+/// The start of a device and the weights; none unless the programs are built.
+pub(crate) async fn measure(primitives: &Primitives) -> Option<(Row, String)> {
+    let device = beside("device")?;
+    let station = TestStation::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let home = init(&device, dir.path(), &station).await;
+
+    let (mut ready, mut served) = (Samples::default(), Samples::default());
+    let mut memory = 0;
+    for _ in 0..STARTS {
+        let watch = Stopwatch::start();
+        let mut running = start(&device, &home).await;
+        ready.push(watch.cost());
+        memory = running.id().and_then(resident).unwrap_or(0).max(memory);
+        show(&home).await;
+        served.push(watch.cost());
+        running.kill().await.expect("stopped");
+    }
+    let served = Cost { cpu: ready.median().wall, ..served.median() };
+    let row = Row {
+        what: "spawn to QR served (second time: to the ready line)".to_owned(),
+        cost: served,
+        parts: vec![("argon2id of the PIN", 1, primitives.argon2)],
+        floor: Some((Duration::from_micros(4200), "ring, to a first HTTPS answer")),
+        target: Some(Target::Time(Duration::from_millis(15))),
+        limit: None,
+    };
+    let mut rows = vec![("`device`, memory at rest", memory, Some(6.4), Some(12.0))];
+    for (name, floor, target) in [
+        ("device", Some(4.2), Some(8.0)),
+        ("mock-central-station", Some(6.3), None),
+        ("zmon", None, None),
+    ] {
+        if let Some(bytes) = beside(name).as_deref().and_then(size) {
+            rows.push((name, bytes, floor, target));
+        }
+    }
+    Some((row, weights(&rows)))
+}
+
+async fn init(device: &Path, dir: &Path, station: &TestStation) -> PathBuf {
+    let (home, anchor) = (dir.join("device"), dir.join("anchor.pem"));
+    fs::write(&anchor, station.anchor_pem()).expect("written");
+    let mut init = Command::new(device)
+        .arg("init")
+        .arg(&home)
+        .arg("--anchor")
+        .arg(&anchor)
+        .args(["--site", "st-mary", "--technician", "tina", "--pin-file", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("`device init` starts");
+    let mut pins = init.stdin.take().expect("an input");
+    pins.write_all(format!("{PIN}\n{PIN}\n").as_bytes()).await.expect("PINs");
+    drop(pins);
+    assert!(init.wait().await.expect("an end").success(), "`device init`");
+    home
+}
+
+/// Starts the program; returns with its ready line.
+async fn start(device: &Path, home: &Path) -> Child {
+    let mut child = Command::new(device)
+        .arg("run")
+        .arg(home)
+        .args(["--log", "error"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("`device run` starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+    let line = lines.next_line().await.expect("read").expect("a ready line");
+    assert!(line.contains("\"ready\":true"), "{line}");
+    child
+}
+
+/// The technician enters; the QR code is served.
+async fn show(home: &Path) {
+    let mut control = ControlClient::connect(&home.join("control.sock")).await.expect("a socket");
+    let operator = "tina".parse().expect("an operator");
+    let enter = ControlRequest::Enter { operator, pin: SecretText::new(PIN), address: None };
+    control.ask(&enter).await.expect("entered");
+    loop {
+        match control.ask(&ControlRequest::Qr {}).await {
+            Ok(ControlAnswer::Qr(_)) => return,
+            // The listener is being opened.
+            Ok(_) | Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
