@@ -1,4 +1,12 @@
 //! [W §13.2]: whole flows over real sockets, real certificates and real databases.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    reason = "a panic in a helper of a test is its report"
+)]
 
 mod connection;
 mod listener;

@@ -1,4 +1,13 @@
 //! [W §13.3]: what must be refused, is refused, with its own code on both sides, and changes nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "a panic in a helper of a test is its report"
+)]
 
 mod addresses;
 mod audit;
