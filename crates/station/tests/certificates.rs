@@ -282,6 +282,27 @@ async fn a_revoked_certificate_is_refused_at_the_next_request_and_listed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn revoking_the_current_certificate_takes_the_superseded_one_with_it() {
+    let world = World::new().await;
+    let (device, first) = paired(&world).await;
+    device.open_window();
+    let _again = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let second =
+        world.store.certificates().into_iter().find(|row| row.serial != first.serial).unwrap();
+    assert_eq!(state(&world, &first.serial), CertificateState::Superseded);
+
+    let reason = RevocationReason::KeyCompromise;
+    let _answer = world.station.revoke(&administrator(), &second.serial, reason).await.unwrap();
+    for serial in [&first.serial, &second.serial] {
+        assert_eq!(state(&world, serial), CertificateState::Revoked);
+        let error = world.station.heartbeat(serial, &heartbeat()).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::CertificateRevoked);
+        assert!(revoked(&world).1.contains(serial));
+    }
+    assert_eq!(world.store.count(EventType::CertificateRevoked), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn decommissioning_revokes_everything_of_the_device() {
     let world = World::new().await;
     let (device, row) = paired(&world).await;

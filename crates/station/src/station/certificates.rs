@@ -51,8 +51,11 @@ impl Station {
             if row.state == CertificateState::Revoked {
                 return Ok(answer(true));
             }
-            if self.move_to_revoked(&now, &row, actor.clone(), reason).await? {
-                let _live = self.sessions.aborted(&row.session, *serial).await;
+            let rows = self.revoked_together(&row).await?;
+            if self.move_all_to_revoked(&now, &rows, &actor, reason).await? {
+                for row in &rows {
+                    let _live = self.sessions.aborted(&row.session, row.serial).await;
+                }
                 self.publish_revocations().await;
                 return Ok(answer(false));
             }
@@ -95,12 +98,39 @@ impl Station {
         Ok(())
     }
 
+    /// What goes with a certificate: with the current one all others of the device, because only
+    /// its use would ever have retired the superseded one (D13, never two for ever).
+    async fn revoked_together(
+        &self,
+        row: &CertificateRow,
+    ) -> Result<Vec<CertificateRow>, StationError> {
+        let mut rows = vec![row.clone()];
+        if row.state == CertificateState::Current {
+            for state in [CertificateState::Superseded, CertificateState::Pending] {
+                let store = &self.parts.store;
+                rows.extend(store.certificates_of_device(&row.device_id, state).await?);
+            }
+        }
+        Ok(rows)
+    }
+
     /// Moves a certificate from the state it was read in to revoked; `false` when it has moved on.
     pub(super) async fn move_to_revoked(
         &self,
         now: &Now,
         row: &CertificateRow,
         actor: Actor,
+        reason: RevocationReason,
+    ) -> Result<bool, StationError> {
+        self.move_all_to_revoked(now, core::slice::from_ref(row), &actor, reason).await
+    }
+
+    /// [`Station::move_to_revoked`] for several certificates, all or none.
+    async fn move_all_to_revoked(
+        &self,
+        now: &Now,
+        rows: &[CertificateRow],
+        actor: &Actor,
         reason: RevocationReason,
     ) -> Result<bool, StationError> {
         let event = match reason {
@@ -110,22 +140,27 @@ impl Station {
             | RevocationReason::KeyCompromise
             | RevocationReason::Decommissioned => EventType::CertificateRevoked,
         };
-        let audit = AuditEvent::new(event, actor)
-            .device(&row.device_id)
-            .session(row.session)
-            .with("serial", row.serial)
-            .with("was", row.state)
-            .with("reason", reason.as_str());
-        let write = StationWrite::Certificate {
+        let at = Self::wall(now)?;
+        let audit = rows.iter().map(|row| {
+            AuditEvent::new(event, actor.clone())
+                .device(&row.device_id)
+                .session(row.session)
+                .with("serial", row.serial)
+                .with("was", row.state)
+                .with("reason", reason.as_str())
+        });
+        let writes = rows.iter().map(|row| StationWrite::Certificate {
             serial: row.serial,
             from: row.state,
             to: CertificateState::Revoked,
-            at: Self::wall(now)?,
+            at,
             reason: Some(reason),
-        };
-        match self.try_commit(now, vec![audit], vec![write]).await? {
+        });
+        match self.try_commit(now, audit.collect(), writes.collect()).await? {
             Ok(()) => {
-                self.certificate_moved(row, CertificateState::Revoked);
+                for row in rows {
+                    self.certificate_moved(row, CertificateState::Revoked);
+                }
                 self.crl_due.store(true, Ordering::SeqCst);
                 Ok(true)
             }
