@@ -64,7 +64,15 @@ pub use station::{PASSWORD, StationOptions, TestStation};
 /// # Panics
 /// When they do not start.
 pub async fn registered() -> (TestStation, SimulatedDevice) {
-    let station = TestStation::start().await;
+    registered_with(StationOptions::default()).await
+}
+
+/// The same with a station that has other options.
+///
+/// # Panics
+/// When they do not start.
+pub async fn registered_with(options: StationOptions) -> (TestStation, SimulatedDevice) {
+    let station = TestStation::start_with(options).await;
     let device = SimulatedDevice::new(&station).await;
     station.register(&device).await;
     (station, device)

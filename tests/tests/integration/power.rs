@@ -3,7 +3,10 @@
 
 use zmon_domain::state::ProvisioningState;
 use zmon_station::ports::CertificateState;
-use zmon_testkit::{DOUBT, Kind, RETRIES, SimulatedDevice, Step, TestStation, paired, registered};
+use zmon_testkit::{
+    DOUBT, Kind, RETRIES, SimulatedDevice, StationOptions, Step, TestStation, paired, registered,
+    registered_with,
+};
 
 /// Transactions of one pairing after the window was opened: claim, slot B, commit sent, flip.
 const TRANSACTIONS: u32 = 4;
@@ -97,7 +100,7 @@ async fn a_reprovisioning_survives_a_power_cut_at_every_transaction() {
 
 #[tokio::test]
 async fn an_open_window_does_not_survive_a_power_cut() {
-    let (station, mut device) = registered().await;
+    let (station, mut device) = registered_with(StationOptions::impatient()).await;
     let qr = device.open_window().await;
     device.crash();
     device.start().await.unwrap();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpListener;
 use zmon_crypto::token::PairingToken;
 use zmon_domain::error::ErrorCode;
-use zmon_testkit::{Step, registered, wait};
+use zmon_testkit::{StationOptions, Step, registered, registered_with, wait};
 use zmon_wire::b64;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
@@ -46,7 +46,7 @@ async fn the_station_does_not_connect_to_itself_or_to_privileged_ports() {
 
 #[tokio::test]
 async fn a_closed_a_deaf_and_a_wrong_port_are_told_alike() {
-    let (station, device) = registered().await;
+    let (station, device) = registered_with(StationOptions::impatient()).await;
     let qr = device.open_window().await;
     let deaf = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let closed = {

@@ -53,10 +53,30 @@ fn fingerprint(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     (answer.status.as_u16(), headers, answer.body.to_vec())
 }
 
-/// Sends one request over a connection of its own; a server may close on what it will not read.
-async fn send(device: &SimulatedDevice, ask: Ask<'_>) -> Option<Answer> {
-    let mut peer = device.peer(&device.qr().await).await.expect("the listener is open");
-    peer.send(ask).await.ok()
+/// Somebody who sends a lot, over one connection as long as it lasts.
+struct Stranger<'a> {
+    device: &'a SimulatedDevice,
+    peer: Option<Peer>,
+}
+
+impl<'a> Stranger<'a> {
+    fn new(device: &'a SimulatedDevice) -> Self {
+        Self { device, peer: None }
+    }
+
+    /// Sends one request; a server may close on what it will not read.
+    async fn send(&mut self, ask: Ask<'_>) -> Option<Answer> {
+        if let Some(mut peer) = self.peer.take()
+            && let Ok(answer) = peer.send(ask.clone()).await
+        {
+            self.peer = Some(peer);
+            return Some(answer);
+        }
+        let mut peer = self.device.peer(&self.device.qr().await).await.expect("an open listener");
+        let answer = peer.send(ask).await.ok()?;
+        self.peer = Some(peer);
+        Some(answer)
+    }
 }
 
 #[tokio::test]
@@ -64,10 +84,11 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
     let (station, device) = registered().await;
     let qr = device.open_window().await;
     let before = state_of(&device).await;
+    let mut stranger = Stranger::new(&device);
     let mut answers = Vec::new();
     for (name, body) in junk() {
         for (path, media) in [(SESSION, JSON), (CONFIGURATION, OCTETS), (SESSION, OCTETS)] {
-            let answer = send(&device, Ask::post(path, media, body.clone())).await;
+            let answer = stranger.send(Ask::post(path, media, body.clone())).await;
             // A server that does not read a body to its end may close before the answer arrives.
             if let Some(answer) = answer {
                 answers.push((format!("{name} to {path} as {media}"), fingerprint(&answer)));
@@ -77,12 +98,12 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
         }
     }
     for path in ["/", "/api/provisioning/window", "/api/device/test", "/../../etc/passwd"] {
-        let answer = send(&device, Ask::get(path)).await.unwrap();
+        let answer = stranger.send(Ask::get(path)).await.unwrap();
         answers.push((format!("GET {path}"), fingerprint(&answer)));
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
         let ask = Ask::get(SESSION).method(method.clone());
-        let answer = send(&device, ask).await.unwrap();
+        let answer = stranger.send(ask).await.unwrap();
         answers.push((method.to_string(), fingerprint(&answer)));
     }
     let (_, first) = &answers[0];
@@ -101,14 +122,15 @@ async fn junk_at_the_device_is_counted_in_one_row_per_reason_and_minute() {
     let (station, device) = registered().await;
     device.enter().await;
     let rows = device.audit().await.len();
+    let mut stranger = Stranger::new(&device);
     for _ in 0..30 {
-        send(&device, Ask::get("/")).await.unwrap();
+        stranger.send(Ask::get("/")).await.unwrap();
     }
     assert_eq!(device.audit().await.len(), rows, "no row per request");
     station.clock().advance(limits::JUNK_WINDOW.default);
     device.until("a redrawn QR code", |view| view.pairing.is_some()).await;
     // The next request closes the minute.
-    send(&device, Ask::get("/")).await.unwrap();
+    stranger.send(Ask::get("/")).await.unwrap();
     let counted = device.audit().await.into_iter().find(|row| {
         row.error == Some(ErrorCode::RouteUnknown) && row.detail.iter().any(|(_, v)| v == "30")
     });

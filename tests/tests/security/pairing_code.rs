@@ -7,7 +7,9 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::{CodeVerdict, IProvisioningService};
-use zmon_testkit::{Peer, SimulatedDevice, Step, TestStation, registered};
+use zmon_testkit::{
+    Peer, SimulatedDevice, StationOptions, Step, TestStation, registered, registered_with,
+};
 use zmon_wire::b64;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
@@ -120,7 +122,7 @@ async fn a_code_is_good_to_the_last_moment_of_its_window() {
 
 #[tokio::test]
 async fn an_expired_window_is_refused() {
-    let (station, device) = registered().await;
+    let (station, device) = registered_with(StationOptions::impatient()).await;
     let qr = device.open_window().await;
     let listener = device.listener().await;
     device.clock().advance(limits::WINDOW.default);

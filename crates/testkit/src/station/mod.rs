@@ -16,7 +16,7 @@ use zmon_persistence::STATION_DATABASE;
 use zmon_station::ca::{CaMaterial, CaParams, ServerName};
 use zmon_station::ports::{AuditPage, AuditRow, CertificateRow, CertificateState, StationStore};
 use zmon_station::{Station, StationPolicy};
-use zmon_transport::client::Endpoint;
+use zmon_transport::client::{ClientTimes, Endpoint};
 use zmon_transport::tls::{TlsContext, certificates_from_pem, trusting_client};
 use zmon_wire::pair::PairAnswer;
 use zmon_wire::qr::QrContent;
@@ -47,8 +47,20 @@ pub struct StationOptions {
     pub clock: TestClock,
     /// Randomness.
     pub seed: Seed,
+    /// How long it tries to reach a device, and waits for an answer. A device that cannot be reached
+    /// costs three times the former, in real time.
+    pub dial: ClientTimes,
     /// Changes what it allows.
     pub policy: fn(&mut StationPolicy),
+}
+
+impl StationOptions {
+    /// A station that soon gives up on a device that cannot be reached.
+    #[must_use]
+    pub fn impatient() -> Self {
+        let connect = Duration::from_millis(500);
+        Self { dial: ClientTimes { connect, ..ClientTimes::default() }, ..Self::default() }
+    }
 }
 
 impl Default for StationOptions {
@@ -58,6 +70,7 @@ impl Default for StationOptions {
             site: "st-mary".to_owned(),
             clock: TestClock::starting_at(today()),
             seed: Seed::from_environment(),
+            dial: ClientTimes::default(),
             policy: |_| {},
         }
     }

@@ -78,7 +78,7 @@ async fn compose(
     luck: Luck,
 ) -> (Arc<Station>, Arc<dyn StationStore>, StationListeners) {
     let Parts { dir, options, material, operators, devices, first_start, .. } = parts;
-    let StationOptions { id, site, clock, seed, policy } = options;
+    let StationOptions { id, site, clock, seed, dial, policy } = options;
     let id = StationId::parse(&id).expect("a station id");
     let (store, id) = aside(async move || (open_store(&dir, &id).await, id)).await;
     let key = material.audit_signer().expect("an audit key");
@@ -102,7 +102,8 @@ async fn compose(
     policy(&mut allowed);
 
     let tls = tls(&clock);
-    let dialer = FaultyDialer { inner: TlsDeviceDialer::new(tls.clone()), luck: luck.clone() };
+    let dialer = TlsDeviceDialer::with_times(tls.clone(), dial);
+    let dialer = FaultyDialer { inner: dialer, luck: luck.clone() };
     let issuer = FaultyIssuer { inner: material.issuer().expect("a client CA"), luck };
     let url = format!("https://{}:{}", at.ip(), at.port());
     let station = Station::new(StationParts {
