@@ -148,8 +148,9 @@ fn check(fd: &OwnedFd, path: &Path, name: &str) -> Result<()> {
         let what = "must belong to the user of this process";
         return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
     }
-    if stat.st_nlink != 1 {
-        let what = "must have exactly one hard link";
+    // No link at all: removed since it was opened, as SQLite does with its companions. No danger.
+    if stat.st_nlink > 1 {
+        let what = "must have no second hard link";
         return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
     }
     Ok(())
