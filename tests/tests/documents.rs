@@ -38,10 +38,8 @@ fn every_member_of_every_message_is_in_the_protocol() {
     }
     // Examples of free names, and what no message carries (§7): a header's `kid`.
     let examples = ["peer", "kid"];
-    // The checkpoint on the wire is written where the log is kept.
-    let superseded = ["number", "madeAt"];
     for member in members {
-        let known = examples.contains(&&*member) || superseded.contains(&&*member);
+        let known = examples.contains(&&*member);
         assert!(known || names(&protocol, &member), "{member} is not in docs/PROTOCOL.md");
     }
 }

@@ -1,17 +1,16 @@
 //! Signed statements about the heads of all lanes (D16).
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use zmon_crypto::jws::{Typ, Unverified};
 use zmon_crypto::{Algorithms, IdentityPublic, sha256};
 use zmon_domain::time::Now;
+use zmon_wire::checkpoint::{Checkpoint, LaneHead};
+use zmon_wire::kind::V1;
+use zmon_wire::strict;
 
 use super::verify::Damage;
 use crate::error::{PersistenceError, Result};
-use crate::hex;
-
-const VERSION: u8 = 1;
 
 /// Steps from lane to lane by index, because lanes are few and rows are many.
 const HEADS: &str = "WITH RECURSIVE lanes(lane) AS ( \
@@ -38,28 +37,6 @@ pub(super) struct Head {
     pub(super) hash: [u8; 32],
 }
 
-/// The payload of a `zp-checkpoint` JWS.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Statement {
-    heads: Vec<StatedHead>,
-    /// SHA-256 of the checkpoint before this one, in hex.
-    previous: Option<String>,
-    /// Rows in all lanes.
-    rows: u64,
-    /// Unix milliseconds UTC; null without a clock.
-    timestamp: Option<i64>,
-    v: u8,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatedHead {
-    hash: String,
-    lane: String,
-    seq: u64,
-}
-
 /// A checkpoint as stored.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
@@ -76,21 +53,23 @@ pub(super) async fn payload(
         sqlx::query_as(HEADS).fetch_all(&mut *connection).await.map_err(unreadable)?;
     let rows = count(connection).await?;
     let previous = latest(connection).await?;
-    let statement = Statement {
+    let statement = Checkpoint {
         heads: heads
             .into_iter()
             .map(|(lane, seq, hash)| {
+                let damaged = |what| PersistenceError::corrupt(what);
                 let seq = u64::try_from(seq)
-                    .map_err(|_| PersistenceError::corrupt("an audit row has a negative number"))?;
-                Ok(StatedHead { hash: hex::encode(&hash), lane, seq })
+                    .map_err(|_| damaged("an audit row has a negative number"))?;
+                let hash = hash.try_into().map_err(|_| damaged("an audit row has half a hash"))?;
+                Ok(LaneHead { hash, lane, seq })
             })
             .collect::<Result<_>>()?,
-        previous: previous.map(|stored| hex::encode(&sha256(stored.jws.as_bytes()))),
+        previous: previous.map(|stored| sha256(stored.jws.as_bytes())),
         rows,
         timestamp: now.millis,
-        v: VERSION,
+        v: V1::default(),
     };
-    let payload = serde_json::to_vec(&statement).map_err(|error| {
+    let payload = strict::to_vec(&statement).map_err(|error| {
         let code = zmon_domain::error::ErrorCode::Internal;
         PersistenceError::caused_by(code, "a checkpoint cannot be written as JSON", error)
     })?;
@@ -163,7 +142,7 @@ pub(super) fn chain(
     algorithms: &Algorithms,
 ) -> core::result::Result<Vec<Head>, Damage> {
     let mut heads = Vec::new();
-    let mut previous: Option<String> = None;
+    let mut previous = None;
     for (expected, checkpoint) in (1..).zip(stored) {
         let damage = |rule| Damage { sequence: expected, rule };
         if i64::try_from(expected) != Ok(checkpoint.id) {
@@ -173,7 +152,7 @@ pub(super) fn chain(
         if before != previous {
             return Err(damage("the checkpoint does not continue the one before it"));
         }
-        previous = Some(hex::encode(&sha256(checkpoint.jws.as_bytes())));
+        previous = Some(sha256(checkpoint.jws.as_bytes()));
         heads.extend(stated);
     }
     Ok(heads)
@@ -192,7 +171,7 @@ fn statement(
     jws: &str,
     key: Option<&IdentityPublic>,
     algorithms: &Algorithms,
-) -> core::result::Result<(Vec<Head>, Option<String>), &'static str> {
+) -> core::result::Result<(Vec<Head>, Option<[u8; 32]>), &'static str> {
     let unverified =
         Unverified::parse(jws.as_bytes()).map_err(|_| "the checkpoint is malformed")?;
     let payload = match key {
@@ -202,16 +181,10 @@ fn statement(
             .into_payload(),
         None => unverified.payload_unverified().to_vec(),
     };
-    let statement: Statement =
-        serde_json::from_slice(&payload).map_err(|_| "the checkpoint is malformed")?;
-    if statement.v != VERSION {
-        return Err("the checkpoint has an unknown version");
-    }
-    let mut heads = Vec::with_capacity(statement.heads.len());
-    for StatedHead { hash, lane, seq } in statement.heads {
-        let hash = hex::decode32(&hash).ok_or("the checkpoint is malformed")?;
-        heads.push(Head { lane, seq, hash });
-    }
+    let statement: Checkpoint =
+        strict::parse(&payload, payload.len()).map_err(|_| "the checkpoint is malformed")?;
+    let heads = statement.heads.into_iter();
+    let heads = heads.map(|LaneHead { hash, lane, seq }| Head { lane, seq, hash }).collect();
     Ok((heads, statement.previous))
 }
 
