@@ -1,4 +1,4 @@
-//! Station to device: the one pinned connection of a pairing (D17, D18).
+//! Station to device: the pinned connection of a pairing, one at a time (D17, D18).
 
 use core::time::Duration;
 
@@ -40,6 +40,26 @@ impl TlsDeviceDialer {
         Self { tls, times }
     }
 
+    /// Connects and sends the hello.
+    async fn claim(
+        &self,
+        target: &Target,
+        open: &SessionOpen,
+    ) -> Result<(SessionAnswer, Connection), DialError> {
+        let uniform = Instant::now() + self.times.connect;
+        let mut connection = match self.connect(target).await {
+            Ok(connection) => connection,
+            Err(cause) => {
+                sleep_until(uniform).await;
+                return Err(DialError::Unreachable { cause });
+            }
+        };
+        let body = strict::to_vec(open).map_err(|error| unreachable(&error))?;
+        let ask = Ask::post(paths::SESSION, JSON, body);
+        let answer = accepted(connection.send(ask, self.times.request).await)?;
+        Ok((answer, connection))
+    }
+
     async fn connect(&self, target: &Target) -> Result<Connection, String> {
         let tls = pinned_client(&self.tls, target.thumbprint16).map_err(|e| e.to_string())?;
         let endpoint = Endpoint::address(target.address.ip(), target.port);
@@ -54,31 +74,36 @@ impl DeviceDialer for TlsDeviceDialer {
         target: &Target,
         open: SessionOpen,
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
-        let uniform = Instant::now() + self.times.connect;
-        let mut connection = match self.connect(target).await {
-            Ok(connection) => connection,
-            Err(cause) => {
-                sleep_until(uniform).await;
-                return Err(DialError::Unreachable { cause });
-            }
-        };
-        let body = strict::to_vec(&open).map_err(|error| unreachable(&error))?;
-        let ask = Ask::post(paths::SESSION, JSON, body);
-        let answer = connection.send(ask, self.times.request).await;
-        let answer = accepted(answer)?;
-        Ok((answer, Box::new(Pinned { connection })))
+        let (answer, connection) = self.claim(target, &open).await?;
+        let (dialer, target) = (self.clone(), target.clone());
+        Ok((answer, Box::new(Pinned { dialer, target, open, connection: Some(connection) })))
     }
 }
 
+/// What is needed to deliver, again if need be: a device answers the hello of a session that stands
+/// with the same identity document, and after it the envelope, on whichever connection they come.
 struct Pinned {
-    connection: Connection,
+    dialer: TlsDeviceDialer,
+    target: Target,
+    open: SessionOpen,
+    /// None once an answer did not come: what it may still carry belongs to another request.
+    connection: Option<Connection>,
 }
 
 #[async_trait]
 impl DeviceConnection for Pinned {
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+        let kept = self.connection.take().filter(|connection| !connection.is_closed());
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.dialer.claim(&self.target, &self.open).await?.1,
+        };
         let ask = Ask::post(paths::CONFIGURATION, OCTETS, envelope);
-        accepted(self.connection.send(ask, DELIVERY).await)
+        let answer = connection.send(ask, DELIVERY).await;
+        if answer.is_ok() {
+            self.connection = Some(connection);
+        }
+        accepted(answer)
     }
 }
 

@@ -1,5 +1,7 @@
 //! [W §13.2] "Error handling and recovery": every step fails once, and every state is left.
 
+use zmon_crypto::token::PairingToken;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
@@ -8,7 +10,8 @@ use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
 use zmon_station::ports::CertificateState;
 use zmon_testkit::{
-    DOUBT, Fault, Kind, RETRIES, SimulatedDevice, Step, TestStation, paired, registered, wait,
+    DOUBT, Fault, Kind, RETRIES, Relay, SimulatedDevice, Step, TestStation, paired, registered,
+    wait,
 };
 
 /// Pairs under `faults` and expects the refusal; both audit trails hold afterwards.
@@ -109,6 +112,32 @@ async fn what_fails_twice_and_works_the_third_time_is_a_success() {
     assert_eq!(station.faults().count(Step::Issue), 1);
     assert_eq!(device.faults().count(Step::Test), 3);
     assert_eq!(device.faults().count(Step::Commit), 3);
+}
+
+#[tokio::test]
+async fn a_delivery_whose_connection_breaks_goes_on_over_another() {
+    let (station, device) = registered().await;
+    let mut qr = device.open_window().await;
+    let port = PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap().port();
+    let (wire, there) = ([127, 0, 0, 2], [127, 0, 0, 1]);
+    let relay = Relay::between((wire, port).into(), (there, port).into()).await;
+    qr.ip_address = DeviceAddress::from_ip(wire.into()).unwrap();
+    // The envelope has come and the device is at work on it.
+    device.faults().once(Step::Test, Kind::Delay);
+    let tablet = station.technician().clone();
+    let pairing = tokio::spawn(async move { tablet.pair(&qr).await });
+    device.faults().reached(Step::Test, 1).await;
+    assert_eq!(relay.count(), 1);
+    relay.cut();
+    station.clock().hurry(RETRIES, relay.connected(2)).await;
+    device.faults().release();
+    wait::within("the pairing", pairing).await.unwrap().unwrap();
+    device.until_connected().await;
+    assert_eq!(relay.count(), 2);
+    assert_eq!(station.faults().count(Step::Issue), 1);
+    assert!(!device.has_refused(ErrorCode::SessionBusy).await, "the same hello is no other one");
+    device.audit_verified().await;
+    station.audit_verified().await;
 }
 
 #[tokio::test]

@@ -181,6 +181,7 @@ fn stage(
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),
         site_id: Some(claim.certificate.site_id().clone()),
+        opening: Some(claim.opening),
     };
     (State::Configuring(Box::new(Configuring { staged })), Ok(DeviceReply::Pending))
 }

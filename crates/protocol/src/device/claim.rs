@@ -20,7 +20,7 @@ use zmon_wire::strict;
 use super::hello::{self, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceReply, DeviceWrite};
-use super::state::{Claim, Pairing, Ready, State, Window};
+use super::state::{Claim, Opening, Pairing, Ready, State, Window};
 use super::step::{Outcome, Step};
 use super::window;
 use crate::convert::wire_suite;
@@ -35,14 +35,17 @@ pub(super) fn open(
 ) -> Outcome {
     match state {
         State::Ready(ready) => claim(core, step, ready, hello, mac),
-        State::Pairing(pairing) => {
-            if pairing.claim.request_hash == request_hash(hello, mac) {
-                let identity = String::from(&*pairing.claim.identity);
-                return (State::Pairing(pairing), Ok(DeviceReply::Identity(identity)));
+        // A station whose connection broke dials again.
+        State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
+            let hash = request_hash(hello, mac);
+            match state.opening().filter(|opening| opening.request_hash == hash) {
+                Some(opening) => {
+                    let identity = String::from(&*opening.identity);
+                    (state, Ok(DeviceReply::Identity(identity)))
+                }
+                None => busy(core, step, state),
             }
-            busy(core, step, State::Pairing(pairing))
         }
-        State::Configuring(_) | State::Validating(_) => busy(core, step, state),
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
             core.junk.count(step, ErrorCode::NotInProvisioningMode);
             (state, uniform())
@@ -112,8 +115,10 @@ fn claim(
         station_id: hello.station_id,
         station_name: hello.station_name,
         certificate,
-        request_hash: request_hash(bytes, mac),
-        identity: Arc::from(identity.as_str()),
+        opening: Opening {
+            request_hash: request_hash(bytes, mac),
+            identity: Arc::from(identity.as_str()),
+        },
         keys: Arc::new(prk.session(&transcript)),
         transcript,
         tls: Arc::new(tls),

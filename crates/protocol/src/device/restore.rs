@@ -72,6 +72,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
                 origin,
                 slot,
                 _evidence: Evidence::Durable,
+                opening: None,
                 envelope_hash: None,
                 deadline: None,
                 station_name: None,

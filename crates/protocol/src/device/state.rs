@@ -110,6 +110,16 @@ pub(super) struct Ready {
     pub(super) tokens: Option<Tokens>,
 }
 
+/// The request of a claim and its answer, to answer the same request the same way while the session
+/// stands.
+#[derive(Clone)]
+pub(super) struct Opening {
+    /// SHA-256 over hello and claim MAC.
+    pub(super) request_hash: [u8; 32],
+    /// The identity document, as it was answered.
+    pub(super) identity: Arc<str>,
+}
+
 /// What a valid claim leaves behind. It cannot be built without the evidence.
 #[derive(Clone)]
 pub(super) struct Claim {
@@ -121,10 +131,7 @@ pub(super) struct Claim {
     pub(super) station_name: StationName,
     /// The signing certificate of the hello: later messages are verified with this record.
     pub(super) certificate: SigningCertificate,
-    /// SHA-256 over hello and claim MAC, to know the same request again.
-    pub(super) request_hash: [u8; 32],
-    /// The identity document, as it was answered.
-    pub(super) identity: Arc<str>,
+    pub(super) opening: Opening,
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) tls: Arc<TlsKey>,
@@ -172,6 +179,8 @@ pub(super) struct Staged {
     pub(super) origin: Origin,
     pub(super) slot: Arc<Loaded>,
     pub(super) _evidence: Evidence,
+    /// The claim it came by; none after a restart.
+    pub(super) opening: Option<Opening>,
     /// SHA-256 of the envelope; none after a restart.
     pub(super) envelope_hash: Option<[u8; 32]>,
     /// End of the session until commit is sent; none after a restart.
@@ -330,6 +339,19 @@ impl State {
             | Self::Pairing(_) => None,
             Self::Configuring(configuring) => Some(&configuring.staged),
             Self::Validating(validating) => Some(&validating.staged),
+        }
+    }
+
+    pub(super) const fn opening(&self) -> Option<&Opening> {
+        match self {
+            Self::NotProvisioned
+            | Self::Deprovisioned
+            | Self::Provisioned(_)
+            | Self::Error(_)
+            | Self::Ready(_) => None,
+            Self::Pairing(pairing) => Some(&pairing.claim.opening),
+            Self::Configuring(configuring) => configuring.staged.opening.as_ref(),
+            Self::Validating(validating) => validating.staged.opening.as_ref(),
         }
     }
 }

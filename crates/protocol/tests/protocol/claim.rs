@@ -9,8 +9,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, SiteId, StationId};
 use zmon_domain::role::Actor;
 use zmon_domain::time::{ClockQuality, UnixTime};
-use zmon_protocol::device::{DeviceReply, StateKind};
-use zmon_protocol::station::SessionPhase;
+use zmon_protocol::device::{DeviceInput, DeviceReply, LinkError, StateKind};
+use zmon_protocol::station::{SessionInput, SessionPhase};
 use zmon_wire::hello::Hello;
 use zmon_wire::kind::Method;
 use zmon_wire::strict;
@@ -18,7 +18,7 @@ use zmon_wire::strict;
 use crate::common::ca::{SigningOrder, TestCa};
 use crate::common::clock::start;
 use crate::common::forge::{self, claim_of, open};
-use crate::common::{Forge, Pair, seconds};
+use crate::common::{Forge, Pair, details, operator, seconds};
 
 fn window() -> Pair {
     let mut pair = Pair::new(21);
@@ -358,4 +358,35 @@ fn a_closed_device_claims_nothing() {
     assert_eq!(open(&mut idle, bytes, mac).unwrap_err(), ErrorCode::ClaimRefused.into());
     assert_eq!(idle.device.audit.len(), rows, "counted, not written");
     assert!(idle.device.machine.poll_timeout().is_some());
+}
+
+#[test]
+fn the_same_hello_gets_the_same_answer_while_the_session_stands() {
+    let mut pair = window();
+    pair.tests.push_back(Err(LinkError::Network(ErrorCode::Timeout)));
+    pair.scan();
+    let (bytes, mac) = pair.last_session.clone().unwrap();
+    let first = open(&mut pair, bytes.clone(), mac).unwrap();
+    assert!(matches!(first, DeviceReply::Identity(_)));
+    let now = pair.now();
+    let input = SessionInput::Pair { operator: operator(), details: details("ICU-3B") };
+    pair.station.input(&now, input).unwrap();
+    pair.settle();
+    assert_eq!(pair.device.machine.kind(), StateKind::Validating);
+    let rows = pair.device.audit.len();
+    // The connection broke after the envelope: the station dials, and says both again.
+    assert_eq!(open(&mut pair, bytes.clone(), mac).unwrap(), first);
+    let envelope = pair.last_envelope.clone().unwrap();
+    let again = pair.tell(DeviceInput::Configuration { envelope });
+    assert_eq!(again.unwrap(), DeviceReply::Pending);
+    assert_eq!(pair.device.audit.len(), rows, "nothing happened twice");
+    let mut other = mac;
+    other[0] ^= 1;
+    let refused = open(&mut pair, bytes.clone(), other).unwrap_err();
+    assert_eq!(refused, ErrorCode::ClaimRefused.into());
+    assert_eq!(pair.device.last().error, Some(ErrorCode::SessionBusy));
+    // With its end the answer is gone.
+    pair.pass(seconds(5));
+    assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
+    assert_eq!(open(&mut pair, bytes, mac).unwrap_err(), ErrorCode::ClaimRefused.into());
 }

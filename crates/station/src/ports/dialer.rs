@@ -17,13 +17,13 @@ pub struct Target {
     pub thumbprint16: [u8; 16],
 }
 
-/// Opens the one connection of a pairing.
+/// Opens the connection of a pairing.
 #[async_trait]
 pub trait DeviceDialer: Send + Sync {
     /// Connects over TLS 1.3, checks the pin *and* the handshake signature, sends
     /// `POST /api/provisioning/session` and returns the answer with the connection kept open.
     ///
-    /// No redirects, no second connection, bounded time and bytes.
+    /// No redirects, one connection at a time, bounded time and bytes.
     ///
     /// # Errors
     /// [`DialError::Unreachable`] for closed, filtered and wrong-pin alike, [`DialError::Refused`]
@@ -38,11 +38,12 @@ pub trait DeviceDialer: Send + Sync {
 /// The connection of one pairing after the device answered the hello. Dropping it closes it.
 #[async_trait]
 pub trait DeviceConnection: Send + Sync {
-    /// Sends the sealed configuration over the same connection and waits for the device's status
+    /// Sends the sealed configuration and waits for the device's status
     /// statement, which comes when the device has applied or refused it.
     ///
-    /// Called again, with the same bytes, after [`DialError::Unreachable`]; where the connection
-    /// is gone an implementation may open one more to the same target under the same pin.
+    /// Called again, with the same bytes, after [`DialError::Unreachable`]. Where the connection is
+    /// gone it is opened again, to the same target under the same pin and by the same hello, which a
+    /// device whose session stands answers as before.
     ///
     /// # Errors
     /// As [`DeviceDialer::open`].
