@@ -125,9 +125,12 @@ pub(super) fn committed(
 ) -> Outcome {
     match state {
         State::Delivering(mut delivering) if delivering.issued.serial == *serial => {
+            // Nothing is on its way: the device has got the envelope, whatever became of its answer.
+            if delivering.retry_at.is_some() {
+                return done(end::complete(core, step, delivering.issued));
+            }
             // The device installs it now and answers the delivery; that answer is worth waiting for.
             delivering.committed = true;
-            delivering.retry_at = None;
             done(State::Delivering(delivering))
         }
         State::AwaitingCommit(awaiting) if awaiting.issued.serial == *serial => {

@@ -89,6 +89,27 @@ pub(super) fn cancel(
     }
 }
 
+/// Somebody scanned another window of the device (D11): it waits for nothing of this session any more.
+/// What was committed is complete, whoever scanned; anything else ends for its own operator only.
+pub(super) fn rescanned(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    operator: &OperatorId,
+) -> Outcome {
+    match state {
+        State::Delivering(delivering) if delivering.committed => {
+            done(complete(core, step, delivering.issued))
+        }
+        State::Paired(_) | State::Failed(_) | State::Released => done(state),
+        State::Dialling(_)
+        | State::Identified(_)
+        | State::Issuing(_)
+        | State::Delivering(_)
+        | State::AwaitingCommit(_) => cancel(core, step, state, operator),
+    }
+}
+
 /// A device id came with a key that is not its own (D9).
 pub(super) fn alarm(core: &Core, step: &mut Step<'_>) {
     let code = ErrorCode::DeviceKeyConflict;

@@ -59,6 +59,11 @@ pub enum SessionInput {
         /// The certificate that was asked about.
         serial: Serial,
     },
+    /// An operator scanned another window of the device (D11).
+    Rescanned {
+        /// Who.
+        operator: OperatorId,
+    },
     /// An operator gave the session up.
     Cancel {
         /// Who.
@@ -194,7 +199,8 @@ pub enum StationAction {
     Deliver {
         /// 1, 2 or 3.
         attempt: u8,
-        /// Where; the connection of `SendSession` is used while it lives.
+        /// Where; the connection of `SendSession` is used while it lives, then a new one opened by the
+        /// same request.
         target: Target,
         /// The envelope, the same bytes at every attempt.
         envelope: Vec<u8>,

@@ -113,6 +113,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
         SessionInput::Tested { serial } => deliver::tested(step, state, &serial),
         SessionInput::Committed { serial } => deliver::committed(core, step, state, &serial),
         SessionInput::Aborted { serial } => deliver::aborted(core, step, state, &serial),
+        SessionInput::Rescanned { operator } => end::rescanned(core, step, state, &operator),
         SessionInput::Cancel { operator } => end::cancel(core, step, state, &operator),
         SessionInput::Timeout => timer::fire(core, step, state),
     }

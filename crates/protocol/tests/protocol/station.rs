@@ -320,6 +320,48 @@ fn a_committed_session_whose_answer_never_comes_is_paired_in_the_end() {
 }
 
 #[test]
+fn a_commit_between_two_deliveries_completes_the_session() {
+    let (mut pair, _, serial) = delivering();
+    let now = pair.now();
+    // The device was killed while its commit was written: the connection broke first.
+    let broken = SessionInput::DeliveryFailed(ErrorCode::DeviceUnreachable);
+    pair.station.input(&now, broken).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Delivering, "the next attempt is due later");
+    pair.station.input(&now, SessionInput::Committed { serial }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Paired, "nobody is left whose answer could come");
+    assert!(pair.station.reservation.is_none());
+    assert_eq!(pair.station.machine.as_ref().unwrap().poll_timeout(), None);
+}
+
+#[test]
+fn another_window_ends_a_committed_session_whoever_scans_it() {
+    let (mut pair, _, serial) = delivering();
+    let now = pair.now();
+    let scan = |operator| SessionInput::Rescanned { operator };
+    let refusal = pair.station.input(&now, scan(other_operator())).unwrap_err();
+    assert_eq!(refusal.report.code, ErrorCode::SessionReserved, "nothing is decided yet");
+    assert_eq!(refusal.holder, Some(operator()));
+    pair.station.input(&now, SessionInput::Committed { serial }).unwrap();
+    pair.station.input(&now, scan(other_operator())).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Paired);
+    assert!(pair.station.reservation.is_none());
+    assert!(pair.station.rows(E::CertificateAborted).is_empty());
+    // A session that has ended is in nobody's way.
+    pair.station.input(&now, scan(other_operator())).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Paired);
+}
+
+#[test]
+fn another_window_ends_the_operator_s_own_session() {
+    let (mut pair, _, serial) = delivering();
+    let now = pair.now();
+    pair.station.input(&now, SessionInput::Rescanned { operator: operator() }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Released);
+    assert_eq!(pair.station.certificates[&serial].state, CertificateState::Revoked);
+    assert_eq!(pair.station.rows(E::SessionReleased)[0].error, Some(ErrorCode::Cancelled));
+}
+
+#[test]
 fn a_committed_session_is_paired_whatever_the_device_says_then() {
     let (mut pair, liar, serial) = delivering();
     let now = pair.now();
