@@ -5,10 +5,13 @@ use sqlx::sqlite::SqliteRow;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::CertificateState;
-use zmon_station::ports::{CertificateRow, CrlRow, Refusal, RevocationReason, RevocationRow};
+use zmon_station::ports::{
+    CertificateRow, CrlRow, DeviceStatus, Refusal, RevocationReason, RevocationRow,
+};
 
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
+use super::registry;
 use crate::error::{PersistenceError, Result};
 
 const INSERT: &str = "INSERT INTO certificates (serial, session, device_id, identity_key, \
@@ -29,6 +32,10 @@ pub(super) async fn insert(
     connection: &mut SqliteConnection,
     row: &CertificateRow,
 ) -> Result<(), Stop> {
+    let device = registry::device(connection, &row.device_id).await?;
+    if device.is_some_and(|device| device.status == DeviceStatus::Decommissioned) {
+        return Err(Stop::Refused(Refusal::DeviceDecommissioned));
+    }
     let inserted = sqlx::query(INSERT)
         .bind(row.serial.as_bytes())
         .bind(row.session.as_bytes().as_slice())

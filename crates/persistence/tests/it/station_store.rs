@@ -202,6 +202,14 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
         device_id: id.clone(),
         checkpoint: text.to_owned(),
     };
+    // Out of service is decided in the transaction that would issue.
+    let writes = vec![StationWrite::InsertCertificate(CertificateRow {
+        device_id: id.clone(),
+        ..certificate(1)
+    })];
+    assert_eq!(answer(&store, writes).await, Err(Refusal::DeviceDecommissioned));
+    assert_eq!(store.certificate(&serial(1)).await.unwrap(), None);
+
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
     answer(&store, vec![checkpoint("one"), checkpoint("two")]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap().as_deref(), Some("two"));

@@ -126,8 +126,9 @@ pub enum StationWrite {
     },
 
     // Certificates.
-    /// Inserts the row. [`Refusal::CertificateExists`] when its session has one already: a retry
-    /// uses that one and never mints a second.
+    /// Inserts the row. [`Refusal::DeviceDecommissioned`] when the device has been taken out of service,
+    /// [`Refusal::CertificateExists`] when its session has one already: a retry uses that one and never
+    /// mints a second.
     InsertCertificate(CertificateRow),
     /// Moves a certificate from exactly this state. [`Refusal::CertificateState`] when it is in
     /// another one or unknown, [`Refusal::OtherCurrent`] when the device would have two current
@@ -167,6 +168,8 @@ pub enum Refusal {
     TokenUsed(SessionId),
     /// The session has ended in this phase; `None`: there is no such session.
     SessionEnded(Option<SessionPhase>),
+    /// The device has been taken out of service: it gets no certificate any more.
+    DeviceDecommissioned,
     /// The session has this certificate already.
     CertificateExists(Box<CertificateRow>),
     /// The certificate is in this state; `None`: there is no such certificate.

@@ -232,6 +232,7 @@ impl SessionDriver {
         let report = ErrorReport::new(code);
         tracing::error!(session = %self.machine.session_id(), %code, "the session is given up");
         answer(reply, Err(report.clone().into()));
+            Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),
         self.view.send_modify(|view| {
             view.phase = SessionPhase::Failed;
             view.error = Some(report);

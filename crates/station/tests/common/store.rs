@@ -285,6 +285,10 @@ impl Tables {
                 let mut rows = self.certificates.values();
                 if let Some(old) = rows.find(|old| old.session == row.session) {
                     return Err(Refusal::CertificateExists(Box::new(old.clone())));
+                let device = self.devices.get(&row.device_id);
+                if device.is_some_and(|d| d.status == DeviceStatus::Decommissioned) {
+                    return Err(Refusal::DeviceDecommissioned);
+                }
                 }
                 self.certificates.insert(row.serial, row.clone());
             }
