@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
-use zmon_domain::ids::OperatorId;
+use zmon_domain::ids::{OperatorId, SessionId};
 
 use zmon_protocol::station::Refusal;
 
@@ -17,6 +17,9 @@ pub struct StationError {
     pub report: ErrorReport,
     /// With `session_reserved`: who works on the device (D11).
     pub holder: Option<OperatorId>,
+    /// With `pairing_code_consumed`, for the operator of the session that used the code: that session,
+    /// so that an answer that was lost can be fetched (D11).
+    pub session: Option<SessionId>,
     /// With `authentication_locked` and `too_many_requests`: how long to wait.
     pub retry_after: Option<Duration>,
 }
@@ -32,6 +35,12 @@ impl StationError {
     #[must_use]
     pub fn reserved_by(holder: OperatorId) -> Self {
         Self { holder: Some(holder), ..Self::from(ErrorCode::SessionReserved) }
+    }
+
+    /// A refusal that names the operator's own session that used the code.
+    #[must_use]
+    pub fn used_by(session: SessionId) -> Self {
+        Self { session: Some(session), ..Self::from(ErrorCode::PairingCodeConsumed) }
     }
 
     /// A refusal that says when to come back.
@@ -55,7 +64,7 @@ impl From<Refusal> for StationError {
 
 impl From<ErrorReport> for StationError {
     fn from(report: ErrorReport) -> Self {
-        Self { report, holder: None, retry_after: None }
+        Self { report, holder: None, session: None, retry_after: None }
     }
 }
 

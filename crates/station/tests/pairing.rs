@@ -165,7 +165,10 @@ async fn a_retry_never_mints_twice() {
         let PairOutcome::Paired(answer) = outcome else { panic!("{outcome:?}") };
         signatures.insert(answer.configuration.signature);
     }
-    let late = world.station.pair(&tess, device.pair_request()).await.unwrap();
+    // An answer that was lost is still there for the session.
+    let late =
+        PairRequest { session_id: Some(world.store.sessions()[0].id), ..device.pair_request() };
+    let late = world.station.pair(&tess, late).await.unwrap();
     let PairOutcome::Paired(answer) = late else { panic!("{late:?}") };
     signatures.insert(answer.configuration.signature);
 
@@ -274,6 +277,55 @@ async fn the_device_s_checkpoint_is_kept() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
-    let kept = world.store.peer_checkpoint(&device.id).await.unwrap();
-    assert_eq!(kept.as_deref(), Some("checkpoint-1"));
+    assert_eq!(world.store.peer_checkpoint(&device.id).await.unwrap(), None, "it has shown none");
+
+    device.open_window();
+    let shown = Some(device.checkpoint(7, 1));
+    device.show_log(shown.clone());
+    let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    assert_eq!(world.store.peer_checkpoint(&device.id).await.unwrap(), shown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_killed_while_its_commit_is_written_does_not_hold_the_session() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    device.misbehave(Fault::DiesBeforeCommit);
+    world.know(&[&device]).await;
+    let (station, request) = (world.station.clone(), device.pair_request());
+    let pairing = tokio::spawn(async move { station.pair(&technician(), request).await });
+    // Its connection has broken, the next attempt is not due, and its commit arrives.
+    pass(Duration::from_millis(100)).await;
+    let row = world.store.certificates().pop().unwrap();
+    device.commit(&row.session, &row.serial).await.unwrap();
+    assert!(matches!(pairing.await.unwrap().unwrap(), PairOutcome::Paired(_)));
+    assert_eq!(device.deliveries.load(Ordering::SeqCst), 1);
+    assert!(!world.store.sessions()[0].reserved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_window_of_a_committed_device_is_paired_by_whoever_scans_it() {
+    for second in [technician(), operator("tom", Role::Technician)] {
+        let world = World::new().await;
+        let device = FakeDevice::new(1, Suite::P256);
+        device.misbehave(Fault::HangsAfterCommit);
+        world.know(&[&device]).await;
+        let (station, request) = (world.station.clone(), device.pair_request());
+        let first = tokio::spawn(async move { station.pair(&technician(), request).await });
+        pass(Duration::from_secs(1)).await;
+        let serial = world.store.certificates()[0].serial;
+
+        // Switched off and on, it shows another code.
+        device.misbehave(Fault::None);
+        device.open_window();
+        let outcome = world.station.pair(&second, device.pair_request()).await.unwrap();
+        assert!(matches!(outcome, PairOutcome::Paired(_)));
+        assert!(matches!(first.await.unwrap().unwrap(), PairOutcome::Paired(_)));
+        for row in world.store.certificates() {
+            let superseded = row.serial == serial;
+            let expected = [CertificateState::Current, CertificateState::Superseded];
+            assert_eq!(row.state, expected[usize::from(superseded)]);
+        }
+        assert_eq!(world.store.count(EventType::PairingSucceeded), 2);
+    }
 }

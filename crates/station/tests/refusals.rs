@@ -147,13 +147,90 @@ async fn a_used_token_is_consumed_for_everybody_else() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let old = device.pair_request();
+    let scan = device.scan_request();
     let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let session = world.store.sessions()[0].id;
     device.open_window();
-    let tom = operator("tom", Role::Technician);
-    let error = world.station.pair(&tom, old).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::PairingCodeConsumed);
+    let three = PairRequest { ip_address: None, ..old.clone() };
+    let (tess, tom) = (technician(), operator("tom", Role::Technician));
+    // Everybody is refused; whose session it was learns where the answer lies.
+    for (who, named) in [(&tess, Some(session)), (&tom, None)] {
+        let scanned = world.station.scan(who, scan.clone()).await.unwrap_err();
+        let paired = world.station.pair(who, old.clone()).await.unwrap_err();
+        let by_three = world.station.pair(who, three.clone()).await.unwrap_err();
+        for error in [scanned, paired, by_three] {
+            assert_eq!(error.code(), ErrorCode::PairingCodeConsumed);
+            assert_eq!(error.session, named);
+        }
+    }
+    let rows = world.store.audit_events();
+    let refused: Vec<_> =
+        rows.iter().filter(|row| row.error == Some(ErrorCode::PairingCodeConsumed)).collect();
+    assert_eq!(refused.len(), 6, "each with its row");
+    for row in refused {
+        assert!(row.detail.contains(&("claimedBy", session.to_string())), "{row:?}");
+    }
     assert_eq!(device.opens.load(Ordering::SeqCst), 1);
     assert_eq!(world.store.certificates().len(), 1);
+    assert!(matches!(
+        world.station.pair_result(&tess, &session).await.unwrap(),
+        PairOutcome::Paired(_)
+    ));
+    let error = world.station.pair_result(&tom, &session).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SessionUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_taken_out_of_service_during_a_pairing_gets_no_certificate() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    let tess = technician();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    world.station.decommission(&administrator(), &device.id).await.unwrap();
+    let request = PairRequest { session_id: Some(scan.session_id), ..device.pair_request() };
+    let error = world.station.pair(&tess, request).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DeviceDecommissioned);
+    assert_eq!(world.store.certificates(), []);
+    assert_eq!(device.deliveries.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_whose_audit_log_was_set_back_is_refused_and_alarmed() {
+    use zmon_station::ports::StationStore;
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    let shown = device.checkpoint(7, 1);
+    device.show_log(Some(shown.clone()));
+    let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let stranger = FakeDevice::new(2, Suite::P256);
+    for (log, code) in [
+        (Some(device.checkpoint(6, 1)), ErrorCode::AuditRolledBack),
+        (Some(device.checkpoint(7, 2)), ErrorCode::AuditRolledBack),
+        (None, ErrorCode::AuditRolledBack),
+        (Some(stranger.checkpoint(9, 1)), ErrorCode::AuditCheckpointInvalid),
+        (Some("junk".to_owned()), ErrorCode::AuditCheckpointInvalid),
+    ] {
+        device.open_window();
+        device.show_log(log);
+        let mut events = world.station.events();
+        let error = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+        assert_eq!(error.code(), code);
+        let rows = world.store.audit_events();
+        let row = rows.iter().rfind(|row| row.event == EventType::IdentityRefused).unwrap();
+        assert_eq!(row.error, Some(code));
+        let alarmed = std::iter::from_fn(|| events.try_recv().ok())
+            .any(|event| matches!(event, StationEvent::Alarm { .. }));
+        assert_eq!(alarmed, code == ErrorCode::AuditRolledBack);
+    }
+    assert_eq!(world.store.certificates().len(), 1);
+    assert_eq!(world.store.peer_checkpoint(&device.id).await.unwrap(), Some(shown));
+    // One that goes on is welcome.
+    device.open_window();
+    device.show_log(Some(device.checkpoint(9, 3)));
+    let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -498,6 +575,9 @@ async fn an_expired_reservation_gives_way_to_the_next_operator() {
     assert!(matches!(outcome, PairOutcome::Paired(_)));
     let phases: Vec<_> = world.store.sessions().iter().map(|row| row.phase).collect();
     assert!(phases.contains(&SessionPhase::Released) && phases.contains(&SessionPhase::Paired));
+    let rows = world.store.audit_events();
+    let row = rows.iter().find(|row| row.event == EventType::SessionReleased).unwrap();
+    assert_eq!(row.error, Some(ErrorCode::SessionExpired));
 }
 
 #[tokio::test(start_paused = true)]

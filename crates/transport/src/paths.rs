@@ -1,5 +1,7 @@
 //! Every path of the HTTP interfaces, once.
 
+use zmon_domain::ids::SessionId;
+
 /// Device: hello in, identity document out.
 pub const SESSION: &str = "/api/provisioning/session";
 /// Device: sealed envelope in, signed status out.
@@ -15,6 +17,11 @@ pub const SESSIONS: &str = "/api/provisioning/sessions";
 pub const PAIR: &str = "/api/provisioning/pair";
 /// Station, operators: state or result of one pairing.
 pub const PAIR_SESSION: &str = "/api/provisioning/pair/{sessionId}";
+/// [`PAIR_SESSION`] of one session.
+pub fn pair_result(session: SessionId) -> String {
+    format!("{PAIR}/{session}")
+}
+
 /// Station, operators: giving one pairing up.
 pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 /// Station, devices in doubt: the outcome of a session (D13).

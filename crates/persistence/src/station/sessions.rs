@@ -178,7 +178,7 @@ pub(super) async fn open_sessions(connection: &mut SqliteConnection) -> Result<V
     rows.iter().map(session_row).collect()
 }
 
-async fn claimed_by(
+pub(super) async fn claimed_by(
     connection: &mut SqliteConnection,
     token_id: &TokenId,
 ) -> Result<Option<SessionId>> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
@@ -203,6 +203,10 @@ impl StationStore for SqliteStationStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         read!(self, sessions::session, id)
+    }
+
+    async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
+        read!(self, sessions::claimed_by, token)
     }
 
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {

@@ -304,6 +304,8 @@ async fn a_token_is_claimed_once_and_for_ever() {
     answer(&store, vec![claim(1)]).await.unwrap();
     answer(&store, vec![claim(1)]).await.unwrap();
     assert_eq!(answer(&store, vec![claim(2)]).await, Err(Refusal::TokenUsed(session(1))));
+    let claimed = async |n: u8| store.claimed_by(&TokenId::from_bytes([n; 16])).await.unwrap();
+    assert_eq!((claimed(9).await, claimed(8).await), (Some(session(1)), None));
     drop(store);
     let store = open(&home).await;
     let mut row = reservation(3, 5000);

@@ -277,6 +277,8 @@ pub trait StationStore: Send + Sync {
 
     /// A session by id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError>;
+    /// The session that has claimed a token.
+    async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError>;
     /// The session that keeps a device reserved, whatever its deadline.
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError>;
     /// Every session that keeps a device reserved or is in no final phase.

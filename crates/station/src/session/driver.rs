@@ -164,6 +164,7 @@ impl SessionDriver {
             Command::Pair(operator, details, reply) => {
                 (Step::Pair(operator, *details), Some(reply))
             }
+            Command::Rescanned(operator, reply) => (Step::Rescanned(operator), Some(reply)),
             Command::Cancel(operator, reply) => (Step::Cancel(operator), Some(reply)),
             Command::Tested(serial) => (Step::Tested(serial), None),
             Command::Committed(serial) => (Step::Committed(serial), None),
@@ -173,13 +174,18 @@ impl SessionDriver {
 
     /// Does one step; `false` when the session has to be given up.
     async fn advance(&mut self, step: Step, reply: Option<Reply>) -> bool {
-        let mut step = step;
+        // What the store knows better comes first; then the step is taken anew.
+        let mut steps = vec![step];
         let mut pause = COMMIT_PAUSE;
         for _ in 0..COMMIT_ATTEMPTS {
-            match self.take(&step).await {
+            let Some(step) = steps.last() else { return true };
+            match self.take(step).await {
                 Ok(outcome) => {
-                    answer(reply, outcome);
-                    return true;
+                    let _taken = steps.pop();
+                    if steps.is_empty() {
+                        answer(reply, outcome);
+                        return true;
+                    }
                 }
                 // Somebody waits and can try again; the machine is as it was.
                 Err(Halt::Store(error)) if reply.is_some() => {
@@ -192,13 +198,14 @@ impl SessionDriver {
                     pause *= 2;
                 }
                 Err(Halt::Refused(refusal)) => match self.instead(refusal) {
-                    Ok(other) => step = other,
+                    Ok(Step::Committed(serial)) => steps.push(Step::Committed(serial)),
+                    Ok(other) => steps = vec![other],
                     Err(code) => return self.give_up(reply, code),
                 },
                 Err(Halt::NotCommitted) => {
                     let cause = Some("success was claimed without a commit".to_owned());
                     let code = ErrorCode::ConnectionTestFailed;
-                    step = Step::DeliveryFailed(Failure { code, cause });
+                    steps = vec![Step::DeliveryFailed(Failure { code, cause })];
                 }
             }
         }
@@ -225,6 +232,7 @@ impl SessionDriver {
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
+            Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),
         }
     }
 
@@ -232,7 +240,6 @@ impl SessionDriver {
         let report = ErrorReport::new(code);
         tracing::error!(session = %self.machine.session_id(), %code, "the session is given up");
         answer(reply, Err(report.clone().into()));
-            Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),
         self.view.send_modify(|view| {
             view.phase = SessionPhase::Failed;
             view.error = Some(report);

@@ -64,6 +64,8 @@ pub(crate) struct Identified {
 pub(crate) enum Command {
     /// Go on with these details.
     Pair(OperatorId, Box<PairDetails>, oneshot::Sender<Result<(), StationError>>),
+    /// This operator scanned another window of the device.
+    Rescanned(OperatorId, oneshot::Sender<Result<(), StationError>>),
     /// Give up.
     Cancel(OperatorId, oneshot::Sender<Result<(), StationError>>),
     /// The device tested the connection with this certificate.

@@ -19,6 +19,7 @@ pub(super) enum Step {
     Delivered(Vec<u8>),
     DeliveryFailed(Failure),
     Pair(OperatorId, PairDetails),
+    Rescanned(OperatorId),
     Cancel(OperatorId),
     Tested(Serial),
     Committed(Serial),
@@ -51,6 +52,7 @@ impl Step {
             Self::Delivered(status) => SessionInput::Delivered(status),
             Self::DeliveryFailed(failure) => SessionInput::DeliveryFailed(failure.code),
             Self::Pair(operator, details) => SessionInput::Pair { operator, details },
+            Self::Rescanned(operator) => SessionInput::Rescanned { operator },
             Self::Cancel(operator) => SessionInput::Cancel { operator },
             Self::Tested(serial) => SessionInput::Tested { serial },
             Self::Committed(serial) => SessionInput::Committed { serial },
@@ -62,7 +64,7 @@ impl Step {
     /// Why the session has ended without a pairing, if it has: the operator's wish, or what the
     /// machine says.
     pub(super) fn why(&self, actions: &[StationAction]) -> Option<ErrorReport> {
-        if matches!(self, Self::Cancel(_)) {
+        if matches!(self, Self::Cancel(_) | Self::Rescanned(_)) {
             return Some(ErrorReport::new(ErrorCode::Cancelled));
         }
         actions.iter().find_map(|action| {
@@ -81,6 +83,7 @@ impl Step {
             | Self::IssueFailed(_)
             | Self::Delivered(_)
             | Self::Pair(..)
+            | Self::Rescanned(_)
             | Self::Cancel(_)
             | Self::Tested(_)
             | Self::Committed(_)

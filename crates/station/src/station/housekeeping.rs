@@ -125,14 +125,24 @@ impl Station {
             if !orphan || certificate.is_some() {
                 continue;
             }
-            let code = ErrorCode::SessionExpired;
-            let audit = AuditEvent::failed(EventType::SessionReleased, Actor::System, code)
-                .device(&row.device_id)
-                .session(row.id);
-            let writes = ended(&row, SessionPhase::Released, Some(code));
-            // Somebody else may have ended it meanwhile.
-            let _refused = self.try_commit(now, vec![audit], writes).await?;
+            self.release_expired(now, &row).await?;
         }
+        Ok(())
+    }
+
+    /// Ends a session whose time is over, with its row.
+    pub(super) async fn release_expired(
+        &self,
+        now: &Now,
+        row: &SessionRow,
+    ) -> Result<(), StationError> {
+        let code = ErrorCode::SessionExpired;
+        let audit = AuditEvent::failed(EventType::SessionReleased, Actor::System, code)
+            .device(&row.device_id)
+            .session(row.id);
+        let writes = ended(row, SessionPhase::Released, Some(code));
+        // Somebody else may have ended it meanwhile.
+        let _refused = self.try_commit(now, vec![audit], writes).await?;
         Ok(())
     }
 

@@ -13,11 +13,10 @@ use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::time::{Now, is_expired};
 use zmon_protocol::station::{
     DeviceRecord, OpenRequest, PairDetails, RegistryEntry, Reservation, SessionMachine,
-    SessionPhase,
 };
 
-use super::Station;
 use super::certificates::RACES;
+use super::{Checkpoints, Station};
 use crate::error::StationError;
 use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
 use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, translate};
@@ -57,17 +56,14 @@ impl Station {
         for _ in 0..RACES {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
-                Some(row) if row.operator == *proof.id() => {
-                    match self.own_reservation(&row, &scan, &now).await? {
-                        Some(handle) => {
-                            if let Some(details) = pair {
-                                self.go_on(&handle, proof, &scan.code, None, details).await?;
-                            }
-                            return Ok(Opened::Live(handle));
-                        }
-                        None => continue,
+                None => None,
+                Some(row) if row.token_id == scan.token.id() => {
+                    if row.operator == *proof.id() {
+                        return self.join(&row, proof, &scan, pair).await;
                     }
+                    Some(row)
                 }
+                Some(row) if self.overtake(&row, proof, &now).await? => continue,
                 other => other,
             };
             if let Some(opened) = self.try_open(proof, actor, &scan, holder, pair.clone()).await? {
@@ -86,7 +82,6 @@ impl Station {
         holder: Option<SessionRow>,
         pair: Option<PairDetails>,
     ) -> Result<Option<Opened>, StationError> {
-        let checkpoint = self.parts.store.checkpoint().await?;
         let row = self.parts.store.device(&scan.device_id).await?;
         let config_version = pair.as_ref().map_or(0, |details| details.config_version);
         let now = self.now();
@@ -106,7 +101,7 @@ impl Station {
                 role: proof.role(),
                 pair,
             };
-            SessionMachine::open(&self.context(checkpoint.as_deref()), &now, rng.as_mut(), request)
+            SessionMachine::open(&self.context(Checkpoints::default()), &now, rng.as_mut(), request)
         };
         let facts = OpenFacts::at(at, &self.parts.policy.session);
         let mut opened = opened;
@@ -115,7 +110,7 @@ impl Station {
             Ok(()) => {}
             Err(Refusal::DeviceReserved(_)) => return Ok(None),
             Err(Refusal::TokenUsed(by)) => {
-                return self.used_before(proof, actor, &scan.device_id, by).await.map(Some);
+                return self.consumed(proof, actor, &scan.device_id, by).await;
             }
             Err(refusal) => return Err(Self::unexpected(&refusal)),
         }
@@ -128,58 +123,86 @@ impl Station {
         Ok(Some(Opened::Live(handle)))
     }
 
-    /// The token was claimed by an earlier session: the operator's own is answered again, any other
-    /// means that the code is used up.
-    async fn used_before(
+    /// The token was claimed by a session that has ended: its code is used up, for everybody. Only the
+    /// operator of that session learns which it was.
+    pub(super) async fn consumed<T>(
         &self,
         proof: &OperatorProof,
         actor: &Actor,
         device: &DeviceId,
         by: SessionId,
-    ) -> Result<Opened, StationError> {
+    ) -> Result<T, StationError> {
         let row = self.parts.store.session(&by).await?;
-        let own = row.is_some_and(|row| {
-            row.operator == *proof.id()
-                && row.device_id == *device
-                && row.phase == SessionPhase::Paired
-        });
-        if own {
-            return Ok(Opened::Past(by));
-        }
-        let code = ErrorCode::PairingCodeConsumed;
-        let row = self.refused(actor, device, code).with("claimedBy", by);
-        self.refuse(&self.now(), row, code.into()).await
+        let error = if row.is_some_and(|row| row.operator == *proof.id()) {
+            StationError::used_by(by)
+        } else {
+            ErrorCode::PairingCodeConsumed.into()
+        };
+        let row = self.refused(actor, device, error.code()).with("claimedBy", by);
+        self.refuse(&self.now(), row, error).await
     }
 
+    /// The session that keeps the device. One whose time is over, and that no task runs, ends here.
     async fn live_reservation(
         &self,
         device: &DeviceId,
         now: &Now,
     ) -> Result<Option<SessionRow>, StationError> {
-        let at = Self::wall(now)?;
-        let row = self.parts.store.reservation(device).await?;
-        Ok(row.filter(|row| !is_expired(at, row.expires_at)))
+        let Some(row) = self.parts.store.reservation(device).await? else { return Ok(None) };
+        if is_expired(Self::wall(now)?, row.expires_at) && self.sessions.get(&row.id).is_none() {
+            self.release_expired(now, &row).await?;
+            return Ok(None);
+        }
+        Ok(Some(row))
     }
 
-    /// The operator scans a device that they have reserved: the same scan goes on; a new code means
-    /// that the old session is over.
-    async fn own_reservation(
+    /// The same scan again, by the operator whose session it opened: that session goes on.
+    async fn join(
         &self,
         row: &SessionRow,
+        proof: &OperatorProof,
         scan: &Scan,
-        now: &Now,
-    ) -> Result<Option<SessionHandle>, StationError> {
-        let Some(handle) = self.sessions.get(&row.id) else {
-            let writes = vec![StationWrite::Release { session_id: row.id }];
-            self.commit_all(now, Vec::new(), writes).await?;
-            return Ok(None);
-        };
-        if handle.token_id == scan.token.id() {
-            return Ok(Some(handle));
+        pair: Option<PairDetails>,
+    ) -> Result<Opened, StationError> {
+        let Some(handle) = self.sessions.get(&row.id) else { return Ok(Opened::Past(row.id)) };
+        if let Some(details) = pair {
+            self.go_on(&handle, proof, &scan.code, None, details).await?;
         }
-        let operator = row.operator.clone();
-        handle.ask(|reply| Command::Cancel(operator, reply)).await?;
-        Ok(None)
+        Ok(Opened::Live(handle))
+    }
+
+    /// The device shows another window than the one it is reserved for: the session of that one is
+    /// over, if it is the operator's own or committed. `false` when it keeps the device.
+    async fn overtake(
+        &self,
+        row: &SessionRow,
+        proof: &OperatorProof,
+        now: &Now,
+    ) -> Result<bool, StationError> {
+        let operator = proof.id().clone();
+        let Some(handle) = self.sessions.get(&row.id) else {
+            if operator != row.operator {
+                return Ok(false);
+            }
+            self.release(now, row, proof.actor()).await?;
+            return Ok(true);
+        };
+        match handle.ask(|reply| Command::Rescanned(operator, reply)).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.code() == ErrorCode::SessionReserved => Ok(false),
+            // It has ended meanwhile.
+            Err(_) if handle.view().phase.is_final() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a reservation that no task keeps.
+    async fn release(&self, now: &Now, row: &SessionRow, actor: Actor) -> Result<(), StationError> {
+        let event = AuditEvent::new(EventType::SessionReleased, actor)
+            .device(&row.device_id)
+            .session(row.id);
+        let writes = vec![StationWrite::Release { session_id: row.id }];
+        self.commit_all(now, vec![event], writes).await
     }
 
     fn refused(&self, actor: &Actor, device: &DeviceId, code: ErrorCode) -> AuditEvent {

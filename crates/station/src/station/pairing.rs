@@ -8,7 +8,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, SessionId};
 use zmon_domain::limits;
-use zmon_domain::role::{Action, OperatorProof};
+use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::settings::DeviceSettings;
 use zmon_protocol::station::{PairDetails, SessionPhase};
 use zmon_wire::kind::{False, True};
@@ -31,7 +31,7 @@ pub enum PairOutcome {
 
 impl Station {
     /// `POST /api/provisioning/sessions`: claims the device at once and reserves it for the operator.
-    /// Repeating a scan returns the same session.
+    /// Repeating a scan returns the same session, while it lives.
     ///
     /// # Errors
     /// `not_permitted`, `session_reserved` with the holder, `device_unknown`,
@@ -53,6 +53,7 @@ impl Station {
     ) -> Result<ScanAnswer, StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::Pair, &now).await?;
+        let device = request.device_id.clone();
         let scan = Scan {
             code: read_code(request.pairing_code.expose())?,
             token: read_token(request.pairing_token.expose())?,
@@ -62,12 +63,13 @@ impl Station {
         };
         match self.open(proof, &actor, scan, None).await? {
             Opened::Live(handle) => scanned(&handle, handle.wait_for(answered).await),
-            Opened::Past(_) => Err(ErrorCode::PairingCodeConsumed.into()),
+            Opened::Past(id) => self.consumed(proof, &actor, &device, id).await,
         }
     }
 
     /// `POST /api/provisioning/pair`: pairs a scanned device, or scans and pairs in one call.
-    /// Repeating it never mints a second certificate and gives the same answer.
+    /// Repeating it never mints a second certificate and gives the same answer while the session lives;
+    /// afterwards the answer is given for the session only, and the token is used up (D11).
     ///
     /// # Errors
     /// As [`Station::scan`]; `typed_code_unavailable` without token and session; `session_unknown`
@@ -95,7 +97,7 @@ impl Station {
         let known = match (request.session_id, &token) {
             (Some(id), _) => Some(self.own_session(proof, &id, &request.device_id).await?),
             (None, Some(token)) if request.ip_address.is_none() => {
-                Some(self.scanned_before(proof, &request.device_id, token).await?)
+                Some(self.scanned_before(proof, &actor, &request.device_id, token).await?)
             }
             (None, Some(_)) => None,
             (None, None) => return Err(ErrorCode::TypedCodeUnavailable.into()),
@@ -189,6 +191,7 @@ impl Station {
     async fn scanned_before(
         &self,
         proof: &OperatorProof,
+        actor: &Actor,
         device: &DeviceId,
         token: &PairingToken,
     ) -> Result<Opened, StationError> {
@@ -196,7 +199,10 @@ impl Station {
         let own = row.filter(|row| row.operator == *proof.id() && row.token_id == token.id());
         match own {
             Some(row) => self.own_session(proof, &row.id, device).await,
-            None => Err(address_missing()),
+            None => match self.parts.store.claimed_by(&token.id()).await? {
+                Some(by) => self.consumed(proof, actor, device, by).await,
+                None => Err(address_missing()),
+            },
         }
     }
 

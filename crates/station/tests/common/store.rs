@@ -142,6 +142,9 @@ impl StationStore for MemoryStore {
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.sessions.get(id).cloned()))
     }
+    async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
+        Ok(self.read(|t| t.tokens.get(token).copied()))
+    }
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.reservation(device).cloned()))
     }
@@ -282,13 +285,13 @@ impl Tables {
                 }
             }
             StationWrite::InsertCertificate(row) => {
-                let mut rows = self.certificates.values();
-                if let Some(old) = rows.find(|old| old.session == row.session) {
-                    return Err(Refusal::CertificateExists(Box::new(old.clone())));
                 let device = self.devices.get(&row.device_id);
                 if device.is_some_and(|d| d.status == DeviceStatus::Decommissioned) {
                     return Err(Refusal::DeviceDecommissioned);
                 }
+                let mut rows = self.certificates.values();
+                if let Some(old) = rows.find(|old| old.session == row.session) {
+                    return Err(Refusal::CertificateExists(Box::new(old.clone())));
                 }
                 self.certificates.insert(row.serial, row.clone());
             }

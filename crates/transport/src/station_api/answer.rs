@@ -13,6 +13,7 @@ use zmon_wire::problem::Problem;
 use zmon_wire::strict;
 
 use crate::client::JSON;
+use crate::paths;
 use crate::problem;
 use crate::server::{media_type_is, read_body};
 
@@ -30,10 +31,15 @@ impl<T: Into<StationError>> From<T> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let StationError { report, holder, retry_after } = self.0;
+        let StationError { report, holder, session, retry_after } = self.0;
         let mut problem = Problem::new(&report);
         if let Some(holder) = holder {
             problem.detail = format!("{} It is {holder}.", problem.detail);
+        }
+        if let Some(session) = session {
+            let result = paths::pair_result(session);
+            problem.detail = format!("{} Its result is at {result}.", problem.detail);
+            problem = problem.instance(result);
         }
         let mut response = problem::of(&problem);
         let headers = response.headers_mut();

@@ -157,9 +157,15 @@ async fn pair(provider: Provider, suite: Suite) {
         assert!(events.contains(&event), "{event}");
     }
 
-    // The same request again, and the result by its session: the same answer, no second certificate.
+    // The same request again: the token is used up, and the result is where the refusal says.
     let again = ada.post("/api/provisioning/pair", &pair_request(&scanned)).await;
-    assert_eq!((again.status, &again.body), (answer.status, &answer.body));
+    assert_eq!(again.status, 409);
+    let refused = problem(&again);
+    assert_eq!(refused.code, ErrorCode::PairingCodeConsumed);
+    let result = refused.instance.unwrap();
+    assert!(refused.detail.ends_with(&format!(" Its result is at {result}.")));
+    let result = ada.get(&result).await;
+    assert_eq!((result.status, &result.body), (answer.status, &answer.body));
     assert_eq!(world.store.certificates().len(), 1);
 
     // The listener went with the window.

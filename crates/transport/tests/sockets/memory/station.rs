@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::CryptoRng;
-use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+};
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateRow, CertificateState, Clock, CrlRow, DeviceRow,
@@ -128,6 +130,9 @@ impl StationStore for MemoryStore {
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.sessions.get(id).cloned()))
+    }
+    async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
+        Ok(self.read(|t| t.tokens.get(token).copied()))
     }
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.reservation(device).cloned()))
