@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 
 /// Longer than every pause between retries of a pairing, shorter than every other deadline.
@@ -14,6 +15,9 @@ pub const RETRIES: Duration = Duration::from_secs(3);
 /// Longer than the first four pauses of a device in doubt, shorter than its wait for one answer: time
 /// that passes faster than a real answer travels would be a time-out.
 pub const DOUBT: Duration = Duration::from_secs(26);
+
+/// Step of a running clock.
+const BEAT: Duration = Duration::from_millis(20);
 
 /// What a real answer may need on one machine.
 const TRAVEL: Duration = Duration::from_millis(5);
@@ -88,6 +92,23 @@ impl TestClock {
         self.bump();
     }
 
+    /// Lets virtual time run beside real time until the guard is dropped: for programs that have
+    /// clocks of their own.
+    #[must_use]
+    pub fn run(&self) -> RunningTime {
+        let clock = self.clone();
+        let task = tokio::spawn(async move {
+            let mut before = tokio::time::Instant::now();
+            loop {
+                tokio::time::sleep(BEAT).await;
+                let now = tokio::time::Instant::now();
+                clock.advance(now - before);
+                before = now;
+            }
+        });
+        RunningTime(task.abort_handle())
+    }
+
     /// Steps the wall clock by `seconds`, negative: backwards; deadlines do not notice.
     pub fn step_wall(&self, seconds: i64) {
         self.lock().wall_at_zero += seconds;
@@ -151,6 +172,15 @@ impl TestClock {
             drop(changed.changed().await);
         }
         drop(asleep);
+    }
+}
+
+/// Virtual time runs while this lives.
+pub struct RunningTime(AbortHandle);
+
+impl Drop for RunningTime {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

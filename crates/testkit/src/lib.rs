@@ -20,7 +20,9 @@
 //! |---|---|
 //! | [`TestStation`] | a station on ephemeral ports of `127.0.0.1`; stops, crashes, restarts |
 //! | [`SimulatedDevice`] | a device with its directory; enters, shows its code, restarts, loses power |
+//! | [`DeviceProgram`] | the shipped `device` program as a process, for `kill -9` |
 //! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
+//! | [`Relay`] | a wire between two of them that a test can cut |
 //! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
 //! | [`TestClock`] | time that stands still until a test moves it |
 //! | [`Faults`] | what goes wrong, at which step, how often |
@@ -47,15 +49,19 @@ mod faulty;
 mod operator;
 mod peer;
 mod power;
+mod program;
+mod relay;
 mod seed;
 mod station;
 pub mod wait;
 
-pub use clock::{DOUBT, RETRIES, TestClock};
+pub use clock::{DOUBT, RETRIES, RunningTime, TestClock};
 pub use device::{DeviceOptions, PIN, SimulatedDevice};
 pub use fault::{Fault, FaultError, Faults, Kind, Step};
 pub use operator::{ApiError, Operator};
 pub use peer::Peer;
+pub use program::{DeviceProgram, binary};
+pub use relay::Relay;
 pub use seed::Seed;
 pub use station::{PASSWORD, StationOptions, TestStation};
 

@@ -1,5 +1,5 @@
 //! Power cuts before and after every transaction of a pairing: wholly old or wholly new, and it says
-//! which (D13). The same by `kill -9` of the shipped program is in `kill.rs`.
+//! which (D13). The same by `kill -9` of the shipped program is in `kill`.
 
 use zmon_domain::state::ProvisioningState;
 use zmon_station::ports::CertificateState;

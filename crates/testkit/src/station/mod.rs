@@ -18,6 +18,7 @@ use zmon_station::ports::{AuditPage, AuditRow, CertificateRow, CertificateState,
 use zmon_station::{Station, StationPolicy};
 use zmon_transport::client::{ClientTimes, Endpoint};
 use zmon_transport::tls::{TlsContext, certificates_from_pem, trusting_client};
+use zmon_wire::manifest::ManifestRow;
 use zmon_wire::pair::PairAnswer;
 use zmon_wire::qr::QrContent;
 
@@ -176,7 +177,14 @@ impl TestStation {
     /// # Panics
     /// When the station refuses.
     pub async fn register(&self, device: &SimulatedDevice) {
-        let row = device.manifest();
+        self.import(device.manifest()).await;
+    }
+
+    /// Lays a device down in the registry by its row.
+    ///
+    /// # Panics
+    /// When the station refuses.
+    pub async fn import(&self, row: ManifestRow) {
         self.administrator().import(&[row]).await.expect("registered");
     }
 
@@ -267,6 +275,12 @@ impl TestStation {
     pub fn anchor(&self) -> Anchor {
         let site = SiteId::parse(&self.options.site).expect("a site id");
         Anchor::parse(self.material.anchor_der(), site).expect("an anchor")
+    }
+
+    /// Its site.
+    #[must_use]
+    pub fn site(&self) -> &str {
+        &self.options.site
     }
 
     /// Where operators connect.

@@ -1,0 +1,17 @@
+//! `kill -9` of the shipped `device` at random instants of applying a configuration (D13): always
+//! wholly old or wholly new, and it says which. More rounds:
+//! `cargo run -p zmon-tests --example kill_device -- 200`
+
+#![expect(clippy::print_stdout, reason = "seed and report of a run")]
+
+mod rounds;
+
+use zmon_testkit::{Seed, binary};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_device_is_wholly_old_or_wholly_new_and_says_which() {
+    const ROUNDS: u32 = 20;
+    let seen = rounds::run(binary("zmon-device", "device"), Seed::from_environment(), ROUNDS).await;
+    println!("{seen}");
+    assert_eq!(seen.rounds(), ROUNDS);
+}
