@@ -15,7 +15,7 @@ use zmon_station::{
 use zmon_transport::{
     dialer::TlsDeviceDialer,
     provider,
-    station_api::{Binds, BoundListeners, StationListeners},
+    station_api::{Binds, BoundListeners, Interposed, StationListeners},
     tls::{ServerCredentials, TlsContext},
 };
 
@@ -74,10 +74,11 @@ pub(crate) async fn start(
         SystemClock.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
     });
     let binds = Binds::new(settings.listen, settings.device_listen, settings.server_names.clone());
+    let disturbance = Arc::new(disturbance);
     let bound = BoundListeners::bind(binds).await.map_err(|error| not_bound(settings, &error))?;
+    let bound = bound.interpose(Arc::clone(&disturbance) as Arc<dyn Interposed>);
     let (operators, devices) = addresses(&bound)?;
 
-    let disturbance = Arc::new(disturbance);
     let dialer = FaultyDialer {
         inner: TlsDeviceDialer::new(tls.clone()),
         disturbance: Arc::clone(&disturbance),

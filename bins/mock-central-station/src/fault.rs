@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// A step of a pairing, on the station's side, that can be made to fail.
+/// A step of a device's life, on the station's side, that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Reaching the device.
@@ -13,10 +13,24 @@ pub enum Step {
     Issue,
     /// The sealed configuration and the device's status.
     Deliver,
+    /// The device's connection test.
+    Test,
+    /// The device's commit.
+    Commit,
+    /// A heartbeat of the device.
+    Heartbeat,
 }
 
 impl Step {
-    const ALL: [Self; 4] = [Self::Dial, Self::Session, Self::Issue, Self::Deliver];
+    const ALL: [Self; 7] = [
+        Self::Dial,
+        Self::Session,
+        Self::Issue,
+        Self::Deliver,
+        Self::Test,
+        Self::Commit,
+        Self::Heartbeat,
+    ];
 
     /// The word on the command line.
     #[must_use]
@@ -26,6 +40,9 @@ impl Step {
             Self::Session => "session",
             Self::Issue => "issue",
             Self::Deliver => "deliver",
+            Self::Test => "test",
+            Self::Commit => "commit",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }
@@ -33,11 +50,11 @@ impl Step {
 /// How a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing is sent: the step fails at once.
+    /// Nothing is sent, or what was sent is not looked at: the step fails at once.
     Fail,
-    /// It is sent, and the answer is lost.
+    /// It is sent and done, and the answer is lost.
     Drop,
-    /// One bit of what is sent is flipped.
+    /// One bit of what the station sends is flipped.
     Tamper,
     /// Only the first half is sent.
     Truncate,
@@ -70,11 +87,13 @@ pub struct Fault {
 impl Fault {
     /// Whether the step has something to lose, flip or cut.
     const fn makes_sense(self) -> bool {
-        matches!(
-            (self.step, self.kind),
-            (_, Kind::Fail)
-                | (Step::Session | Step::Deliver, Kind::Drop | Kind::Tamper | Kind::Truncate)
-        )
+        match self.kind {
+            Kind::Fail => true,
+            Kind::Drop => !matches!(self.step, Step::Dial | Step::Issue),
+            // Nobody signs the answers to a test and a heartbeat; TLS protects them.
+            Kind::Tamper => matches!(self.step, Step::Session | Step::Deliver | Step::Commit),
+            Kind::Truncate => matches!(self.step, Step::Session | Step::Deliver),
+        }
     }
 }
 
@@ -87,7 +106,8 @@ impl fmt::Display for Fault {
 /// Why a fault could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "one of dial=fail, issue=fail, session=KIND, deliver=KIND; KIND: fail, drop, tamper, truncate"
+    "STEP=fail for dial, session, issue, deliver, test, commit, heartbeat; =drop for all but dial and \
+     issue; =tamper for session, deliver, commit; =truncate for session, deliver"
 )]
 pub struct FaultError;
 
@@ -123,7 +143,7 @@ mod tests {
                 known += usize::from(read == Ok(fault));
             }
         }
-        assert_eq!(known, 10);
+        assert_eq!(known, 17);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer, DialError,
     IssueError, IssuedCertificate, Target,
 };
+use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use crate::fault::{Fault, Kind, Step};
@@ -87,6 +88,23 @@ impl DeviceConnection for FaultyConnection {
         }
         let answer = self.inner.deliver(envelope).await?;
         if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(answer) }
+    }
+}
+
+#[async_trait]
+impl Interposed for Disturbance {
+    async fn fate(&self, request: DeviceRequest) -> Fate {
+        let step = match request {
+            DeviceRequest::Test => Step::Test,
+            DeviceRequest::Commit => Step::Commit,
+            DeviceRequest::Heartbeat => Step::Heartbeat,
+        };
+        match self.at(step).await {
+            None => Fate::Pass,
+            Some(Kind::Fail | Kind::Truncate) => Fate::Break,
+            Some(Kind::Drop) => Fate::Lose,
+            Some(Kind::Tamper) => Fate::Spoil,
+        }
     }
 }
 
@@ -182,6 +200,19 @@ mod tests {
         let is_done = done.await.is_ok();
         let heard = heard.lock().unwrap().clone();
         (heard, is_done)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_s_requests_meet_the_faults_of_their_own_step() {
+        let faults = ["test=fail", "commit=tamper", "heartbeat=drop"].map(|f| f.parse().unwrap());
+        let disturbance = Disturbance { faults: faults.to_vec(), delay: Duration::from_secs(1) };
+        let begun = tokio::time::Instant::now();
+        assert_eq!(disturbance.fate(DeviceRequest::Test).await, Fate::Break);
+        assert_eq!(disturbance.fate(DeviceRequest::Commit).await, Fate::Spoil);
+        assert_eq!(disturbance.fate(DeviceRequest::Heartbeat).await, Fate::Lose);
+        assert_eq!(begun.elapsed(), Duration::from_secs(3), "each waits as ordered");
+        let calm = Disturbance::default();
+        assert_eq!(calm.fate(DeviceRequest::Commit).await, Fate::Pass);
     }
 
     #[tokio::test(start_paused = true)]

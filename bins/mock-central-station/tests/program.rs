@@ -115,6 +115,16 @@ fn a_station_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn faults_are_ordered_by_step_and_kind() {
+    let ordered = ["test=drop", "commit=tamper", "heartbeat=fail"];
+    let args: Vec<_> = ordered.iter().flat_map(|fault| ["--fault", fault]).collect();
+    Running::start(&[&["--ephemeral"], &*args].concat()).stop();
+    let refused = station(&["--ephemeral", "--fault", "heartbeat=tamper"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("tamper for session"));
+}
+
+#[test]
 fn two_ephemeral_stations_run_side_by_side_and_leave_nothing() {
     let (one, two) = (Running::start(&["--ephemeral"]), Running::start(&["--ephemeral"]));
     assert_ne!(one.address("operators"), two.address("operators"));

@@ -1,5 +1,6 @@
 //! A station's listeners, started and stopped together.
 
+use core::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Hosts, devices, operators, outcome};
+use super::{Hosts, Interposed, devices_behind, operators, outcome};
 use crate::paths::OUTCOME_ALPN;
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
@@ -56,11 +57,11 @@ impl Binds {
 
 /// Sockets that are bound and not served yet: their ports are known before the station, whose
 /// `serverUrl` names one of them, is composed.
-#[derive(Debug)]
 pub struct BoundListeners {
     operators: TcpListener,
     devices: TcpListener,
     binds: Binds,
+    interposed: Option<Arc<dyn Interposed>>,
 }
 
 impl BoundListeners {
@@ -73,7 +74,15 @@ impl BoundListeners {
             operators: TcpListener::bind(binds.operators).await?,
             devices: TcpListener::bind(binds.devices).await?,
             binds,
+            interposed: None,
         })
+    }
+
+    /// Puts somebody between the devices and the station.
+    #[must_use]
+    pub fn interpose(mut self, interposed: Arc<dyn Interposed>) -> Self {
+        self.interposed = Some(interposed);
+        self
     }
 
     /// Where operators connect.
@@ -116,7 +125,8 @@ impl BoundListeners {
         );
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
         let hosts = self.binds.hosts(for_devices, station);
-        let hosted = Hosted::new(mutual, devices(station, hosts.clone())).with_protocol(
+        let service = devices_behind(self.interposed, station, hosts.clone());
+        let hosted = Hosted::new(mutual, service).with_protocol(
             OUTCOME_ALPN,
             &server_auth,
             outcome(station, hosts),
@@ -124,6 +134,12 @@ impl BoundListeners {
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));
         Ok(StationListeners { operators, devices, _follower: AbortOnDropHandle::new(follower) })
+    }
+}
+
+impl fmt::Debug for BoundListeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundListeners").field("binds", &self.binds).finish_non_exhaustive()
     }
 }
 

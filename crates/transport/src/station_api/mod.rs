@@ -13,6 +13,7 @@
 mod answer;
 mod devices;
 mod gate;
+mod interpose;
 mod listeners;
 mod login;
 mod pairing;
@@ -20,6 +21,7 @@ mod registry;
 mod rows;
 
 pub use gate::Hosts;
+pub use interpose::{DeviceRequest, Fate, Interposed};
 pub use listeners::{Binds, BoundListeners, StartError, StationListeners, follow_revocations};
 
 use std::sync::Arc;
@@ -90,10 +92,22 @@ pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
 
 /// The devices' interface, for a listener that has verified a client certificate.
 pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
-    let router = Router::new()
+    devices_behind(None, station, hosts)
+}
+
+/// As [`devices`], with somebody in between.
+fn devices_behind(
+    interposed: Option<Arc<dyn Interposed>>,
+    station: &Arc<Station>,
+    hosts: Hosts,
+) -> Service {
+    let mut router = Router::new()
         .route(paths::DEVICE_TEST, get(devices::test))
         .route(paths::DEVICE_COMMIT, post(devices::commit))
         .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
+    if let Some(interposed) = interposed {
+        router = router.layer(from_fn_with_state(interposed, interpose::between));
+    }
     Api::new(station, hosts).serve(router)
 }
 

@@ -1,5 +1,11 @@
 //! The devices' interface of a station: what each state of a certificate opens, request by request.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use zmon_crypto::jws::{Typ, Unverified};
+use zmon_crypto::{Algorithms, IdentityPublic, x509};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId, Thumbprint};
@@ -12,6 +18,7 @@ use zmon_station::ports::{
     CertificateIssuer, CertificateRow, CertificateState, ClientCertificateOrder,
 };
 use zmon_transport::client::{Ask, Connection, JSON};
+use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::{ClientCredentials, device_client};
 use zmon_wire::heartbeat::Heartbeat;
@@ -103,6 +110,55 @@ async fn a_pending_certificate_opens_test_and_commit_only() {
     assert_eq!(outcome.iter().filter(|byte| **byte == b'.').count(), 2, "a compact JWS");
     let answer = link.heartbeat(&credentials, &heartbeat()).await.unwrap();
     assert_eq!(answer.config_version, 4);
+}
+
+/// Whether an outcome is the one that its signer signed.
+fn is_signed(outcome: &[u8]) -> bool {
+    let Ok(jws) = Unverified::parse(outcome) else { return false };
+    let Ok(chain) = jws.x5c() else { return false };
+    let key = IdentityPublic::parse(&x509::spki_of(chain.leaf()).unwrap()).unwrap();
+    jws.verify_with(Typ::Outcome, &key, &Algorithms::rustcrypto()).is_ok()
+}
+
+/// The fates of the next requests; then they pass.
+struct Fates(Mutex<VecDeque<(DeviceRequest, Fate)>>);
+
+#[async_trait]
+impl Interposed for Fates {
+    async fn fate(&self, request: DeviceRequest) -> Fate {
+        let Some((expected, fate)) = self.0.lock().unwrap().pop_front() else { return Fate::Pass };
+        assert_eq!(request, expected);
+        fate
+    }
+}
+
+#[tokio::test]
+async fn an_ordered_fault_breaks_loses_or_spoils_a_device_s_request() {
+    let fates = [
+        (DeviceRequest::Test, Fate::Break),
+        (DeviceRequest::Commit, Fate::Break),
+        (DeviceRequest::Commit, Fate::Lose),
+        (DeviceRequest::Commit, Fate::Spoil),
+        (DeviceRequest::Heartbeat, Fate::Lose),
+    ];
+    let world = World::open_behind(Arc::new(Fates(Mutex::new(fates.into())))).await;
+    let credentials = enrol(&world, CertificateState::Pending).await;
+    let link = TlsStationLink::new(world.tls.clone());
+    let state = || world.store.certificates()[0].state;
+    let broken = |answer: Result<Vec<u8>, LinkError>| {
+        assert!(matches!(answer.unwrap_err(), LinkError::Network(_)));
+    };
+    broken(link.test(&credentials).await.map(|()| Vec::new()));
+    broken(link.commit(&credentials, &commit_request()).await);
+    assert_eq!(state(), CertificateState::Pending, "the station never saw it");
+    broken(link.commit(&credentials, &commit_request()).await);
+    assert_eq!(state(), CertificateState::Current, "only the answer was lost");
+    let spoilt = link.commit(&credentials, &commit_request()).await.unwrap();
+    assert!(!is_signed(&spoilt));
+    assert!(link.heartbeat(&credentials, &heartbeat()).await.is_err());
+    link.heartbeat(&credentials, &heartbeat()).await.unwrap();
+    let whole = link.commit(&credentials, &commit_request()).await.unwrap();
+    assert!(is_signed(&whole));
 }
 
 #[tokio::test]

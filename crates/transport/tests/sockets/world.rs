@@ -21,7 +21,7 @@ use zmon_station::{
 use zmon_transport::client::{Answer, Ask, ClientTimes, Connection, JSON};
 use zmon_transport::dialer::TlsDeviceDialer;
 use zmon_transport::provider::Provider;
-use zmon_transport::station_api::{Binds, BoundListeners, StationListeners};
+use zmon_transport::station_api::{Binds, BoundListeners, Interposed, StationListeners};
 use zmon_transport::tls::{ServerCredentials, TlsContext, trusting_client};
 use zmon_wire::admin::LoginAnswer;
 use zmon_wire::problem::Problem;
@@ -65,11 +65,28 @@ impl World {
     }
 
     pub(crate) async fn open_with(provider: Provider, times: ClientTimes) -> Self {
+        Self::compose(provider, times, None).await
+    }
+
+    /// A world with somebody between the devices and the station.
+    pub(crate) async fn open_behind(interposed: Arc<dyn Interposed>) -> Self {
+        let provider = providers().swap_remove(0);
+        Self::compose(provider, ClientTimes::default(), Some(interposed)).await
+    }
+
+    async fn compose(
+        provider: Provider,
+        times: ClientTimes,
+        interposed: Option<Arc<dyn Interposed>>,
+    ) -> Self {
         let clock = StationClock::new();
         let tls =
             TlsContext::new(Arc::clone(&provider.tls), move || u64::try_from(clock.unix()).ok());
         let bound = BoundListeners::bind(Binds::new(localhost(), localhost(), Vec::new())).await;
-        let bound = bound.unwrap();
+        let mut bound = bound.unwrap();
+        if let Some(interposed) = interposed {
+            bound = bound.interpose(interposed);
+        }
         let ca = CaMaterial::from_parts(&CA).unwrap();
         let url = ServerUrl::parse(&format!("https://{}", bound.devices().unwrap())).unwrap();
         let store = Arc::new(MemoryStore::default());
