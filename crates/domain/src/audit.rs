@@ -117,6 +117,8 @@ event_types! {
         InterlockOverridden = "interlock_overridden",
         /// An operator logged in.
         LoginSucceeded = "login_succeeded",
+        /// An operator logged out.
+        LoggedOut = "logged_out",
         /// A login was refused.
         LoginRefused = "login_refused",
         /// An operator was added.

@@ -210,6 +210,8 @@ async fn other_tokens_and_ended_logins_prove_nothing() {
         assert_eq!(error.code(), ErrorCode::AuthenticationFailed, "{junk}");
     }
     world.station.logout(login.token.expose()).await.unwrap();
+    world.station.logout(login.token.expose()).await.unwrap();
+    assert_eq!(world.store.count(EventType::LoggedOut), 1, "who is out cannot go out again");
     world.station.logout("no token").await.unwrap();
     let error = world.station.authenticate(login.token.expose()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::AuthenticationFailed);

@@ -92,8 +92,11 @@ impl Station {
     /// Storage errors.
     pub async fn logout(&self, bearer: &str) -> Result<(), StationError> {
         let Some(token_hash) = token_hash(bearer) else { return Ok(()) };
+        let Some(login) = self.parts.store.login(&token_hash).await? else { return Ok(()) };
+        let actor = Actor::Operator { id: login.operator, role: login.role };
+        let row = AuditEvent::new(EventType::LoggedOut, actor);
         let writes = vec![StationWrite::DropLogin { token_hash }];
-        self.commit_all(&self.now(), Vec::new(), writes).await
+        self.commit_all(&self.now(), vec![row], writes).await
     }
 
     /// Computes a password's hash for a new account.
