@@ -139,6 +139,8 @@ async fn an_ordered_fault_breaks_loses_or_spoils_a_device_s_request() {
         (DeviceRequest::Commit, Fate::Break),
         (DeviceRequest::Commit, Fate::Lose),
         (DeviceRequest::Commit, Fate::Spoil),
+        // Over the kept connection, and over the new one that is tried at once.
+        (DeviceRequest::Heartbeat, Fate::Lose),
         (DeviceRequest::Heartbeat, Fate::Lose),
     ];
     let world = World::open_behind(Arc::new(Fates(Mutex::new(fates.into())))).await;
@@ -155,7 +157,8 @@ async fn an_ordered_fault_breaks_loses_or_spoils_a_device_s_request() {
     assert_eq!(state(), CertificateState::Current, "only the answer was lost");
     let spoilt = link.commit(&credentials, &commit_request()).await.unwrap();
     assert!(!is_signed(&spoilt));
-    assert!(link.heartbeat(&credentials, &heartbeat()).await.is_err());
+    let lost = link.heartbeat(&credentials, &heartbeat()).await;
+    assert!(matches!(lost.unwrap_err(), LinkError::Network(_)));
     link.heartbeat(&credentials, &heartbeat()).await.unwrap();
     let whole = link.commit(&credentials, &commit_request()).await.unwrap();
     assert!(is_signed(&whole));
