@@ -153,7 +153,7 @@ event_types! {
         AnchorInstalled = "anchor_installed",
         /// A checkpoint over the log was signed.
         CheckpointSigned = "checkpoint_signed",
-        /// The peer's checkpoint was kept.
+        /// The peer sent a checkpoint; a failure when it is not its own or its log has lost rows.
         CheckpointReceived = "checkpoint_received",
         /// The log was exported.
         AuditExported = "audit_exported",

@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+pub mod checkpoint;
 mod convert;
 pub mod device;
 pub mod station;

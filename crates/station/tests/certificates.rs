@@ -16,8 +16,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{Serial, SessionId};
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::station::CertificateUse;
-use zmon_station::PairOutcome;
 use zmon_station::ports::{CertificateRow, CertificateState, RevocationReason, SessionPhase};
+use zmon_station::{PairOutcome, StationEvent};
 use zmon_wire::heartbeat::Heartbeat;
 use zmon_wire::kind::V1;
 use zmon_wire::outcome::{CommitRequest, OutcomeResult};
@@ -30,7 +30,7 @@ fn heartbeat() -> Heartbeat {
         bytes_sent: 1,
         errors: 0,
         state: ProvisioningState::Provisioned,
-        audit_checkpoint: Some("checkpoint-2".to_owned()),
+        audit_checkpoint: None,
     }
 }
 
@@ -249,6 +249,59 @@ async fn a_heartbeat_never_waits_for_the_audit_log() {
     world.store.fail_commits(false);
     assert!(world.station.heartbeat(&second.serial, &heartbeat()).await.is_ok());
     assert_eq!(state(&world, &first.serial), CertificateState::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_s_checkpoint_is_verified_and_a_bad_one_alarms() {
+    use zmon_station::ports::StationStore;
+    let world = World::new().await;
+    let (device, row) = paired(&world).await;
+    let stranger = FakeDevice::new(2, Suite::P256);
+    let beat = async |checkpoint: &str| {
+        let audit_checkpoint = Some(checkpoint.to_owned());
+        let heartbeat = Heartbeat { audit_checkpoint, ..heartbeat() };
+        // Monitoring goes on whatever the log is worth.
+        world.station.heartbeat(&row.serial, &heartbeat).await.unwrap();
+        world.store.peer_checkpoint(&device.id).await.unwrap()
+    };
+    let first = device.checkpoint(7, 1);
+    assert_eq!(beat(&first).await.as_ref(), Some(&first));
+    assert_eq!(beat(&first).await.as_ref(), Some(&first));
+    assert_eq!(world.store.count(EventType::CheckpointReceived), 0);
+
+    let mut events = world.station.events();
+    let rolled_back = device.checkpoint(6, 1);
+    for bad in [rolled_back.as_str(), &device.checkpoint(7, 2), &stranger.checkpoint(9, 1), "junk"]
+    {
+        assert_eq!(beat(bad).await.as_ref(), Some(&first));
+    }
+    assert_eq!(world.store.count(EventType::CheckpointReceived), 1, "one row a minute");
+    pass(Duration::from_secs(61)).await;
+    assert_eq!(beat("junk").await.as_ref(), Some(&first));
+    let codes: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+        .filter_map(|event| match event {
+            StationEvent::Alarm { code, .. } => Some(code),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(codes, [ErrorCode::AuditRolledBack, ErrorCode::AuditCheckpointInvalid]);
+    let rows = world.store.audit_events();
+    let rows = rows.iter().filter(|row| row.event == EventType::CheckpointReceived);
+    assert_eq!(rows.map(|row| row.error.unwrap()).collect::<Vec<_>>(), codes);
+
+    let next = device.checkpoint(8, 5);
+    assert_eq!(beat(&next).await.as_ref(), Some(&next));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_tested_as_often_as_wanted_and_written_down_once() {
+    let world = World::new().await;
+    let (_device, row) = undecided(&world).await;
+    let before = world.store.count(EventType::ConnectionTested);
+    for _ in 0..5 {
+        world.station.test(&row.serial).await.unwrap();
+    }
+    assert_eq!((before, world.store.count(EventType::ConnectionTested)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

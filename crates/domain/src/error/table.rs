@@ -305,6 +305,12 @@ errors! {
     DeviceKeyConflict = "device_key_conflict": -, Peer, Identify, Device, 409, no,
         "This device or serial number is known under another key.",
         "Call the administrator: one of the two devices is not what it says.";
+    AuditCheckpointInvalid = "audit_checkpoint_invalid": -, Peer, Identify, Device, 403, no,
+        "The audit checkpoint was not made by the one who sent it.",
+        "Call the administrator: do not use this device or station before it has been examined.";
+    AuditRolledBack = "audit_rolled_back": -, Peer, Identify, Device, 409, no,
+        "The audit log has lost or changed rows that it had shown before.",
+        "Call the administrator: the device or station was set back or copied; examine it first.";
     OperatorUnknown = "operator_unknown": -, Operator, Administer, Operator, 404, no,
         "There is no such operator.",
         "Check the name.";

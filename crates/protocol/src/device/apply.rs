@@ -155,7 +155,7 @@ fn stage(
     bytes: &[u8],
     opened: Opened,
 ) -> Outcome {
-    let Opened { loaded, proofs } = opened;
+    let Opened { loaded, proofs, station_log } = opened;
     let slot = &loaded.slot;
     core.generation = slot.generation;
     for event in [EventType::ConfigurationReceived, EventType::ConfigurationApplied] {
@@ -165,6 +165,10 @@ fn stage(
             .configuration_hash(slot.configuration_hash)
             .with("serial", slot.serial);
         step.out.row(row);
+    }
+    if let Some(code) = station_log {
+        let row = step.failure(EventType::CheckpointReceived, Actor::Peer, code);
+        step.out.row(row.session(slot.session_id));
     }
     step.out.write(DeviceWrite::StageB(slot.clone()));
     step.out.signal(DeviceEvent::ConfigurationReceived {
@@ -177,11 +181,11 @@ fn stage(
         origin: claim.mode.origin,
         slot: Arc::new(loaded),
         _evidence: Evidence::Checked(proofs),
+        opening: Some(claim.opening),
         envelope_hash: Some(sha256(bytes)),
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),
         site_id: Some(claim.certificate.site_id().clone()),
-        opening: Some(claim.opening),
     };
     (State::Configuring(Box::new(Configuring { staged })), Ok(DeviceReply::Pending))
 }

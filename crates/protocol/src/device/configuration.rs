@@ -1,11 +1,14 @@
 //! What is inside the envelope: JWS, anchor and profile, ids and code, freshness, client certificate.
 
+use alloc::string::String;
+
 use zmon_crypto::evidence::ChainVerified;
 use zmon_crypto::jws::{Typ, Unverified, Verified};
 use zmon_crypto::x509::{self, CertificateChain, ClientCertificate, ClientExpectation};
 use zmon_crypto::{IdentityKey, sha256};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::ids::StationId;
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
 use zmon_wire::configuration::ConfigurationDocument;
@@ -15,12 +18,15 @@ use super::machine::Core;
 use super::slot::{Loaded, Slot};
 use super::state::{Claim, Proofs};
 use super::step::Step;
+use crate::checkpoint;
 use crate::convert::wire_suite;
 
 /// A configuration that may go into slot B, with the evidence.
 pub(super) struct Opened {
     pub(super) loaded: Loaded,
     pub(super) proofs: Proofs,
+    /// What is wrong with the station's audit log.
+    pub(super) station_log: Option<ErrorCode>,
 }
 
 /// Runs every check on the opened plaintext, in the order of the protocol. Any failure is final.
@@ -35,6 +41,7 @@ pub(super) fn check(
         .map_err(|error| error.report(ErrorCode::ConfigurationMalformed))?;
     check_binding(step, claim, &document)?;
     check_freshness(step, &document)?;
+    let station_log = check_station_log(claim, &document)?;
     let (certificate, client) = check_client(step, claim, &document)?;
     let client_key = claim.tls.pkcs8().map_err(|error| error.code())?;
     let slot = Slot {
@@ -48,7 +55,7 @@ pub(super) fn check(
     let loaded = Loaded::from_document(slot, &document)
         .map_err(|field| report(ErrorCode::ConfigurationMalformed, field))?;
     let proofs = Proofs { _signature: verified.proof(), _station: station, _client: client };
-    Ok(Opened { loaded, proofs })
+    Ok(Opened { loaded, proofs, station_log })
 }
 
 fn report(code: ErrorCode, field: FieldError) -> ErrorReport {
@@ -132,6 +139,34 @@ fn check_freshness(step: &Step<'_>, document: &ConfigurationDocument) -> Result<
     let early = document.timestamp > clock + skew;
     let late = zmon_domain::time::is_expired(clock, document.expires_at + skew);
     if early || late { Err(ErrorCode::ConfigurationExpired.into()) } else { Ok(()) }
+}
+
+/// The station's checkpoint, kept with the configuration, goes on from the one in force (D16). The
+/// station's signature vouches for it. A log that was set back is for people to look into, and no
+/// reason to leave a monitor without its station.
+fn check_station_log(
+    claim: &Claim,
+    document: &ConfigurationDocument,
+) -> Result<Option<ErrorCode>, ErrorReport> {
+    let kept = claim.mode.origin.active().and_then(|active| kept(active, &claim.station_id));
+    let Some(stated) = &document.audit_checkpoint else {
+        return Ok(kept.map(|_| ErrorCode::AuditRolledBack));
+    };
+    match checkpoint::vouched(stated, kept.as_deref()) {
+        Ok(_) => Ok(None),
+        Err(ErrorCode::AuditRolledBack) => Ok(Some(ErrorCode::AuditRolledBack)),
+        Err(_) => {
+            let field = FieldError::new("auditCheckpoint", "must be a checkpoint");
+            Err(report(ErrorCode::ConfigurationMalformed, field))
+        }
+    }
+}
+
+/// The checkpoint of this station in the configuration in force.
+fn kept(active: &Loaded, station: &StationId) -> Option<String> {
+    let document = ConfigurationDocument::parse(&active.slot.configuration).ok()?;
+    let kept = document.audit_checkpoint.filter(|_| document.station_id == *station)?;
+    checkpoint::vouched(&kept, None).ok().map(|_| kept)
 }
 
 /// Chain, key match, validity, EKU, name; and a key of the station only where both sides allow it.

@@ -36,6 +36,8 @@ pub struct SessionContext<'a> {
     pub policy: &'a StationPolicy,
     /// The latest checkpoint of the station's audit log, a JWS (D16).
     pub checkpoint: Option<&'a str>,
+    /// The checkpoint that is kept of the device's audit log, a JWS (D16).
+    pub peer_checkpoint: Option<&'a str>,
 }
 
 /// The station as a configured device reaches it.

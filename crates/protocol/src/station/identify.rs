@@ -20,6 +20,7 @@ use super::io::{StationEvent, StationWrite};
 use super::state::{Core, Dialling, Identified, State};
 use super::step::{Outcome, Step, done};
 use super::{end, issue};
+use crate::checkpoint::{self, Standing};
 use crate::convert::wire_suite;
 
 /// The device's answer to the claim.
@@ -39,11 +40,13 @@ pub(super) fn identity(
         | State::Failed(_)
         | State::Released => return done(state),
     };
-    let (device, document) = match verify(step.ctx, core, &dialling, bytes) {
+    let (device, document, standing) = match verify(step.ctx, core, &dialling, bytes) {
         Ok(verified) => verified,
         Err(code) => {
             if code == ErrorCode::DeviceKeyConflict {
                 end::alarm(core, step);
+            } else if code == ErrorCode::AuditRolledBack {
+                step.events.push(StationEvent::Alarm(code.into()));
             }
             step.failure(core, EventType::IdentityRefused, Actor::Peer, code);
             return done(end::fail(core, step, State::Dialling(dialling), code.into()));
@@ -59,6 +62,10 @@ pub(super) fn identity(
         };
         step.write(StationWrite::AddDevice(entry));
     }
+    if let (Standing::Newer, Some(checkpoint)) = (standing, document.audit_checkpoint) {
+        let device_id = core.device_id.clone();
+        step.write(StationWrite::PeerCheckpoint { device_id, checkpoint });
+    }
     let row = AuditEvent::new(EventType::SessionClaimed, Actor::Peer)
         .with("deviceSerial", &document.device_serial)
         .with("firmwareVersion", &document.firmware_version)
@@ -69,7 +76,6 @@ pub(super) fn identity(
         identity_key: device.public.thumbprint(),
         device_serial: document.device_serial,
         firmware_version: document.firmware_version,
-        audit_checkpoint: document.audit_checkpoint,
     });
     if core.details.is_some() {
         return done(issue::begin(core, step, Box::new(device)));
@@ -99,7 +105,7 @@ fn verify(
     core: &Core,
     dialling: &Dialling,
     bytes: &[u8],
-) -> Result<(Identified, IdentityDocument), ErrorCode> {
+) -> Result<(Identified, IdentityDocument, Standing), ErrorCode> {
     let jws = Unverified::parse(bytes).map_err(|_| ErrorCode::IdentityInvalid)?;
     // Read before it is verified, only to find the key; the registry vouches for that key below.
     let claimed: IdentityDocument =
@@ -119,6 +125,7 @@ fn verify(
     }
     check_device(core, &document)?;
     check_policy(ctx, &public, &document)?;
+    let standing = check_log(ctx, &public, &document)?;
     let kem = KemPublic::parse(&document.kem_key).map_err(|error| error.code())?;
     if kem.suite() != public.suite() {
         return Err(ErrorCode::SuiteUnsupported);
@@ -137,7 +144,7 @@ fn verify(
         csr,
         transcript,
     };
-    Ok((device, document))
+    Ok((device, document, standing))
 }
 
 /// The registry's key, or at least the one in the scanned token and in TLS.
@@ -164,6 +171,19 @@ fn check_device(core: &Core, document: &IdentityDocument) -> Result<(), ErrorCod
         return Err(ErrorCode::DeviceMismatch);
     }
     Ok(())
+}
+
+/// A device that has shown its log once keeps showing one that goes on from there.
+fn check_log(
+    ctx: &SessionContext<'_>,
+    public: &IdentityPublic,
+    document: &IdentityDocument,
+) -> Result<Standing, ErrorCode> {
+    match (&document.audit_checkpoint, ctx.peer_checkpoint) {
+        (Some(checkpoint), kept) => checkpoint::verify(checkpoint, public, kept, ctx.algorithms),
+        (None, None) => Ok(Standing::Known),
+        (None, Some(_)) => Err(ErrorCode::AuditRolledBack),
+    }
 }
 
 fn check_policy(

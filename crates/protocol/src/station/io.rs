@@ -129,6 +129,13 @@ pub enum StationWrite {
     /// The registry learns a device that policy admits by its scan; `RegistryConflict` when id,
     /// serial number or key belong to another row.
     AddDevice(RegistryEntry),
+    /// The latest checkpoint of a device's audit log, verified (D16).
+    PeerCheckpoint {
+        /// Whose.
+        device_id: DeviceId,
+        /// The statement, a JWS.
+        checkpoint: String,
+    },
     /// A new certificate, pending; unique per session, so that a retry cannot mint a second one.
     InsertPending {
         /// Serial number.
@@ -258,8 +265,6 @@ pub enum StationEvent {
         device_serial: DeviceSerial,
         /// Its firmware.
         firmware_version: FirmwareVersion,
-        /// Its latest audit checkpoint, for the station to verify and keep (D16).
-        audit_checkpoint: Option<String>,
     },
     /// The device tested its connection.
     Tested,
@@ -267,7 +272,8 @@ pub enum StationEvent {
     Paired,
     /// Failed.
     Failed(ErrorReport),
-    /// An id or serial number came with a key that is not its own (D9): a person should look.
+    /// A key that is not its own came with an id or serial number (D9), or an audit log has lost rows
+    /// (D16): a person should look.
     Alarm(ErrorReport),
 }
 

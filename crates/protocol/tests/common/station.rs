@@ -32,6 +32,9 @@ pub(crate) struct Station {
     name: StationName,
     server: ServerParameters,
     pub(crate) policy: StationPolicy,
+    /// Its own latest checkpoint, and the device's that it keeps.
+    pub(crate) checkpoint: Option<String>,
+    pub(crate) peer_checkpoint: Option<String>,
     algorithms: Algorithms,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) registry: Option<RegistryEntry>,
@@ -80,6 +83,8 @@ impl Station {
             name: StationName::parse("Central Station North").unwrap(),
             server,
             policy: StationPolicy::new(networks),
+            checkpoint: None,
+            peer_checkpoint: None,
             algorithms: Algorithms::rustcrypto(),
             rng: ChaCha20Rng::seed_from_u64(seed ^ 0x5a5a),
             registry: None,
@@ -104,7 +109,8 @@ impl Station {
             algorithms: &self.algorithms,
             server: &self.server,
             policy: &self.policy,
-            checkpoint: None,
+            checkpoint: self.checkpoint.as_deref(),
+            peer_checkpoint: self.peer_checkpoint.as_deref(),
         }
     }
 
@@ -183,6 +189,9 @@ impl Station {
                     committed: false,
                 };
                 assert!(self.certificates.insert(*serial, view).is_none());
+            }
+            StationWrite::PeerCheckpoint { checkpoint, .. } => {
+                self.peer_checkpoint = Some(checkpoint.clone());
             }
             StationWrite::AbortPending { serial } => {
                 let view = self.certificates.get_mut(serial).expect("it was inserted");

@@ -1,7 +1,9 @@
 //! What arrives in an envelope, from size and syntax to the client certificate (§3, D4–D6, D14).
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use rcgen::ExtendedKeyUsagePurpose;
-use zmon_crypto::jws::{Typ, Unverified};
+use zmon_crypto::jws::{Typ, Unverified, sign};
 use zmon_crypto::x509::{CertificateChain, csr};
 use zmon_crypto::{Algorithms, IdentityKey, SoftIdentity, Suite};
 use zmon_domain::audit::EventType as E;
@@ -9,6 +11,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, DeviceSerial, SessionId, StationId, Thumbprint};
 use zmon_domain::time::ClockQuality;
 use zmon_protocol::device::{DeviceInput, DeviceReply, StateKind};
+use zmon_protocol::station::SessionPhase;
+use zmon_wire::checkpoint::{Checkpoint, LaneHead};
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::kind;
 use zmon_wire::pem::PemBase64;
@@ -19,6 +23,22 @@ use zmon_wire::strict;
 use crate::common::ca::TestCa;
 use crate::common::clock::start;
 use crate::common::{Forge, Pair, forge, seconds};
+
+/// A checkpoint over a log of so many rows, signed by the station's audit key.
+fn checkpoint(rows: u64) -> String {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let key = SoftIdentity::generate(Suite::P256, &mut rng).unwrap();
+    let head = LaneHead { hash: [7; 32], lane: "station:cs-1".to_owned(), seq: rows };
+    let statement = Checkpoint {
+        heads: vec![head],
+        previous: None,
+        rows,
+        timestamp: None,
+        v: kind::V1::default(),
+    };
+    let payload = strict::to_vec(&statement).unwrap();
+    sign(Typ::Checkpoint, None, &payload, &key, &mut rng).unwrap()
+}
 
 fn claimed() -> (Pair, Forge) {
     let mut pair = Pair::new(31);
@@ -417,4 +437,31 @@ fn an_envelope_of_another_device_does_not_fit() {
     let envelope = forge_b.envelope(&mut b, &document);
     assert_eq!(forge_a.deliver(&mut a, envelope).unwrap_err(), ErrorCode::ClaimRefused.into());
     assert_eq!(a.device.machine.kind(), StateKind::Pairing);
+}
+
+#[test]
+fn a_station_s_checkpoint_has_a_form() {
+    for junk in ["", "checkpoint", "a.b.c"] {
+        refused_document(ErrorCode::ConfigurationMalformed, |document| {
+            document.audit_checkpoint = Some(junk.to_owned());
+        });
+    }
+}
+
+#[test]
+fn a_station_whose_log_was_set_back_is_written_down_and_not_refused() {
+    let mut pair = Pair::new(33);
+    pair.station.checkpoint = Some(checkpoint(7));
+    pair.enter();
+    assert_eq!(pair.pair(), SessionPhase::Paired);
+    for (next, told) in [(Some(9), false), (Some(8), true), (None, true), (Some(2), false)] {
+        let before = pair.device.rows(E::CheckpointReceived).len();
+        pair.station.checkpoint = next.map(checkpoint);
+        pair.reprovision();
+        assert_eq!(pair.pair(), SessionPhase::Paired, "{next:?}");
+        assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
+        let rows = pair.device.rows(E::CheckpointReceived);
+        assert_eq!(rows.len() > before, told, "{next:?}: against the configuration before it");
+        assert!(rows.iter().all(|row| row.error == Some(ErrorCode::AuditRolledBack)));
+    }
 }

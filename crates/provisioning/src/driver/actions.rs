@@ -20,7 +20,6 @@ impl Driver {
     pub(super) async fn act(&mut self, action: DeviceAction) {
         match action {
             DeviceAction::OpenListener => {
-                self.refresh_checkpoint().await;
                 let endpoint: Arc<dyn DeviceEndpoint> = Arc::new(self.handle.endpoint());
                 let opened = timeout(SOCKET_TIMEOUT, self.parts.listener.open(endpoint)).await;
                 let port = match opened {
@@ -62,9 +61,9 @@ impl Driver {
         }
     }
 
-    /// The identity documents of the window that opens carry the newest checkpoint (D16). An older
-    /// one is no reason to refuse a pairing.
-    async fn refresh_checkpoint(&mut self) {
+    /// An identity document carries the newest checkpoint (D16): the station takes an older one than
+    /// the last heartbeat's for a log that was set back.
+    pub(super) async fn refresh_checkpoint(&mut self) {
         match self.parts.store.checkpoint().await {
             Ok(checkpoint) => self.checkpoint = checkpoint,
             Err(error) => tracing::warn!(%error, "checkpoint not read"),

@@ -96,6 +96,9 @@ impl Driver {
     pub(super) async fn command(&mut self, command: Command) {
         match command {
             Command::Input(input, reply) => {
+                if matches!(input, DeviceInput::SessionOpen { .. }) {
+                    self.refresh_checkpoint().await;
+                }
                 let answer = self.handle_input(input).await;
                 // The caller may have stopped waiting; what was done stays done.
                 drop(reply.send(answer));

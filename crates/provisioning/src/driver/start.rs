@@ -57,6 +57,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
         clock: Arc::clone(&parts.clock),
         rng: parts.rng.clone(),
         view: shared.view.subscribe(),
+        store: Arc::clone(&parts.store),
     });
     let (commands, command_queue) = mpsc::channel(QUEUE);
     let (results, result_queue) = mpsc::unbounded_channel();

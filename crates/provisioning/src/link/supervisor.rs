@@ -14,7 +14,7 @@ use zmon_wire::strict;
 use super::backoff::Backoff;
 use super::certificate::not_after;
 use super::status::LinkStatus;
-use crate::ports::{Clock, SharedRng, StationLink};
+use crate::ports::{Clock, DeviceStore, SharedRng, StationLink, StoreError};
 use crate::service::ServiceView;
 
 /// What a [`LinkSupervisor`] works with.
@@ -27,6 +27,8 @@ pub struct LinkParts {
     pub rng: SharedRng,
     /// Where the state that a heartbeat reports is read.
     pub view: watch::Receiver<ServiceView>,
+    /// Where the checkpoint that a heartbeat carries is read.
+    pub store: Arc<dyn DeviceStore>,
 }
 
 /// Keeps one link to the station of the active slot: started, replaced and stopped by the driver,
@@ -44,8 +46,16 @@ impl LinkSupervisor {
         let (target, targets) = watch::channel(None);
         let (status_sender, status) = watch::channel(LinkStatus::default());
         let started = parts.clock.now().mono;
-        let runner =
-            Runner { parts, targets, status: status_sender, started, sequence: 0, connected: None };
+        let runner = Runner {
+            parts,
+            targets,
+            status: status_sender,
+            started,
+            sequence: 0,
+            connected: None,
+            checkpoint: None,
+            sent: None,
+        };
         let task = tokio::spawn(runner.run()).abort_handle();
         Self { target, status, task }
     }
@@ -86,6 +96,9 @@ struct Runner {
     started: Tick,
     sequence: u64,
     connected: Option<Tick>,
+    /// The log's latest checkpoint, and the one the station has been sent (D16).
+    checkpoint: Option<String>,
+    sent: Option<String>,
 }
 
 impl Runner {
@@ -105,6 +118,7 @@ impl Runner {
 
     fn announce(&mut self, credentials: Option<&LinkCredentials>) {
         self.connected = None;
+        self.sent = None;
         self.status.send_modify(|status| {
             status.connected = false;
             status.uptime = Duration::ZERO;
@@ -137,11 +151,27 @@ impl Runner {
                     self.parts.clock.now().mono + wait
                 }
             };
+            let (clock, store) = (Arc::clone(&self.parts.clock), Arc::clone(&self.parts.store));
+            let mut pause = clock.sleep_until(next);
+            // The log is read in the pause: a heartbeat never waits for it.
             tokio::select! {
                 biased;
                 changed = self.targets.changed() => return changed.is_ok(),
-                () = self.parts.clock.sleep_until(next) => {}
+                read = store.checkpoint() => self.note(read),
+                () = &mut pause => continue,
             }
+            tokio::select! {
+                biased;
+                changed = self.targets.changed() => return changed.is_ok(),
+                () = pause => {}
+            }
+        }
+    }
+
+    fn note(&mut self, read: Result<Option<String>, StoreError>) {
+        match read {
+            Ok(checkpoint) => self.checkpoint = checkpoint,
+            Err(error) => tracing::debug!(%error, "checkpoint not read"),
         }
     }
 
@@ -155,11 +185,14 @@ impl Runner {
             bytes_sent: status.bytes_sent,
             errors: status.errors,
             state,
-            audit_checkpoint: None,
+            audit_checkpoint: self.checkpoint.clone().filter(|new| self.sent.as_ref() != Some(new)),
         }
     }
 
     fn answered(&mut self, now: &Now, heartbeat: &Heartbeat, answer: &HeartbeatAnswer) {
+        if heartbeat.audit_checkpoint.is_some() {
+            self.sent.clone_from(&heartbeat.audit_checkpoint);
+        }
         let since = *self.connected.get_or_insert(now.mono);
         let size = |bytes: Vec<u8>| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.status.send_modify(|status| {

@@ -53,6 +53,24 @@ async fn heartbeats_are_numbered_and_say_the_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_heartbeat_carries_the_checkpoint_that_the_station_has_not_got() {
+    let bench = Bench::new();
+    let service = paired(&bench, 10).await;
+    let make = |name: &str| *bench.store.checkpoint.lock().unwrap() = Some(name.to_owned());
+    make("one");
+    sleep(Duration::from_secs(31)).await;
+    make("two");
+    bench.set_deaf(true);
+    sleep(Duration::from_secs(60)).await;
+    bench.set_deaf(false);
+    sleep(Duration::from_secs(120)).await;
+    let carried: Vec<_> =
+        bench.link.checkpoints.lock().unwrap().iter().flatten().cloned().collect();
+    assert_eq!(carried, ["one", "two"], "each once, whatever was lost on the way");
+    assert!(service.link().borrow().connected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_station_is_tried_with_growing_pauses_until_it_is_back() {
     let bench = Bench::new();
     let service = paired(&bench, 10).await;

@@ -134,6 +134,8 @@ pub(crate) struct MemoryLink {
     pub(crate) tested: Mutex<Vec<Tick>>,
     /// When each heartbeat came, with its sequence number.
     pub(crate) beats: Mutex<Vec<(Tick, u64)>>,
+    /// The checkpoint each heartbeat carried.
+    pub(crate) checkpoints: Mutex<Vec<Option<String>>>,
     /// Heartbeats fail while this is set.
     pub(crate) deaf: AtomicBool,
     /// Tests never answer while this is set.
@@ -151,6 +153,7 @@ impl MemoryLink {
             tests: Mutex::default(),
             commits: Mutex::default(),
             tested: Mutex::default(),
+            checkpoints: Mutex::default(),
             beats: Mutex::default(),
             deaf: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -211,6 +214,7 @@ impl StationLink for MemoryLink {
         }
         let now = self.clock.now();
         self.beats.lock().unwrap().push((now.mono, heartbeat.sequence));
+        self.checkpoints.lock().unwrap().push(heartbeat.audit_checkpoint.clone());
         Ok(HeartbeatAnswer { time: now.wall.unwrap(), config_version: 1 })
     }
 }

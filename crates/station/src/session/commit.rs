@@ -17,17 +17,18 @@ use super::step::{Halt, Step};
 use super::{Identified, OpenFacts, translate};
 use crate::error::StationError;
 use crate::ports::{StationRecord, StationWrite};
-use crate::station::Station;
+use crate::station::{Checkpoints, Station};
 
 impl SessionDriver {
     /// Proposes the step, commits it, installs it, and starts its actions.
     pub(super) async fn take(&mut self, step: &Step) -> Result<Result<(), StationError>, Halt> {
         let store = Arc::clone(&self.station.parts.store);
-        let checkpoint = self.checkpoint(step).await?;
+        let (own, peer) = self.checkpoints(step).await.map_err(Halt::Store)?;
         let now = self.station.now();
         let issued = self.certificate.as_ref().map(|row| row.serial);
         let transition = {
-            let ctx = self.station.context(checkpoint.as_deref());
+            let checkpoints = Checkpoints { own: own.as_deref(), peer: peer.as_deref() };
+            let ctx = self.station.context(checkpoints);
             let mut rng = self.station.parts.entropy.generator();
             self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(issued))
         };
@@ -47,13 +48,20 @@ impl SessionDriver {
         Ok(reply.map_err(StationError::from))
     }
 
-    /// The station's latest checkpoint, for the configuration that is about to be sealed (D16).
-    async fn checkpoint(&self, step: &Step) -> Result<Option<String>, Halt> {
-        if !matches!(step, Step::Issued(_)) {
-            return Ok(None);
-        }
+    /// The station's latest checkpoint, for the configuration that is about to be sealed, and the
+    /// device's that is kept, for the identity document that is about to be checked (D16).
+    async fn checkpoints(
+        &self,
+        step: &Step,
+    ) -> Result<(Option<String>, Option<String>), StationError> {
         let store = &self.station.parts.store;
-        store.checkpoint().await.map_err(|error| Halt::Store(error.into()))
+        Ok(if matches!(step, Step::Issued(_)) {
+            (store.checkpoint().await?, None)
+        } else if matches!(step, Step::Identity(_)) {
+            (None, store.peer_checkpoint(self.machine.device_id()).await?)
+        } else {
+            (None, None)
+        })
     }
 
     /// The station's record alone decides whether a device is paired (D13), not what it says.
@@ -77,13 +85,6 @@ impl SessionDriver {
         let mut record = translate(proposed, facts, self.certificate.as_deref())?;
         if let Some(cause) = step.cause() {
             record.audit.iter_mut().for_each(|row| explain(row, cause));
-        }
-        if let Step::Identity(document) = step
-            && next.phase() != SessionPhase::Failed
-            && let Some(checkpoint) = identity_document(document).and_then(|d| d.audit_checkpoint)
-        {
-            let device_id = next.device_id().clone();
-            record.writes.push(StationWrite::PeerCheckpoint { device_id, checkpoint });
         }
         if let Some(answer) = next.answer().filter(|_| !self.answer_kept) {
             let answer = strict::to_vec(&answer).map_err(|_| ErrorCode::Internal)?;

@@ -79,6 +79,9 @@ fn translate_write(
         ProposedWrite::Claim { session_id, token_id } => {
             StationWrite::ClaimToken { session_id, token_id }
         }
+        ProposedWrite::PeerCheckpoint { device_id, checkpoint } => {
+            StationWrite::PeerCheckpoint { device_id, checkpoint }
+        }
         ProposedWrite::AddDevice(entry) => {
             StationWrite::ImportDevices(vec![device(entry, facts.at)])
         }

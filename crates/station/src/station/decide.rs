@@ -17,7 +17,7 @@ use zmon_wire::strict;
 
 use super::certificates::RACES;
 use super::housekeeping::ended;
-use super::{Station, detached};
+use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{
@@ -63,7 +63,13 @@ impl Station {
             let verdict = {
                 let mut rng = self.parts.entropy.generator();
                 let current = current.as_ref().map(|row| &row.serial);
-                outcome::commit(&self.context(None), rng.as_mut(), request, &view(&row), current)?
+                outcome::commit(
+                    &self.context(Checkpoints::default()),
+                    rng.as_mut(),
+                    request,
+                    &view(&row),
+                    current,
+                )?
             };
             if let Some(answer) = self.settle(&now, &row, verdict).await? {
                 return Ok(answer);
@@ -78,7 +84,7 @@ impl Station {
             let row = self.asked_about(ask).await?;
             let key = IdentityPublic::parse(&row.identity_key).map_err(|error| error.code())?;
             let verdict = {
-                let ctx = self.context(None);
+                let ctx = self.context(Checkpoints::default());
                 let verified = outcome::verify_ask(&ctx, ask, &key)?;
                 let mut rng = self.parts.entropy.generator();
                 outcome::answer(&ctx, rng.as_mut(), &verified, Some(&view(&row)))?

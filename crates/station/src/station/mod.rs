@@ -21,7 +21,7 @@ use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::limits;
-use zmon_domain::time::{Now, UnixTime};
+use zmon_domain::time::{Now, Tick, UnixTime};
 use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
 
 use crate::error::StationError;
@@ -90,6 +90,8 @@ pub struct Station {
     junk: Mutex<Junk>,
     hashes: Semaphore,
     settled: Mutex<BTreeSet<Serial>>,
+    tested: Mutex<BTreeSet<Serial>>,
+    alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
     seen: Mutex<BTreeMap<DeviceId, UnixTime>>,
     crl_due: AtomicBool,
 }
@@ -118,6 +120,8 @@ impl Station {
             junk: Mutex::default(),
             hashes: Semaphore::new(HASHES_AT_A_TIME),
             settled: Mutex::default(),
+            tested: Mutex::default(),
+            alarmed: Mutex::default(),
             seen: Mutex::default(),
             crl_due: AtomicBool::new(false),
         }))
@@ -164,7 +168,7 @@ impl Station {
         let _receivers = self.events.send(event).unwrap_or(0);
     }
 
-    pub(crate) fn context<'a>(&'a self, checkpoint: Option<&'a str>) -> SessionContext<'a> {
+    pub(crate) fn context<'a>(&'a self, checkpoints: Checkpoints<'a>) -> SessionContext<'a> {
         let parts = &self.parts;
         SessionContext {
             station_id: &parts.profile.station_id,
@@ -175,7 +179,8 @@ impl Station {
             algorithms: &parts.algorithms,
             server: &parts.profile.server,
             policy: &parts.policy.session,
-            checkpoint,
+            checkpoint: checkpoints.own,
+            peer_checkpoint: checkpoints.peer,
         }
     }
 
@@ -223,6 +228,15 @@ impl Station {
         self.commit_all(now, vec![row], Vec::new()).await?;
         Err(error)
     }
+}
+
+/// The audit checkpoints that a step may need (D16).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Checkpoints<'a> {
+    /// The station's latest.
+    pub(crate) own: Option<&'a str>,
+    /// The one that is kept of the device.
+    pub(crate) peer: Option<&'a str>,
 }
 
 /// Runs `work` to its end even when the caller goes away: between a committed record and what

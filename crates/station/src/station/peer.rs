@@ -3,13 +3,17 @@
 //! The certificate's serial number is checked against the store on every request: a revoked device
 //! is refused at its next one, whatever the TLS layer remembers.
 
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 
+use zmon_crypto::IdentityPublic;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
+use zmon_domain::limits;
 use zmon_domain::role::Actor;
-use zmon_domain::time::{Now, UnixTime};
+use zmon_domain::time::{Now, Tick, UnixTime};
+use zmon_protocol::checkpoint::{self, Standing};
 use zmon_protocol::station::CertificateUse;
 use zmon_wire::admin::TestAnswer;
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
@@ -63,11 +67,7 @@ impl Station {
         let time = Self::wall(&self.now())?;
         let peer = self.admit_peer(serial, CertificateUse::Test).await?;
         if peer.state == CertificateState::Pending {
-            let row = AuditEvent::new(EventType::ConnectionTested, Actor::Peer)
-                .device(&peer.device_id)
-                .session(peer.session)
-                .with("serial", serial);
-            self.commit_all(&self.now(), vec![row], Vec::new()).await?;
+            self.write_test(&peer, serial).await?;
             // Liveness only: a session that has gone needs no notice.
             let _live = self.sessions.tested(&peer.session, *serial).await;
         }
@@ -91,7 +91,7 @@ impl Station {
             self.retire_predecessors(&now, &row).await;
         }
         if let Some(checkpoint) = &heartbeat.audit_checkpoint {
-            self.keep_checkpoint(&now, &row.device_id, checkpoint).await;
+            self.keep_checkpoint(&now, &row, checkpoint).await;
         }
         self.see(&row.device_id, at);
         self.emit(StationEvent::Heartbeat { device_id: row.device_id, at });
@@ -140,19 +140,65 @@ impl Station {
         Ok(())
     }
 
-    /// Keeps a device's checkpoint; best effort, for the same reason.
-    async fn keep_checkpoint(&self, now: &Now, device: &DeviceId, checkpoint: &str) {
-        let kept = self.parts.store.peer_checkpoint(device).await;
-        if kept.is_ok_and(|kept| kept.as_deref() == Some(checkpoint)) {
-            return;
+    /// One row per certificate, however often its holder asks before it commits.
+    async fn write_test(&self, peer: &Peer, serial: &Serial) -> Result<(), StationError> {
+        if self.tested().contains(serial) {
+            return Ok(());
         }
-        let write = StationWrite::PeerCheckpoint {
-            device_id: device.clone(),
-            checkpoint: checkpoint.to_owned(),
-        };
-        if let Err(error) = self.commit_all(now, Vec::new(), vec![write]).await {
-            tracing::warn!(%error, %device, "the device's checkpoint was not kept");
+        let row = AuditEvent::new(EventType::ConnectionTested, Actor::Peer)
+            .device(&peer.device_id)
+            .session(peer.session)
+            .with("serial", serial);
+        self.commit_all(&self.now(), vec![row], Vec::new()).await?;
+        self.tested().insert(*serial);
+        Ok(())
+    }
+
+    /// Keeps a device's checkpoint, or raises the alarm about it; best effort, for the same reason.
+    async fn keep_checkpoint(&self, now: &Now, row: &CertificateRow, checkpoint: &str) {
+        if let Err(error) = self.try_keep(now, row, checkpoint).await {
+            tracing::warn!(%error, device = %row.device_id, "the device's checkpoint was not kept");
         }
+    }
+
+    async fn try_keep(
+        &self,
+        now: &Now,
+        row: &CertificateRow,
+        checkpoint: &str,
+    ) -> Result<(), StationError> {
+        let device_id = row.device_id.clone();
+        let kept = self.parts.store.peer_checkpoint(&device_id).await?;
+        let key = IdentityPublic::parse(&row.identity_key).map_err(|error| error.code())?;
+        let algorithms = &self.parts.algorithms;
+        match checkpoint::verify(checkpoint, &key, kept.as_deref(), algorithms) {
+            Ok(Standing::Known) => Ok(()),
+            Ok(Standing::Newer) => {
+                let checkpoint = checkpoint.to_owned();
+                let write = StationWrite::PeerCheckpoint { device_id, checkpoint };
+                self.commit_all(now, Vec::new(), vec![write]).await
+            }
+            Err(code) => self.alarm_about_log(now, device_id, code).await,
+        }
+    }
+
+    /// One row and alarm a minute and device: it may say so with every heartbeat.
+    async fn alarm_about_log(
+        &self,
+        now: &Now,
+        device_id: DeviceId,
+        code: ErrorCode,
+    ) -> Result<(), StationError> {
+        let pause = limits::JUNK_WINDOW.default;
+        let due = |at: &Tick| now.mono >= *at + pause;
+        if !self.alarmed().get(&device_id).is_none_or(due) {
+            return Ok(());
+        }
+        let row = AuditEvent::failed(EventType::CheckpointReceived, Actor::Peer, code);
+        self.commit_all(now, vec![row.device(&device_id)], Vec::new()).await?;
+        self.alarmed().insert(device_id.clone(), now.mono);
+        self.emit(StationEvent::Alarm { device_id: Some(device_id), code });
+        Ok(())
     }
 
     /// When a device was last heard of in this run.
@@ -164,7 +210,15 @@ impl Station {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(device.clone(), at);
     }
 
-    fn settled(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<Serial>> {
+    fn settled(&self) -> MutexGuard<'_, BTreeSet<Serial>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tested(&self) -> MutexGuard<'_, BTreeSet<Serial>> {
+        self.tested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alarmed(&self) -> MutexGuard<'_, BTreeMap<DeviceId, Tick>> {
+        self.alarmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

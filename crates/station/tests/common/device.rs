@@ -20,6 +20,7 @@ use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::ClockQuality;
 use zmon_station::ports::DialError;
 use zmon_station::{Station, StationError};
+use zmon_wire::checkpoint::{Checkpoint, LaneHead};
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
@@ -61,6 +62,8 @@ pub(crate) enum Fault {
     LosesAnswer,
     /// It tests, and neither commits nor answers.
     DiesBeforeCommit,
+    /// It commits, and its first answer never comes, though its connection stands.
+    HangsAfterCommit,
 }
 
 /// What the device remembers of its window.
@@ -95,6 +98,8 @@ pub(crate) struct FakeDevice {
     pub(crate) opens: AtomicUsize,
     pub(crate) deliveries: AtomicUsize,
     pub(crate) installed: Mutex<Vec<(Serial, ConfigurationDocument)>>,
+    /// The checkpoint of its audit log that it shows.
+    pub(crate) log: Mutex<Option<String>>,
 }
 
 impl FakeDevice {
@@ -122,6 +127,7 @@ impl FakeDevice {
             opens: AtomicUsize::new(0),
             deliveries: AtomicUsize::new(0),
             installed: Mutex::default(),
+            log: Mutex::default(),
         })
     }
 
@@ -235,6 +241,26 @@ impl FakeDevice {
         }
     }
 
+    /// A checkpoint over an audit log of so many rows; `hash` is that of the last one.
+    pub(crate) fn checkpoint(&self, rows: u64, hash: u8) -> String {
+        let head = LaneHead { hash: [hash; 32], lane: format!("device:{}", self.id), seq: rows };
+        let statement = Checkpoint {
+            heads: vec![head],
+            previous: None,
+            rows,
+            timestamp: None,
+            v: V1::default(),
+        };
+        let payload = strict::to_vec(&statement).unwrap();
+        let rng = &mut *self.rng.lock().unwrap();
+        jws::sign(Typ::Checkpoint, None, &payload, &self.identity, rng).unwrap()
+    }
+
+    /// Shows its audit log from now on.
+    pub(crate) fn show_log(&self, checkpoint: Option<String>) {
+        *self.log.lock().unwrap() = checkpoint;
+    }
+
     /// Answers `POST /api/provisioning/session`.
     pub(crate) fn answer_hello(&self, open: &SessionOpen) -> Result<String, DialError> {
         let _ = self.opens.fetch_add(1, Ordering::SeqCst);
@@ -311,7 +337,7 @@ impl FakeDevice {
             device_nonce: [7; 32],
             key_protection: KeyProtection::File,
             clock_quality: ClockQuality::Synced,
-            audit_checkpoint: Some("checkpoint-1".to_owned()),
+            audit_checkpoint: self.log.lock().unwrap().clone(),
             factory_chain: None,
         }
     }
@@ -350,6 +376,9 @@ impl FakeDevice {
         }
         if fault == Fault::LosesAnswer {
             return Err(lost());
+        }
+        if fault == Fault::HangsAfterCommit {
+            return std::future::pending().await;
         }
         Ok(self.status(&session, true, None))
     }
