@@ -3,6 +3,7 @@
 use zmon_crypto::Suite;
 use zmon_domain::audit::EventType;
 use zmon_domain::code::CodeFormat;
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{BedId, DeviceLabel};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_provisioning::{IProvisioningService, ProvisioningEvent};
@@ -131,7 +132,12 @@ async fn the_same_pairing_asked_many_times_mints_one_certificate() {
     let (one, two) = tokio::join!(station.pair(&qr), station.pair(&qr));
     let answers: Vec<_> = [one, two].into_iter().filter_map(Result::ok).collect();
     device.until_connected().await;
-    let again = station.pair(&qr).await.unwrap();
+    // Later the token is used up; the refusal says where its own operator finds the answer.
+    let used = station.pair(&qr).await.unwrap_err();
+    assert_eq!(used.code(), ErrorCode::PairingCodeConsumed);
+    let path = used.problem.instance.unwrap();
+    let session = path.strip_prefix("/api/provisioning/pair/").unwrap().parse().unwrap();
+    let again = station.technician().result(session).await.unwrap();
     assert!(!answers.is_empty());
     for answer in answers {
         assert_eq!(answer.configuration.signature, again.configuration.signature);

@@ -20,8 +20,13 @@ async fn the_same_token_is_refused_the_second_time() {
     device.until_connected().await;
     let serial = station.certificates(&device, CertificateState::Current).await[0].serial;
 
-    let refused = station.administrator().pair(&qr).await.unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::PairingCodeConsumed);
+    for (tablet, own) in [(station.administrator(), false), (station.technician(), true)] {
+        for refused in [tablet.pair(&qr).await.err(), tablet.scan(&qr).await.err()] {
+            let refused = refused.expect("refused");
+            assert_eq!((refused.status, refused.code()), (409, ErrorCode::PairingCodeConsumed));
+            assert_eq!(refused.problem.instance.is_some(), own, "whose session it was");
+        }
+    }
     assert!(station.has_refused(ErrorCode::PairingCodeConsumed).await);
     assert_eq!(station.faults().count(Step::Dial), 1, "the device was not asked again");
     let typed = qr.pairing_code.expose();
