@@ -170,6 +170,7 @@ impl Station {
             server: &server,
             policy: &policy,
             checkpoint: None,
+            peer_checkpoint: None,
         }))
     }
 }
