@@ -3,9 +3,10 @@
 
 Usage: python3 docs/vectors/verify_vectors.py
 
-Needs Python 3.10 and the package `cryptography`. HKDF, HMAC and the transcript come from the
-standard library; HPKE is written out below after RFC 9180 and, if the package `pyhpke` is
-installed, opened a second time by that. Exit status 0 means every check passed.
+Needs Python 3.10 and the package `cryptography`; `requirements.txt` has the versions that CI takes.
+HKDF, HMAC and the transcript come from the standard library; HPKE is written out below after RFC
+9180 and, if the package `pyhpke` is installed, opened a second time by that. Exit status 0 means
+every check passed.
 """
 
 import base64
