@@ -1,5 +1,6 @@
 //! What a program weighs.
 
+use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,18 @@ pub fn resident(pid: u32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// CPU time of all threads that a process has.
+#[must_use]
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let mut nanos = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // A thread may end while it is read.
+        let Ok(times) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
+        nanos += times.split(' ').next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanos))
+}
+
 /// The processors of this machine in general words.
 #[must_use]
 pub fn machine() -> String {
@@ -46,6 +59,8 @@ mod tests {
         assert!(size(&std::env::current_exe().unwrap()).unwrap() > 1000);
         assert_eq!(beside("no such program"), None);
         assert_eq!(resident(u32::MAX), None);
+        assert!(cpu_time(std::process::id()).unwrap() > Duration::ZERO);
+        assert_eq!(cpu_time(u32::MAX), None);
         assert!(machine().contains("vCPU"));
     }
 }

@@ -48,7 +48,9 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(endpoint: Endpoint, tls: Arc<rustls::ClientConfig>) -> Self {
+    /// A tablet that nobody is logged in at.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, tls: Arc<rustls::ClientConfig>) -> Self {
         Self { endpoint, tls, token: None }
     }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tempfile::TempDir;
-use zmon_bench::sample::now;
-use zmon_crypto::{AnchorSet, Suite};
+use zmon_bench::sample::{Cost, Stopwatch, now};
+use zmon_crypto::{Anchor, AnchorSet, Suite};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId};
@@ -21,11 +21,10 @@ use zmon_protocol::device::{
     BootState, DeviceProfile, DeviceRecord, DeviceWrite, LinkCredentials, LinkError,
 };
 use zmon_provisioning::ports::{
-    AuditPage, AuditReport, AuditRow, DeviceEndpoint, DeviceStore, KeyStore, ListenError, Listener,
-    SharedRng, StationLink, StoreError,
+    AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore, KeyStore, ListenError,
+    Listener, SharedRng, StationLink, StoreError,
 };
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts};
-use zmon_testkit::TestStation;
 use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
@@ -37,8 +36,8 @@ use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// What a port did, and how long.
-pub(crate) type Step = (&'static str, Instant, Instant);
+/// What a port did, when it was called, and what it took.
+pub(crate) type Step = (&'static str, Instant, Cost);
 
 /// The calls of one device, in the order they ended.
 #[derive(Clone, Default)]
@@ -51,9 +50,9 @@ impl Trace {
     }
 
     async fn note<T>(&self, what: &'static str, call: impl Future<Output = T>) -> T {
-        let from = now();
+        let (from, watch) = (now(), Stopwatch::start());
         let done = call.await;
-        self.lock().push((what, from, now()));
+        self.lock().push((what, from, watch.cost()));
         done
     }
 
@@ -62,18 +61,24 @@ impl Trace {
     }
 }
 
+/// What a device is made to believe.
+pub(crate) struct Trust {
+    pub(crate) anchor: Anchor,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// A device that was never paired.
 pub(crate) struct Device {
     pub(crate) service: Arc<CentralStationProvisioningService>,
     pub(crate) manifest: ManifestRow,
     pub(crate) trace: Trace,
-    clock: zmon_testkit::TestClock,
+    clock: Arc<dyn Clock>,
     _dir: TempDir,
 }
 
 impl Device {
-    /// Makes and starts one that trusts `station`.
-    pub(crate) async fn new(station: &TestStation, number: usize) -> Self {
+    /// Makes and starts one.
+    pub(crate) async fn new(trust: &Trust, number: usize) -> Self {
         let mode = std::fs::Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().permissions(mode).tempdir().expect("a directory");
         let private = Arc::new(PrivateDir::open(dir.path()).expect("a private directory"));
@@ -88,8 +93,8 @@ impl Device {
             ManifestRow::new(id.clone(), serial.clone(), keys.identity().public().thumbprint());
 
         let (provider, clock, trace) =
-            (provider::ring(), station.clock().clone(), Trace::default());
-        let time = clock.clone();
+            (provider::ring(), Arc::clone(&trust.clock), Trace::default());
+        let time = Arc::clone(&clock);
         let tls = TlsContext::new(provider.tls, move || {
             time.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
         });
@@ -102,14 +107,14 @@ impl Device {
                 FirmwareVersion::parse("1.2.3").expect("1.2.3"),
             ),
             address: DeviceAddress::from_ip(LOOPBACK).expect("an address"),
-            anchors: AnchorSet::from_anchors([station.anchor()]).expect("an anchor"),
+            anchors: AnchorSet::from_anchors([trust.anchor.clone()]).expect("an anchor"),
             algorithms: provider.algorithms,
             store: Arc::new(Noted { inner: store, trace: notes.clone() }),
             keys,
             listener: Arc::new(Noted { inner, trace: notes.clone() }),
             station: Arc::new(Noted { inner: TlsStationLink::new(tls), trace: notes }),
             interlock: DeviceParts::no_patient(),
-            clock: Arc::new(clock.clone()),
+            clock: Arc::clone(&clock),
             rng,
         });
         let service = Arc::new(service.await.expect("the device starts"));

@@ -5,8 +5,10 @@
 //! | `qr` | content to PNG |
 //! | `envelope` | seal and open, both suites |
 //! | `pairing`, `device` | window to PNG, device apply, one whole pairing over loopback |
+//! | `station` | CPU time of the release station for one pairing |
 //! | `programs` | spawn to QR code, size, memory of the release programs |
 //! | `primitives` | what all of them are made of |
+//! | `fastest` | the same by the fastest library known |
 //!
 //! `docs/PERFORMANCE.md` says how to read the tables.
 #![expect(
@@ -17,12 +19,17 @@
 
 mod device;
 mod envelope;
+mod fastest;
 mod pairing;
 mod primitives;
 mod programs;
 mod qr;
+mod station;
 
 use zmon_bench::{process, table};
+
+use crate::fastest::Fastest;
+use crate::primitives::Primitives;
 
 fn main() {
     // `cargo test --benches` only wants to know that it starts.
@@ -30,24 +37,23 @@ fn main() {
         return;
     }
     println!("{}\n", process::machine());
-    let primitives = primitives::Primitives::measure();
+    let (primitives, fastest) = (Primitives::measure(), Fastest::measure());
     let mut rows = vec![qr::draw()];
-    let envelopes = envelope::rows();
+    let envelopes = envelope::rows(&fastest);
     let [seal, open, ..] = &envelopes;
     let sealing = (seal.cost, open.cost);
     rows.extend(envelopes);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let (pairing, steps) = runtime.block_on(pairing::rows(&primitives, sealing));
+    let (pairing, steps) = runtime.block_on(pairing::rows(&primitives, &fastest, sealing));
     rows.extend(pairing);
-    let weights = match runtime.block_on(programs::measure(&primitives)) {
-        Some((row, weights)) => {
-            rows.push(row);
-            Some(weights)
-        }
-        None => None,
-    };
+    rows.extend(runtime.block_on(station::row(&primitives, &fastest, sealing.0)));
+    let weights = runtime.block_on(programs::measure(&primitives)).map(|(starts, weights)| {
+        rows.extend(starts);
+        weights
+    });
 
+    println!("{}", table::summary(&single(&primitives, &fastest)));
     println!("{}", table::summary(&rows));
     println!("{}", table::sums(&rows));
     println!("{steps}");
@@ -55,4 +61,19 @@ fn main() {
         Some(weights) => println!("{weights}"),
         None => println!("programs: not built; run `cargo build --release --bins` first"),
     }
+}
+
+/// One of each operation of P-256, as it is linked and by the fastest.
+fn single(p: &Primitives, f: &Fastest) -> [table::Row; 3] {
+    let row = |what: &str, cost, fastest| table::Row {
+        what: what.to_owned(),
+        cost,
+        fastest: Some(table::Fastest::Run(vec![("`aws-lc-rs`", 1, fastest)])),
+        ..table::Row::default()
+    };
+    [
+        row("P-256 key, `p256`", p.generate, f.generate),
+        row("P-256 signature of 4 KiB, `p256`", p.sign, f.sign),
+        row("P-256 verification of 4 KiB, `ring`", p.verify, f.verify),
+    ]
 }

@@ -1,6 +1,7 @@
 //! What the rows of a pairing are made of, each with the library that is linked.
 
 use core::hint::black_box;
+use core::time::Duration;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Executor};
-use zmon_bench::sample::{Cost, Samples, Stopwatch, in_turn};
+use zmon_bench::sample::{Cost, Samples, Stopwatch, in_turn, thread_time};
 use zmon_crypto::{IdentityKey, Suite, TlsKey};
 use zmon_domain::ids::{DeviceId, SiteId, StationId, StationName};
 use zmon_domain::time::UnixTime;
@@ -44,6 +45,14 @@ pub(crate) struct Primitives {
     pub(crate) server_only: Cost,
     /// One record each way over an open connection.
     pub(crate) round_trip: Cost,
+    /// The CPU time of the server alone in [`Primitives::mutual`].
+    pub(crate) mutual_server: Cost,
+    /// The CPU time of the client alone in [`Primitives::server_only`].
+    pub(crate) anonymous_client: Cost,
+    /// The CPU time of the server alone in [`Primitives::server_only`].
+    pub(crate) anonymous_server: Cost,
+    /// A client certificate by `rcgen`.
+    pub(crate) issue: Cost,
     /// argon2id with 19 MiB and two passes.
     pub(crate) argon2: Cost,
 }
@@ -82,9 +91,23 @@ impl Primitives {
             10,
             [&mut || drop(argon.hash_password_with_salt(b"48392017", b"0123456789abcdef"))],
         );
-        let (mutual, server_only, round_trip) = handshakes();
-        let commit = commits(dir.path());
-        Self { sign, generate, verify, sync, commit, mutual, server_only, round_trip, argon2 }
+        let pki = Pki::new();
+        let (mutual, server_only, round_trip) = handshakes(&pki);
+        Self {
+            sign,
+            generate,
+            verify,
+            sync,
+            commit: commits(dir.path()),
+            mutual: mutual.whole.median(),
+            server_only: server_only.whole.median(),
+            round_trip: round_trip.median(),
+            mutual_server: mutual.server.median(),
+            anonymous_client: server_only.client.median(),
+            anonymous_server: server_only.server.median(),
+            issue: pki.issue,
+            argon2,
+        }
     }
 }
 
@@ -112,23 +135,40 @@ fn commits(dir: &std::path::Path) -> Cost {
     samples.median()
 }
 
-/// Mutual, server-only, and a round trip afterwards.
-fn handshakes() -> (Cost, Cost, Cost) {
-    let pki = Pki::new();
-    let (mutual, anonymous) = (pki.server(true), pki.server(false));
-    let (own, none) = (pki.client(true), pki.client(false));
-    let (with, without) = (serve(mutual), serve(anonymous));
-    let [mut mutual, mut server_only, mut round_trip] = [(); 3].map(|()| Samples::default());
-    for _ in 0..150 {
-        let watch = Stopwatch::start();
-        let mut stream = connect(with, &own);
-        mutual.push(watch.cost());
-        round_trip.measure(|| echo(&mut stream));
-        let watch = Stopwatch::start();
-        drop(connect(without, &none));
-        server_only.push(watch.cost());
+/// One kind of handshake, and the CPU time of each end.
+#[derive(Default)]
+struct Ends {
+    whole: Samples,
+    client: Samples,
+    server: Samples,
+}
+
+impl Ends {
+    /// Connects from this thread; the server has its own.
+    fn measure(&mut self, address: SocketAddr, config: &Arc<ClientConfig>) -> Stream {
+        let (watch, own) = (Stopwatch::start(), thread_time());
+        let stream = connect(address, config);
+        let (own, whole) = (thread_time().saturating_sub(own), watch.cost());
+        let alone = |cpu| Cost { wall: Duration::ZERO, cpu };
+        self.whole.push(whole);
+        self.client.push(alone(own));
+        self.server.push(alone(whole.cpu.saturating_sub(own)));
+        stream
     }
-    (mutual.median(), server_only.median(), round_trip.median())
+}
+
+/// Mutual, server-only, and a round trip afterwards.
+fn handshakes(pki: &Pki) -> (Ends, Ends, Samples) {
+    let (with, without) = (serve(pki.server(true)), serve(pki.server(false)));
+    let (own, none) = (pki.client(true), pki.client(false));
+    let (mut mutual, mut server_only) = (Ends::default(), Ends::default());
+    let mut round_trip = Samples::default();
+    for _ in 0..150 {
+        let mut stream = mutual.measure(with, &own);
+        round_trip.measure(|| echo(&mut stream));
+        drop(server_only.measure(without, &none));
+    }
+    (mutual, server_only, round_trip)
 }
 
 type Stream = rustls::StreamOwned<ClientConnection, TcpStream>;
@@ -173,6 +213,7 @@ struct Pki {
     ca: CaMaterial,
     key: TlsKey,
     chain: Vec<Vec<u8>>,
+    issue: Cost,
 }
 
 impl Pki {
@@ -195,13 +236,17 @@ impl Pki {
             device_id: DeviceId::parse("ZM-001").expect("an id"),
             serial: random_serial(&mut rng),
             not_before: now,
-            not_after: now + core::time::Duration::from_secs(86_400),
+            not_after: now + Duration::from_secs(86_400),
         };
         assert_eq!(key.public().suite(), Suite::P256);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let issuer = ca.issuer().expect("an issuer");
+        let mut issued = Samples::default();
+        for _ in 0..100 {
+            issued.measure(|| drop(runtime.block_on(issuer.issue(&order)).expect("issued")));
+        }
         let chain = runtime.block_on(issuer.issue(&order)).expect("issued").chain;
-        Self { ca, key, chain }
+        Self { ca, key, chain, issue: issued.median() }
     }
 
     fn server(&self, mutual: bool) -> Arc<ServerConfig> {
