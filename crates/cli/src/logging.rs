@@ -3,7 +3,9 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+};
 use zmon_domain::error::ErrorCode;
 
 use crate::Failure;
@@ -26,14 +28,15 @@ pub enum LogFormat {
 /// # Errors
 /// A usage failure when `filter` cannot be read.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::usage("log", "must be a level or directives").context(error.to_string())
+    let filter: Targets = filter.parse().map_err(|error| {
+        Failure::usage("log", "must be a level or directives").context(format!("{error}"))
     })?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
-    let started = match format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(true).with_ansi(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let started = registry().with(filter).with(lines).try_init();
     if started.is_err() {
         tracing::debug!("logging was already started in this process");
     }
