@@ -15,6 +15,14 @@ pub struct Cost {
     pub cpu: Duration,
 }
 
+impl Cost {
+    /// Without a part of it.
+    #[must_use]
+    pub fn less(self, part: Self) -> Self {
+        Self { wall: self.wall.saturating_sub(part.wall), cpu: self.cpu.saturating_sub(part.cpu) }
+    }
+}
+
 /// Measures from its making on.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch {
@@ -125,6 +133,12 @@ mod tests {
             samples.push(cost(micros));
         }
         assert_eq!(samples.median(), cost(30));
+    }
+
+    #[test]
+    fn a_part_is_taken_off_by_each_clock() {
+        assert_eq!(cost(30).less(cost(10)), cost(20));
+        assert_eq!(cost(10).less(cost(30)), Cost::default());
     }
 
     #[test]

@@ -181,11 +181,7 @@ impl Steps {
             }
             self.push(what, took);
         }
-        let outside = Cost {
-            wall: apply.wall.saturating_sub(inside.wall),
-            cpu: apply.cpu.saturating_sub(inside.cpu),
-        };
-        self.push("apply, outside of the steps above", outside);
+        self.push("apply, outside of the steps above", apply.less(inside));
         apply
     }
 
