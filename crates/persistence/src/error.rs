@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
+#[cfg(feature = "device")]
 use zmon_provisioning::ports::{KeyStoreError, StoreError as DeviceStoreError};
+#[cfg(feature = "station")]
 use zmon_station::ports::StoreError as StationStoreError;
 
 /// A failed operation on a file or a database.
@@ -111,6 +113,7 @@ impl PersistenceError {
     }
 }
 
+#[cfg(feature = "device")]
 impl From<PersistenceError> for DeviceStoreError {
     fn from(error: PersistenceError) -> Self {
         let text = error.describe();
@@ -129,6 +132,7 @@ impl From<PersistenceError> for DeviceStoreError {
     }
 }
 
+#[cfg(feature = "station")]
 impl From<PersistenceError> for StationStoreError {
     fn from(error: PersistenceError) -> Self {
         let text = error.describe();
@@ -141,6 +145,7 @@ impl From<PersistenceError> for StationStoreError {
     }
 }
 
+#[cfg(feature = "device")]
 impl From<PersistenceError> for KeyStoreError {
     fn from(error: PersistenceError) -> Self {
         let text = error.describe();
@@ -160,6 +165,7 @@ impl From<PersistenceError> for ErrorReport {
     }
 }
 
+#[cfg(feature = "device")]
 impl From<KeyStoreError> for PersistenceError {
     fn from(error: KeyStoreError) -> Self {
         // A damaged key file is damage, as a damaged database is.

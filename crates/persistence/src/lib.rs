@@ -11,10 +11,13 @@
 //! | [`FileAuthenticator`] | `Authenticator` | `operators.json`, `operators.tries.json` |
 //! | [`SqliteStationStore`] | `StationStore` | `station.db` |
 //!
+//! The feature `device` is the first three, `station` the last; the audit log is in both.
+//!
 //! Everything lives in one [`PrivateDir`]: 0700, files 0600, no links, one process at a time. It is
 //! opened once and shared:
 //!
 //! ```no_run
+//! # #[cfg(feature = "device")] {
 //! # use std::{path::Path, sync::Arc};
 //! # use zmon_domain::ids::DeviceId;
 //! # use zmon_persistence::{FileAuthenticator, FileKeyStore, PrivateDir, SqliteDeviceStore};
@@ -26,25 +29,42 @@
 //! let device = DeviceId::parse("ZM-001").unwrap();
 //! let store = SqliteDeviceStore::open(dir, device, keys, rng).await?;
 //! # Ok(()) }
+//! # }
 //! ```
+#![cfg_attr(
+    not(feature = "device"),
+    expect(
+        dead_code,
+        reason = "files and errors are shared; the station's side uses a part of them"
+    )
+)]
 
 mod audit;
+#[cfg(feature = "device")]
 mod authenticator;
+#[cfg(feature = "device")]
 mod device;
 mod error;
 mod fs;
 mod hex;
+#[cfg(feature = "device")]
 mod keystore;
+#[cfg(feature = "device")]
 mod seal;
 mod sqlite;
+#[cfg(feature = "station")]
 mod station;
 
 pub use audit::{AuditLog, Damage, LaneSummary, Verification};
+#[cfg(feature = "device")]
 pub use authenticator::{FileAuthenticator, HashCost, OperatorEntry};
+#[cfg(feature = "device")]
 pub use device::SqliteDeviceStore;
 pub use error::PersistenceError;
 pub use fs::PrivateDir;
+#[cfg(feature = "device")]
 pub use keystore::FileKeyStore;
+#[cfg(feature = "station")]
 pub use station::SqliteStationStore;
 
 /// Name of the device's database in its directory.

@@ -10,7 +10,9 @@ mod record;
 mod verify;
 
 pub(crate) use append::append;
-pub(crate) use checkpoint::{CheckpointSigner, rows_since as rows_since_checkpoint};
+pub(crate) use checkpoint::CheckpointSigner;
+#[cfg(feature = "device")]
+pub(crate) use checkpoint::rows_since as rows_since_checkpoint;
 pub use log::AuditLog;
 pub(crate) use read::StoredRow;
 pub use verify::{Damage, LaneSummary, Verification};

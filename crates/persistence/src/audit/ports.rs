@@ -4,7 +4,9 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, OperatorId, SessionId};
 use zmon_domain::role::Actor;
+#[cfg(feature = "device")]
 use zmon_provisioning::ports as device;
+#[cfg(feature = "station")]
 use zmon_station::ports as station;
 
 use super::read::StoredRow;
@@ -24,6 +26,7 @@ struct Parsed {
 
 impl StoredRow {
     /// The row for the device's port.
+    #[cfg(feature = "device")]
     pub(crate) fn to_device_row(&self) -> Result<device::AuditRow> {
         let parsed = self.parse()?;
         let record = &self.record;
@@ -42,6 +45,7 @@ impl StoredRow {
     }
 
     /// The row for the station's port.
+    #[cfg(feature = "station")]
     pub(crate) fn to_station_row(&self) -> Result<station::AuditRow> {
         let parsed = self.parse()?;
         let record = &self.record;
@@ -107,6 +111,7 @@ impl StoredRow {
     }
 }
 
+#[cfg(feature = "device")]
 impl From<Verification> for device::AuditReport {
     fn from(found: Verification) -> Self {
         let checkpoints = count(found.checkpoints);
@@ -120,6 +125,7 @@ impl From<Verification> for device::AuditReport {
     }
 }
 
+#[cfg(feature = "station")]
 impl From<Verification> for station::AuditReport {
     fn from(found: Verification) -> Self {
         let damage = found.damage().map(|(lane, damage)| station::AuditDamage {

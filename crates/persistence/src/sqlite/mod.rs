@@ -5,4 +5,6 @@ mod connect;
 mod database;
 pub(crate) mod schema;
 
-pub(crate) use database::{Database, truncate_log};
+pub(crate) use database::Database;
+#[cfg(feature = "device")]
+pub(crate) use database::truncate_log;
