@@ -66,7 +66,7 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
                 Some(path) => {
                     let mut bytes = Vec::new();
                     let lines = log.export(&mut bytes).await.map_err(stored)?;
-                    files::create(&path, &bytes, 0o600)?;
+                    files::create_named("output", &path, &bytes)?;
                     streams.note(&format!("{lines} lines in {}", path.display()))?;
                 }
             }

@@ -21,9 +21,9 @@ pub(crate) use decode::decode;
 pub(crate) use terminal::show;
 
 /// Longest image that is read, in bytes.
-const IMAGE_MAX: u64 = 32 * 1024 * 1024;
+pub(crate) const IMAGE_MAX: u64 = 32 * 1024 * 1024;
 /// Longest content that is read, in bytes.
-const CONTENT_MAX: u64 = 4096;
+pub(crate) const CONTENT_MAX: u64 = 4096;
 
 /// What a QR code says, for programs.
 #[derive(Serialize)]
@@ -56,10 +56,10 @@ async fn show_code(args: &QrShow, streams: &mut Streams<'_>) -> Result<(), Failu
         (None, None) => return Err(Failure::usage("text", "must be given without a device")),
     };
     if let Some(path) = &args.png {
-        files::create(path, &drawn.png, 0o600)?;
+        files::create_named("png", path, &drawn.png)?;
     }
     if let Some(path) = &args.svg {
-        files::create(path, drawn.svg.as_bytes(), 0o600)?;
+        files::create_named("svg", path, drawn.svg.as_bytes())?;
     }
     if streams.is_json() {
         return Ok(streams.json(&Said { success: true, text: &drawn.content })?);

@@ -95,3 +95,18 @@ async fn an_image_without_a_code_is_a_usage_failure() {
     fs::write(&image, "no image").unwrap();
     assert_eq!(zmon(&["qr", "decode", image.to_str().unwrap()]).await.0, ExitClass::Usage);
 }
+
+#[tokio::test]
+async fn an_image_that_exists_is_not_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let (text, image) = (home.path().join("content.json"), home.path().join("screen.png"));
+    let content = r#"{"deviceId":"ZM-001","deviceSerial":"SN-2024-001234","ipAddress":"192.168.1.100","pairingCode":"ABC-123-XYZ","pairingToken":"dG9rZW4","expiresAt":"2024-11-25T14:30:00Z","firmwareVersion":"1.2.3"}"#;
+    fs::write(&text, content).unwrap();
+    let show = ["qr", "show", "--text", text.to_str().unwrap(), "--png", image.to_str().unwrap()];
+    assert_eq!(zmon(&show).await.0, ExitClass::Ok);
+    let drawn = fs::read(&image).unwrap();
+    let (class, report) = zmon(&show).await;
+    assert_eq!((class, report["code"].as_str()), (ExitClass::Usage, Some("settings_invalid")));
+    assert_eq!(report["field"], "png");
+    assert_eq!(fs::read(&image).unwrap(), drawn);
+}

@@ -98,6 +98,21 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
         .map_err(|error| cannot("write", path, &error))
 }
 
+/// Creates the file (0600) that a flag named for output. One that exists is never replaced.
+///
+/// # Errors
+/// A usage failure naming the flag when it exists, else `storage_unavailable`.
+pub fn create_named(flag: &'static str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    create(path, bytes, 0o600).map_err(|failure| {
+        if failure.code() != ErrorCode::StateConflict {
+            return failure;
+        }
+        Failure::usage(flag, "must name a file that does not exist yet")
+            .context(format!("{} exists", path.display()))
+            .next("Name another file, or remove this one.")
+    })
+}
+
 /// Creates a directory (0700) with its parents, or accepts one that is empty.
 ///
 /// # Errors
@@ -143,6 +158,19 @@ mod tests {
             create(&dir.path().join("no/file"), b"", 0o600).unwrap_err().code(),
             ErrorCode::StorageUnavailable
         );
+    }
+
+    #[test]
+    fn an_output_that_exists_is_a_usage_failure_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("screen.png");
+        create_named("png", &path, b"x").unwrap();
+        let failure = create_named("png", &path, b"y").unwrap_err();
+        assert_eq!(failure.class(), ExitClass::Usage);
+        assert!(failure.to_text().contains("png must name a file that does not exist yet"));
+        assert_eq!(read(&path, 1).unwrap(), b"x");
+        let nowhere = create_named("png", &dir.path().join("no/file"), b"").unwrap_err();
+        assert_eq!(nowhere.code(), ErrorCode::StorageUnavailable);
     }
 
     #[test]
