@@ -4,14 +4,11 @@ use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::{ids::OperatorId, limits, role::Role};
+use zmon_domain::{ids::OperatorId, limits};
 use zmon_wire::{admin::OperatorRequest, manifest, secret::SecretText};
 
 use crate::{
-    args::{
-        RegistryCommand,
-        station::{OperatorCommand, RoleName},
-    },
+    args::{RegistryCommand, station::OperatorCommand},
     station::StationClient,
 };
 
@@ -74,11 +71,7 @@ pub(crate) async fn operator(
     let password = secret::read_new(source, &format!("New password of {operator}"))?;
     let request = OperatorRequest {
         operator: operator.clone(),
-        role: match role {
-            RoleName::Technician => Role::Technician,
-            RoleName::Administrator => Role::Administrator,
-            RoleName::Auditor => Role::Auditor,
-        },
+        role: role.into(),
         password: SecretText::new(&password),
     };
     let done = client.add_operator(&request).await?;

@@ -51,7 +51,7 @@ in a temporary directory, on loopback addresses; removes everything at the end."
         max_term_width = 80,
         override_usage = "\
 zmon pair [OPTIONS] --station <URL> --ca <FILE> --operator <NAME>
-            <--qr-image <FILE>|--qr-text <JSON>|--device-id <ID> --code <CODE>>",
+            <--qr-image <FILE>|--qr-text <FILE>|--device-id <ID>>",
         after_help = "\
 Example:
   zmon pair --station https://127.0.0.1:8443 --ca anchor.pem \\
@@ -234,10 +234,20 @@ mod tests {
         let with = |more: &[&str]| Args::try_parse_from(base.iter().chain(more).copied()).is_ok();
         assert!(!with(&[]));
         assert!(with(&["--qr-image", "x.png"]));
-        assert!(with(&["--qr-text", "{}"]));
-        assert!(!with(&["--qr-image", "x.png", "--qr-text", "{}"]));
-        assert!(with(&["--device-id", "ZM-001", "--code", "ABC-123-XYZ"]));
-        assert!(with(&["--device-id", "ZM-001", "--code", "ABC-123-XYZ", "--token", "t"]));
-        assert!(!with(&["--device-id", "ZM-001"]));
+        assert!(with(&["--qr-text", "-"]));
+        assert!(!with(&["--qr-image", "x.png", "--qr-text", "-"]));
+        assert!(with(&["--device-id", "ZM-001"]));
+        assert!(with(&["--device-id", "ZM-001", "--secrets-file", "-"]));
+        assert!(!with(&["--qr-image", "x.png", "--secrets-file", "-"]));
+        assert!(!with(&["--device-id", "ZM-001", "--qr-image", "x.png"]));
+    }
+
+    #[test]
+    fn no_secret_is_taken_on_the_command_line() {
+        let base = ["zmon", "pair", "--station", "https://h:1", "--ca", "a", "--operator", "o"];
+        for secret in ["--code", "--token", "--password", "--pin"] {
+            let typed = ["--device-id", "ZM-001", secret, "ABC-123-XYZ"];
+            assert!(Args::try_parse_from(base.iter().chain(&typed).copied()).is_err(), "{secret}");
+        }
     }
 }

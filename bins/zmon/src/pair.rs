@@ -1,6 +1,12 @@
 //! `zmon pair`: what the operator's tablet does after it has scanned the screen.
 
-use zmon_cli::{Failure, Streams, files};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+use zmon_cli::{
+    Failure, Streams, files,
+    secret::{self, Source},
+};
 use zmon_domain::{
     address::DeviceAddress,
     code::PairingCode,
@@ -13,10 +19,14 @@ use zmon_wire::{
     secret::SecretText,
 };
 
-use crate::{args::Pair, qr, station::StationClient};
+use crate::{
+    args::Pair,
+    qr::{self, CONTENT_MAX, IMAGE_MAX},
+    station::StationClient,
+};
 
-/// Longest image that is read, in bytes.
-const IMAGE_MAX: u64 = 32 * 1024 * 1024;
+/// Text that is wiped when it was used.
+type Secret = Zeroizing<String>;
 
 /// Pairs a device through a station.
 ///
@@ -49,24 +59,45 @@ fn request(args: &Pair) -> Result<PairRequest, Failure> {
         let text = qr::decode(&files::read(path, IMAGE_MAX)?)?;
         return Ok(from_content(QrContent::parse(text.as_bytes())?));
     }
-    if let Some(text) = &args.qr_text {
-        return Ok(from_content(QrContent::parse(text.as_bytes())?));
+    if let Some(path) = &args.qr_text {
+        let text = Zeroizing::new(files::read_text(path, CONTENT_MAX)?);
+        return Ok(from_content(QrContent::parse(text.trim().as_bytes())?));
     }
-    let (Some(id), Some(code)) = (&args.device_id, &args.code) else {
-        return Err(Failure::usage("code", "must be given with the device id"));
+    let Some(id) = &args.device_id else {
+        return Err(Failure::usage("device-id", "must be given without a QR code"));
     };
+    let (code, token) = typed(args.secrets_file.as_deref())?;
     // A typo is caught here and costs no try.
-    PairingCode::parse_any(code).map_err(|error| ErrorReport::from(error.code()))?;
+    PairingCode::parse_any(&code).map_err(|error| ErrorReport::from(error.code()))?;
     Ok(PairRequest {
         device_id: DeviceId::parse(id)?,
-        pairing_code: SecretText::new(code),
-        pairing_token: args.token.as_deref().map(SecretText::new),
+        pairing_code: SecretText::new(&code),
+        pairing_token: token.map(|token| SecretText::new(&token)),
         session_id: None,
         device_serial: None,
         ip_address: args.address.as_deref().map(DeviceAddress::parse).transpose()?,
         bed_id: None,
         device_label: None,
     })
+}
+
+/// Code and token of the screen; never from the command line, which every process can read (T35).
+fn typed(file: Option<&Path>) -> Result<(Secret, Option<Secret>), Failure> {
+    match file {
+        Some(path) => {
+            let mut lines = secret::read_lines(path)?.into_iter();
+            let code = lines.next().ok_or_else(|| {
+                Failure::usage("secrets-file", "must hold the pairing code in its first line")
+            })?;
+            Ok((code, lines.next()))
+        }
+        None => {
+            let terminal = Source::choose(None).ok_or_else(|| {
+                Failure::usage("secrets-file", "must be given where nobody can be asked")
+            })?;
+            Ok((secret::read(terminal, "Pairing code")?, None))
+        }
+    }
 }
 
 fn show(
@@ -99,13 +130,21 @@ mod tests {
         pair
     }
 
-    fn asked(more: &[&str]) -> Result<PairRequest, Failure> {
-        request(&parsed(more))
+    fn file_with(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    /// The request of a command line that ends in a file with this text.
+    fn asked(more: &[&str], text: &str) -> Result<PairRequest, Failure> {
+        let file = file_with(text);
+        request(&parsed(&[more, &[file.path().to_str().unwrap()]].concat()))
     }
 
     #[test]
     fn the_content_of_a_qr_code_becomes_the_request() {
-        let request = asked(&["--qr-text", CONTENT]).unwrap();
+        let request = asked(&["--qr-text"], &format!("{CONTENT}\n")).unwrap();
         assert_eq!(request.device_id.as_str(), "ZM-001");
         assert_eq!(request.pairing_code.expose(), "ABC-123-XYZ");
         assert_eq!(request.pairing_token.unwrap().expose(), "dG9rZW4");
@@ -113,10 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn code_and_token_come_from_a_file() {
+        let typed = |text| asked(&["--device-id", "ZM-001", "--secrets-file"], text);
+        assert!(typed("ABC-123-XYZ\n").unwrap().pairing_token.is_none());
+        let both = typed("ABC-123-XYZ\ndG9rZW4\n").unwrap();
+        assert_eq!(both.pairing_code.expose(), "ABC-123-XYZ");
+        assert_eq!(both.pairing_token.unwrap().expose(), "dG9rZW4");
+        assert_eq!(typed("\n").unwrap_err().class(), ExitClass::Usage);
+    }
+
+    #[test]
     fn a_mistyped_code_is_refused_here() {
-        let typed = |code| asked(&["--device-id", "ZM-001", "--code", code]);
-        assert!(typed("ABC-123-XYZ").is_ok());
-        let failure = typed("ABC-123-XYA").unwrap_err();
+        let failure =
+            asked(&["--device-id", "ZM-001", "--secrets-file"], "ABC-123-XYA").unwrap_err();
         assert_eq!(
             (failure.code(), failure.class()),
             (ErrorCode::PairingCodeTypo, ExitClass::Refused)
@@ -125,9 +173,9 @@ mod tests {
 
     #[test]
     fn other_content_is_a_usage_failure_that_names_the_member() {
-        let failure = asked(&["--qr-text", r#"{"deviceId":"ZM-001"}"#]).unwrap_err();
+        let failure = asked(&["--qr-text"], r#"{"deviceId":"ZM-001"}"#).unwrap_err();
         assert_eq!(failure.class(), ExitClass::Usage);
-        let failure = asked(&["--qr-text", &CONTENT.replace("ZM-001", "-")]).unwrap_err();
+        let failure = asked(&["--qr-text"], &CONTENT.replace("ZM-001", "-")).unwrap_err();
         assert!(failure.to_text().contains("deviceId"), "{}", failure.to_text());
     }
 }

@@ -1,11 +1,13 @@
-//! What every `main` does around its `run`: a runtime and the real streams.
+//! What every `main` does around its `run`: no core dumps, a runtime and the real streams.
 
 use std::{
     io::{stderr, stdout},
     process::ExitCode,
 };
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::Builder;
+use zmon_domain::error::ErrorCode;
 
 use crate::{ExitClass, Failure, Streams, streams::stdout_is_terminal};
 
@@ -31,8 +33,39 @@ where
 {
     let (mut out, mut err) = (stdout(), stderr());
     let mut streams = Streams::new(&mut out, &mut err, stdout_is_terminal());
-    match builder.enable_all().build() {
+    let started = no_core_dumps().and_then(|()| Ok(builder.enable_all().build()?));
+    match started {
         Ok(runtime) => runtime.block_on(command(&mut streams)).into(),
-        Err(error) => Failure::from(error).show(&mut streams).into(),
+        Err(failure) => failure.show(&mut streams).into(),
+    }
+}
+
+/// Keeps the memory of this process, with keys and PINs in it, out of core files and away from
+/// debuggers of the same user (T35). Programs it starts inherit the limit.
+fn no_core_dumps() -> Result<(), Failure> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .map_err(|errno| {
+            Failure::new(ErrorCode::Internal)
+                .context(format!("core dumps cannot be switched off: {errno}"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{dumpable_behavior, getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_started_leaves_no_core() {
+        let code = current_thread(async |_: &mut Streams<'_>| {
+            assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+            let limit = getrlimit(Resource::Core);
+            assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+            ExitClass::Ok
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
+use zmon_domain::role::Role;
 
 /// How to reach a station and who asks.
 #[derive(Clone, Debug, ClapArgs)]
@@ -39,20 +40,21 @@ pub struct Pair {
     /// PNG image of the device's screen.
     #[arg(long, value_name = "FILE")]
     pub qr_image: Option<PathBuf>,
-    /// Content of the QR code, as a scanner gives it.
-    #[arg(long, value_name = "JSON")]
-    pub qr_text: Option<String>,
-    /// Device identifier, typed.
-    #[arg(long, value_name = "ID", requires = "code")]
+    /// File with the content of the QR code, as a scanner gives it ("-": standard
+    /// input).
+    #[arg(long, value_name = "FILE")]
+    pub qr_text: Option<PathBuf>,
+    /// Device identifier, typed; the pairing code is asked.
+    #[arg(long, value_name = "ID")]
     pub device_id: Option<String>,
-    /// Pairing code, typed.
-    #[arg(long, value_name = "CODE", requires = "device_id")]
-    pub code: Option<String>,
-    /// Pairing token, with a typed code.
-    #[arg(long, value_name = "TOKEN", requires = "device_id")]
-    pub token: Option<String>,
+    /// File with the pairing code, and the pairing token in a second line ("-":
+    /// standard input), instead of asking.
+    #[arg(long, value_name = "FILE", requires = "device_id",
+          conflicts_with_all = ["qr_image", "qr_text"])]
+    pub secrets_file: Option<PathBuf>,
     /// Address of the device, with a typed code.
-    #[arg(long, value_name = "IP", requires = "device_id")]
+    #[arg(long, value_name = "IP", requires = "device_id",
+          conflicts_with_all = ["qr_image", "qr_text"])]
     pub address: Option<String>,
     /// Bed the device stands at.
     #[arg(long, value_name = "ID")]
@@ -148,4 +150,14 @@ pub enum RoleName {
     Administrator,
     /// Reads the audit log.
     Auditor,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Technician => Self::Technician,
+            RoleName::Administrator => Self::Administrator,
+            RoleName::Auditor => Self::Auditor,
+        }
+    }
 }
