@@ -1,5 +1,7 @@
 //! A slot's row: one sealed value (D19).
 
+use std::collections::BTreeSet;
+
 use rand_core::CryptoRng;
 use sqlx::{Row, SqliteConnection};
 use zeroize::Zeroizing;
@@ -81,9 +83,16 @@ pub(super) async fn read(
         .map_err(fail)?;
     let Some(row) = row else { return Ok(None) };
     let generation: i64 = row.try_get("generation").map_err(fail)?;
-    let generation = u64::try_from(generation)
-        .map_err(|_| PersistenceError::corrupt("a slot has a negative generation"))?;
-    Ok(Some((generation, row.try_get("sealed").map_err(fail)?)))
+    Ok(Some((known(generation)?, row.try_get("sealed").map_err(fail)?)))
+}
+
+/// The generations of the stored slots: their secrets are needed.
+pub(super) async fn generations(connection: &mut SqliteConnection) -> Result<BTreeSet<u64>> {
+    let rows: Vec<(i64,)> = sqlx::query_as("SELECT generation FROM slots")
+        .fetch_all(connection)
+        .await
+        .map_err(|error| PersistenceError::database("the slots cannot be read", error))?;
+    rows.into_iter().map(|(generation,)| known(generation)).collect()
 }
 
 /// Opens a sealed value; it must be the one that was sealed for exactly this place.
@@ -132,6 +141,11 @@ fn decode(generation: u64, plain: &[u8]) -> Option<Slot> {
         return None;
     }
     Some(Slot { generation, session_id, configuration, client_key, configuration_hash, serial })
+}
+
+fn known(generation: i64) -> Result<u64> {
+    u64::try_from(generation)
+        .map_err(|_| PersistenceError::corrupt("a slot has a negative generation"))
 }
 
 fn stored(generation: u64) -> Result<i64> {

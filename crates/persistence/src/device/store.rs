@@ -39,6 +39,8 @@ use crate::sqlite::{Database, schema};
 /// 2. *A secret is destroyed after the commit that drops its slot.* That transaction notes the
 ///    generation as loose; the note goes when the secret is gone.
 /// 3. *At start every loose secret is destroyed*, before the slots are read.
+/// 4. *No secret is destroyed that a stored slot needs, nor while it is not known what is stored*: after
+///    a commit whose outcome is unknown, the next start reads the medium again and decides.
 ///
 /// | the power fails after | at the next start |
 /// |---|---|
@@ -172,7 +174,7 @@ impl SqliteDeviceStore {
                 });
                 !state.loose.is_empty()
             }
-            Err(_) => staged.is_some(),
+            Err(_) => staged.is_some() && !self.database.is_lost(),
         };
         let rows = match &outcome {
             Ok(_) => audit::rows_since_checkpoint(&mut connection).await.unwrap_or(0),
@@ -227,7 +229,8 @@ impl SqliteDeviceStore {
         if state.loose.is_empty() {
             return Ok(());
         }
-        for generation in &state.loose {
+        let needed = slot::generations(connection).await?;
+        for generation in state.loose.difference(&needed) {
             self.keys.destroy(*generation).await?;
         }
         self.change(connection, |state| {
@@ -310,3 +313,6 @@ impl fmt::Debug for SqliteDeviceStore {
         f.debug_struct("SqliteDeviceStore").field("device", &self.device).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,9 @@ pub(crate) struct Database {
     next: AtomicUsize,
     /// Set once an fsync failed; a retry could report success for pages the kernel has dropped.
     lost: AtomicBool,
+    /// How the next commits end: `Some` like one whose fsync failed, kept by the medium or not.
+    #[cfg(test)]
+    pub(crate) unsynced: Mutex<std::collections::VecDeque<Option<bool>>>,
 }
 
 impl Database {
@@ -58,6 +61,8 @@ impl Database {
             readers,
             next: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            #[cfg(test)]
+            unsynced: Mutex::default(),
         })
     }
 
@@ -79,6 +84,8 @@ impl Database {
             readers,
             next: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            #[cfg(test)]
+            unsynced: Mutex::default(),
         })
     }
 
@@ -99,21 +106,36 @@ impl Database {
             return Err(PersistenceError::new(ErrorCode::StorageUnavailable, context));
         };
         let guard = writer.lock().await;
-        if self.lost.load(Ordering::Acquire) {
+        if self.is_lost() {
             let context = "a write could not be synced; what is stored is known after a restart";
             return Err(PersistenceError::new(ErrorCode::StorageUnavailable, context));
         }
         Ok(guard)
     }
 
-    /// Ends a transaction. When this fails nothing was changed, or the database is closed to writes.
+    /// Ends a transaction. When this fails nothing was changed, or it is not known whether it was:
+    /// then the database [is lost](Self::is_lost).
     pub(crate) async fn finish(&self, transaction: Transaction<'_, Sqlite>) -> Result<()> {
+        #[cfg(test)]
+        if let Some(kept) = self.unsynced.lock().await.pop_front().flatten() {
+            let ended =
+                if kept { transaction.commit().await } else { transaction.rollback().await };
+            self.lost.store(true, Ordering::Release);
+            return Err(PersistenceError::new(ErrorCode::StorageUnavailable, format!("{ended:?}")));
+        }
         transaction.commit().await.map_err(|error| {
-            if sqlite_extended(&error).is_some_and(|code| FSYNC_FAILED.contains(&code)) {
+            // What is no answer of SQLite says nothing about the commit either.
+            if sqlite_extended(&error).is_none_or(|code| FSYNC_FAILED.contains(&code)) {
                 self.lost.store(true, Ordering::Release);
             }
             PersistenceError::database("the transaction cannot be committed", error)
         })
+    }
+
+    /// Whether a commit failed in such a way that only the next start, which reads the medium
+    /// again, can tell what is stored. Until then nothing may be concluded from what is read.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// Starts a transaction that holds the write lock from the beginning, so that what it reads is
