@@ -21,9 +21,6 @@ pub enum StationTrust {
     /// Hello and configuration chain to an anchor of the device. The default.
     #[default]
     Anchored,
-    /// An operator confirms an unanchored station at the device. Not served yet: such a station is
-    /// refused like any without an anchor.
-    Proximity,
     /// Development: the anchors in the context are those of a simulated station (D20).
     Simulated,
 }
@@ -44,9 +41,6 @@ pub struct DeviceProfile {
     pub trust: StationTrust,
     /// Where the device's keys live (D19).
     pub key_protection: KeyProtection,
-    /// Whether a client key made by the station may be taken (D6). Default: no. Not served yet: a
-    /// configuration that brings one is refused.
-    pub accept_station_keys: bool,
     /// When this firmware was built: no time before it is believed, even by a device that never saw
     /// a trusted one (D14). Default: the epoch, which bounds nothing.
     pub built_at: UnixTime,
@@ -65,7 +59,6 @@ impl DeviceProfile {
             code_format: CodeFormat::Grouped9,
             trust: StationTrust::Anchored,
             key_protection: KeyProtection::File,
-            accept_station_keys: false,
             built_at: UnixTime::EPOCH,
             window: limits::WINDOW.default,
             rotation: limits::ROTATION.default,
