@@ -1,6 +1,10 @@
 //! Roles, what each may do, and the proof that an operator was authenticated ([W §8], [W §10.1], D22).
 
+mod action;
+
 use core::{fmt, str::FromStr};
+
+pub use action::{Action, markdown, permits, permits_anyone};
 
 use crate::{
     error::{ErrorCode, FieldError},
@@ -50,88 +54,6 @@ impl fmt::Display for Role {
     }
 }
 
-macro_rules! actions {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal: $technician:literal $administrator:literal $auditor:literal;)+) => {
-        /// What an operator may ask for. The table of who may is [`permits`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum Action {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Action {
-            /// Every action.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
-            /// The word used in logs, in snake case.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)+
-                }
-            }
-        }
-
-        /// The role matrix: whether a role may ask for an action.
-        #[must_use]
-        pub const fn permits(role: Role, action: Action) -> bool {
-            let (technician, administrator, auditor) = match action {
-                $(Action::$name => ($technician, $administrator, $auditor),)+
-            };
-            match role {
-                Role::Technician => technician,
-                Role::Administrator => administrator,
-                Role::Auditor => auditor,
-            }
-        }
-    };
-}
-
-actions! {
-    /// Open a provisioning window on a device ([W §10.1]).      technician administrator auditor
-    EnterProvisioning = "enter_provisioning": true true false;
-    /// Open a window on a device that is provisioned ([W §8]).
-    Reprovision = "reprovision": true true false;
-    /// Make a new code and token in an open window ([W §9.1]).
-    Regenerate = "regenerate": true true false;
-    /// Close a window without pairing ([W §9.1]).
-    Cancel = "cancel": true true false;
-    /// Try again after a failure ([W §7.2]).
-    Retry = "retry": true true false;
-    /// Clear the state of a failed provisioning ([W §7.2]).
-    Reset = "reset": true true false;
-    /// Run a simulated provisioning ([W §9.3], D20).
-    Simulate = "simulate": true true false;
-    /// Remove a device's configuration ([I §2.1]).
-    Deprovision = "deprovision": false true false;
-    /// Erase a device ([W §7.2]).
-    FactoryReset = "factory_reset": false true false;
-    /// Import an anchor on a device (D8).
-    ImportAnchor = "import_anchor": false true false;
-    /// Go on although the clinical interlock objects (D22).
-    OverrideInterlock = "override_interlock": false true false;
-    /// Claim a device by its QR code and pair it, on the station ([W §11.3]).
-    Pair = "pair": true true false;
-    /// End another operator's reservation of a device (D11).
-    ReleaseReservation = "release_reservation": false true false;
-    /// See devices, sessions and certificates.
-    ReadRegistry = "read_registry": true true true;
-    /// Lay down devices in the registry (D9).
-    ImportRegistry = "import_registry": false true false;
-    /// Add, change or remove operators.
-    ManageOperators = "manage_operators": false true false;
-    /// Revoke a certificate.
-    RevokeCertificate = "revoke_certificate": false true false;
-    /// Read, verify and export the audit log. Nobody may change it: there is no such action.
-    ReadAudit = "read_audit": false true true;
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// Who did something, for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
@@ -142,6 +64,8 @@ pub enum Actor {
         /// Its role at that time.
         role: Role,
     },
+    /// Someone at the device who gave no PIN, for what needs none ([`permits_anyone`]).
+    Local,
     /// The program itself: timers, start, stop.
     System,
     /// The other party of a session, or whoever connects.
@@ -152,6 +76,7 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator { id, role } => write!(f, "{role}:{id}"),
+            Self::Local => f.write_str("local"),
             Self::System => f.write_str("system"),
             Self::Peer => f.write_str("peer"),
         }
@@ -162,12 +87,15 @@ impl FromStr for Actor {
     type Err = FieldError;
     fn from_str(text: &str) -> Result<Self, FieldError> {
         match (text, text.split_once(':')) {
+            ("local", _) => Ok(Self::Local),
             ("system", _) => Ok(Self::System),
             ("peer", _) => Ok(Self::Peer),
             (_, Some((role, id))) => {
                 Ok(Self::Operator { id: OperatorId::parse(id)?, role: role.parse()? })
             }
-            (_, None) => Err(FieldError::new("actor", "must be system, peer or role:operator")),
+            (_, None) => {
+                Err(FieldError::new("actor", "must be local, system, peer or role:operator"))
+            }
         }
     }
 }
@@ -254,28 +182,6 @@ mod tests {
     }
 
     #[test]
-    fn technicians_provision_but_neither_remove_nor_erase() {
-        for action in [Action::EnterProvisioning, Action::Reprovision, Action::Cancel, Action::Pair]
-        {
-            assert!(permits(Role::Technician, action));
-        }
-        for action in
-            [Action::Deprovision, Action::FactoryReset, Action::ManageOperators, Action::ReadAudit]
-        {
-            assert!(!permits(Role::Technician, action));
-        }
-    }
-
-    #[test]
-    fn administrators_may_everything_there_is_and_auditors_only_read() {
-        for action in Action::ALL {
-            assert!(permits(Role::Administrator, *action), "{action}");
-            let reads = matches!(action, Action::ReadAudit | Action::ReadRegistry);
-            assert_eq!(permits(Role::Auditor, *action), reads, "{action}");
-        }
-    }
-
-    #[test]
     fn a_proof_counts_until_its_last_tick() {
         let proof = proof(Role::Technician);
         let last = proof.expires();
@@ -302,19 +208,12 @@ mod tests {
             let actor = proof(role).actor();
             assert_eq!(actor.to_string().parse(), Ok(actor));
         }
-        for actor in [Actor::System, Actor::Peer] {
+        for actor in [Actor::Local, Actor::System, Actor::Peer] {
             assert_eq!(actor.to_string().parse(), Ok(actor));
         }
         for bad in ["", "root", "root:x", "technician:", "technician:a b"] {
             assert!(bad.parse::<Actor>().is_err(), "{bad}");
         }
         assert_eq!("Technician".parse::<Role>().unwrap_err().field(), "role");
-    }
-
-    #[test]
-    fn names_of_actions_are_unique() {
-        let names: alloc::collections::BTreeSet<_> =
-            Action::ALL.iter().map(|action| action.as_str()).collect();
-        assert_eq!(names.len(), Action::ALL.len());
     }
 }

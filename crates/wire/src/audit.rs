@@ -31,7 +31,7 @@ pub struct AuditEntry {
     /// The session.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub session_id: Option<SessionId>,
-    /// Who did it: `system`, `peer` or `role:operator`.
+    /// Who did it: `local`, `system`, `peer` or `role:operator`.
     #[serde(with = "text")]
     pub actor: Actor,
     /// Whether it succeeded.

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use zmon_domain::{error, limits};
+use zmon_domain::{error, limits, role};
 
 const LIMITS_HEAD: &str = "# Limits
 
@@ -18,6 +18,14 @@ Made from the table in `crates/domain/src/limits.rs`, the only home of defaults;
 `default` holds when nothing is configured; a configuration may choose from `range`, both ends included.
 Whatever lies outside is refused with the name and the range. The error correction of the QR code is
 level H ([I §8]) and cannot be changed.
+
+";
+const ROLES_HEAD: &str = "# Roles
+
+Made from the table in `crates/domain/src/role/action.rs`; a test compares the two. Device and Central
+Station read this one table (D22). A person without the right is refused with `not_permitted` and an audit
+row; what needs no PIN is audited as `local`, someone at the device. Looking at a device (state, code, link
+and its own log) needs no PIN either and is no action here; reading registry and log is the station's.
 
 ";
 const BEGIN: &str = "<!-- worked example: begin -->\n";
@@ -46,6 +54,7 @@ pub fn all() -> Result<Vec<(&'static str, String)>, DocumentError> {
     Ok(vec![
         ("docs/ERRORS.md", error::markdown()),
         ("docs/LIMITS.md", [LIMITS_HEAD, &limits::markdown()].concat()),
+        ("docs/ROLES.md", [ROLES_HEAD, &role::markdown()].concat()),
         ("docs/PROTOCOL.md", protocol(&read("docs/PROTOCOL.md")?)?),
     ])
 }

@@ -35,7 +35,7 @@ impl StoredRow {
         row.timestamp = record.timestamp;
         row.device_id = parsed.device_id;
         row.session = parsed.session;
-        row.actor.clone_from(&record.actor);
+        row.actor = self.actor()?;
         row.error = parsed.error;
         row.code_hash = parsed.code_hash;
         row.configuration_hash = parsed.configuration_hash;
@@ -70,6 +70,7 @@ impl StoredRow {
         let damaged =
             || PersistenceError::corrupt(format!("audit row {}: nobody did it", self.seq));
         match (record.actor.as_str(), record.actor.strip_prefix("operator:"), &record.role) {
+            ("local", _, None) => Ok(Actor::Local),
             ("system", _, None) => Ok(Actor::System),
             ("peer", _, None) => Ok(Actor::Peer),
             (_, Some(id), Some(role)) => Ok(Actor::Operator {

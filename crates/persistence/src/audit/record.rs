@@ -132,7 +132,6 @@ fn actor(actor: &Actor) -> (String, Option<String>) {
         Actor::Operator { id, role } => {
             (format!("operator:{}", id.as_str()), Some(role.as_str().to_owned()))
         }
-        Actor::System => ("system".to_owned(), None),
-        Actor::Peer => ("peer".to_owned(), None),
+        plain @ (Actor::Local | Actor::System | Actor::Peer) => (plain.to_string(), None),
     }
 }

@@ -97,7 +97,7 @@ async fn a_row_says_who_did_what_when_to_whom_and_why_not() {
     assert_eq!(rows.len(), 3);
     assert_eq!((rows[0].sequence, rows[0].lane.as_str()), (1, LANE));
     assert_eq!(rows[0].timestamp, now().millis);
-    assert_eq!(rows[0].actor, "operator:tess");
+    assert_eq!(rows[0].actor.to_string(), "technician:tess");
     assert_eq!(rows[0].code_hash, Some([1; 32]));
     assert_eq!(rows[1].event, EventType::ClaimRefused);
     assert_eq!((rows[1].success, rows[1].error), (false, Some(ErrorCode::ClaimMacInvalid)));

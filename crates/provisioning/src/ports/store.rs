@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, SessionId};
+use zmon_domain::role::Actor;
 use zmon_domain::time::Now;
 use zmon_protocol::device::{BootState, DeviceRecord};
 
@@ -69,8 +70,8 @@ pub struct AuditRow {
     pub device_id: Option<DeviceId>,
     /// The pairing session, where there was one.
     pub session: Option<SessionId>,
-    /// `operator:<id>`, `system` or `peer`.
-    pub actor: String,
+    /// Who did it.
+    pub actor: Actor,
     /// Whether the operation succeeded.
     pub success: bool,
     /// Why not.
@@ -96,7 +97,7 @@ impl AuditRow {
             event,
             device_id: None,
             session: None,
-            actor: String::from("system"),
+            actor: Actor::System,
             success,
             error: None,
             code_hash: None,

@@ -1,7 +1,6 @@
 //! What the service knows, as it travels over the socket.
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::role::Actor;
 use zmon_domain::time::Now;
 use zmon_provisioning::link::LinkStatus;
 use zmon_provisioning::ports::{AuditReport, AuditRow};
@@ -117,12 +116,6 @@ pub(super) fn log(rows: Vec<AuditRow>, limit: u32) -> AuditPage {
 }
 
 fn entry(row: AuditRow) -> AuditEntry {
-    let mut detail: std::collections::BTreeMap<_, _> = row.detail.into_iter().collect();
-    let actor = row.actor.parse().unwrap_or_else(|_| {
-        // An actor of another release: shown as written, not guessed.
-        detail.insert("actor".to_owned(), row.actor);
-        Actor::System
-    });
     AuditEntry {
         lane: row.lane,
         seq: row.sequence,
@@ -130,13 +123,13 @@ fn entry(row: AuditRow) -> AuditEntry {
         event_type: row.event,
         device_id: row.device_id,
         session_id: row.session,
-        actor,
+        actor: row.actor,
         success: row.success,
         code: row.error,
         error_message: row.error.map(ErrorCode::message).map(str::to_owned),
         pairing_code: row.code_hash,
         configuration_hash: row.configuration_hash,
-        detail,
+        detail: row.detail.into_iter().collect(),
         hash: row.hash,
     }
 }
