@@ -9,7 +9,7 @@ use zmon_crypto::jws::Unverified;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, DeviceSerial};
+use zmon_domain::ids::{DeviceId, DeviceSerial, OverrideReason};
 use zmon_domain::limits;
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
@@ -17,15 +17,14 @@ use zmon_protocol::device::DeviceInput;
 use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
-use crate::driver::{Command, DeviceParts, Handle, Reception, Shared, Started, start};
+use crate::driver::{Command, DeviceParts, Gate, Handle, Reception, Shared, Started, start};
 use crate::link::LinkStatus;
 use crate::ports::{
-    AuditPage, AuditReport, AuditRow, ClinicalInterlock, Clock, DeviceStore, Moment,
-    SettingsManager, StationLink,
+    AuditPage, AuditReport, AuditRow, Clock, DeviceStore, Moment, SettingsManager, StationLink,
 };
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
-    CodeVerdict, EventStream, IProvisioningService, PairingView, ProvisioningError,
+    CodeVerdict, EventStream, IProvisioningService, Opening, PairingView, ProvisioningError,
     ProvisioningPayload, ProvisioningResult, ServiceView, VerifiedConfiguration,
 };
 use crate::settings::SlotSettings;
@@ -44,7 +43,7 @@ pub struct CentralStationProvisioningService {
     address: DeviceAddress,
     store: Arc<dyn DeviceStore>,
     station: Arc<dyn StationLink>,
-    interlock: Arc<dyn ClinicalInterlock>,
+    gate: Gate,
     clock: Arc<dyn Clock>,
     #[cfg(feature = "simulate")]
     trust: zmon_protocol::device::StationTrust,
@@ -68,9 +67,8 @@ impl CentralStationProvisioningService {
         let trust = parts.profile.trust;
         let store = Arc::clone(&parts.store);
         let station = Arc::clone(&parts.station);
-        let interlock = Arc::clone(&parts.interlock);
         let clock = Arc::clone(&parts.clock);
-        let Started { commands: _commands, handle, shared, link } = start(parts).await?;
+        let Started { commands: _commands, handle, shared, gate, link } = start(parts).await?;
         Ok(Self {
             _commands,
             handle,
@@ -81,7 +79,7 @@ impl CentralStationProvisioningService {
             address,
             store,
             station,
-            interlock,
+            gate,
             clock,
             #[cfg(feature = "simulate")]
             trust,
@@ -152,7 +150,7 @@ impl CentralStationProvisioningService {
 
     /// Asks the interlock, and audits its objection (D22).
     async fn clear_to_enter(&self, proof: &OperatorProof) -> Result<(), ProvisioningError> {
-        let Err(objection) = self.interlock.check(Moment::Enter).await else { return Ok(()) };
+        let Err(objection) = self.gate.check(Moment::Enter).await else { return Ok(()) };
         self.audit_refusal(proof.actor(), objection.code()).await?;
         Err(objection)
     }
@@ -208,6 +206,21 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.command(DeviceInput::Enter { proof, address: self.address }).await
     }
 
+    async fn open_despite_interlock(
+        &self,
+        proof: OperatorProof,
+        reason: OverrideReason,
+        opening: Opening,
+    ) -> Result<(), ProvisioningError> {
+        let address = self.address;
+        let overriding = DeviceInput::OverrideInterlock { proof: proof.clone(), reason };
+        let opening = match opening {
+            Opening::Enter => DeviceInput::Enter { proof, address },
+            Opening::Reprovision => DeviceInput::Reprovision { proof, address },
+        };
+        self.handle.overriding(overriding, opening).await.map(drop)
+    }
+
     async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError> {
         self.command(DeviceInput::Exit { actor }).await
     }
@@ -228,8 +241,8 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.draw()
     }
 
-    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError> {
-        self.command(DeviceInput::Regenerate).await?;
+    async fn regenerate(&self, actor: Actor) -> Result<PairingCode, ProvisioningError> {
+        self.command(DeviceInput::Regenerate { actor }).await?;
         Ok(self.pairing()?.code)
     }
 

@@ -14,6 +14,7 @@ use zmon_crypto::{Algorithms, IdentityKey, RootSecret, SoftIdentity, Suite};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, Serial, Thumbprint};
+use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{
     BootState, DeviceAction, DeviceContext, DeviceInput, DeviceMachine, DeviceProfile, DeviceReply,
@@ -264,7 +265,7 @@ async fn a_token_of_another_window_is_refused_by_the_real_machine() {
     );
     station.import(&administrator(), &manifest::to_lines(&[row]).unwrap()).await.unwrap();
     let old = monitor.scanned();
-    monitor.step(DeviceInput::Regenerate).1.unwrap();
+    monitor.step(DeviceInput::Regenerate { actor: Actor::Local }).1.unwrap();
     assert!(station.pair(&technician(), old).await.is_err());
     assert_eq!(store.certificates(), []);
     assert!(!matches!(monitor.state(), ProvisioningState::Provisioned));

@@ -96,6 +96,11 @@ text_type!(
     StationName, "stationName", is_name, NAME_RULE
 );
 
+text_type!(
+    /// Why an administrator overrode the clinical interlock, in their own words (D22).
+    OverrideReason, "overrideInterlock", is_name, NAME_RULE
+);
+
 fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() <= limits::ID_MAX.default

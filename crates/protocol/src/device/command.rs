@@ -3,6 +3,7 @@
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 
 use super::end;
@@ -97,8 +98,30 @@ pub(super) fn retry(
     }
 }
 
-/// A new code, token, window id and kemKey, on the operator's wish (D10).
-pub(super) fn regenerate(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
+/// D22: the row that must be durable before the interlock is not asked any more.
+pub(super) fn override_interlock(
+    step: &mut Step<'_>,
+    state: State,
+    proof: &OperatorProof,
+    reason: &OverrideReason,
+) -> Outcome {
+    match proof.authorise(Action::OverrideInterlock, step.now.mono) {
+        Ok(actor) => {
+            let row = step.row(EventType::InterlockOverridden, actor).with("reason", reason);
+            step.out.row(row);
+            done(state)
+        }
+        Err(code) => step.refuse(state, proof.actor(), Action::OverrideInterlock, code),
+    }
+}
+
+/// A new code, token, window id and kemKey, on somebody's wish (D10).
+pub(super) fn regenerate(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    actor: Actor,
+) -> Outcome {
     let code = match &state {
         State::Ready(_) => None,
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
@@ -109,18 +132,16 @@ pub(super) fn regenerate(core: &mut Core, step: &mut Step<'_>, state: State) -> 
         }
     };
     if let Some(code) = code {
-        return step.refuse(state, Actor::System, Action::Regenerate, code);
+        return step.refuse(state, actor, Action::Regenerate, code);
     }
     let window = match window::generate(core, step) {
         Ok(window) => window,
-        Err(report) => {
-            return step.refuse(state, Actor::System, Action::Regenerate, report.code);
-        }
+        Err(report) => return step.refuse(state, actor, Action::Regenerate, report.code),
     };
     let State::Ready(ready) = state else { return done(state) };
-    step.note(EventType::PairingCodeRegenerated, ready.mode.actor.clone());
+    step.note(EventType::PairingCodeRegenerated, actor.clone());
     let port = ready.tokens.map(|tokens| tokens.port);
-    done(window::replace(step, ready.mode, window, port))
+    done(window::replace(step, ready.mode, window, port, actor))
 }
 
 /// Leaves provisioning mode, or dismisses an error.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Actor, OperatorProof};
 
 /// One thing that happened: a command, a message, the result of an action, or time.
@@ -26,6 +27,13 @@ pub enum DeviceInput {
         /// Why it was refused.
         code: ErrorCode,
     },
+    /// An administrator goes on although the clinical interlock objects (D22); only a row.
+    OverrideInterlock {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// Why, in the administrator's words.
+        reason: OverrideReason,
+    },
     /// The provisioning listener is open (result of `OpenListener`).
     ListenerOpened {
         /// The port the listener got; it goes into the token (D3).
@@ -39,7 +47,10 @@ pub enum DeviceInput {
         address: DeviceAddress,
     },
     /// New code, token, window id and kemKey; the old ones are void from here on (D10).
-    Regenerate,
+    Regenerate {
+        /// Who asked for it; nobody needs a PIN.
+        actor: Actor,
+    },
     /// Leave provisioning mode, or dismiss an error.
     Exit {
         /// Who asked for it.

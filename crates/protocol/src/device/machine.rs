@@ -113,10 +113,13 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
     match input {
         DeviceInput::Enter { proof, address } => command::enter(core, step, state, &proof, address),
         DeviceInput::EnterRefused { actor, code } => step.refuse_mode(state, actor, code),
+        DeviceInput::OverrideInterlock { proof, reason } => {
+            command::override_interlock(step, state, &proof, &reason)
+        }
         DeviceInput::ListenerOpened { port } => listener::opened(step, state, port),
         DeviceInput::ListenerFailed => listener::failed(core, step, state),
         DeviceInput::Announce { address } => listener::announce(core, step, state, address),
-        DeviceInput::Regenerate => command::regenerate(core, step, state),
+        DeviceInput::Regenerate { actor } => command::regenerate(core, step, state, actor),
         DeviceInput::Exit { actor } => command::exit(core, step, state, actor),
         DeviceInput::Retry { proof } => command::retry(core, step, state, &proof),
         DeviceInput::Reset { proof } => command::reset(core, step, state, &proof),

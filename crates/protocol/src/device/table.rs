@@ -62,6 +62,8 @@ kinds! {
         Enter,
         /// `EnterRefused`
         EnterRefused,
+        /// `OverrideInterlock`
+        OverrideInterlock,
         /// `ListenerOpened`
         ListenerOpened,
         /// `ListenerFailed`
@@ -104,10 +106,11 @@ impl DeviceInput {
         match self {
             Self::Enter { .. } => InputKind::Enter,
             Self::EnterRefused { .. } => InputKind::EnterRefused,
+            Self::OverrideInterlock { .. } => InputKind::OverrideInterlock,
             Self::ListenerOpened { .. } => InputKind::ListenerOpened,
             Self::ListenerFailed => InputKind::ListenerFailed,
             Self::Announce { .. } => InputKind::Announce,
-            Self::Regenerate => InputKind::Regenerate,
+            Self::Regenerate { .. } => InputKind::Regenerate,
             Self::Exit { .. } => InputKind::Exit,
             Self::Retry { .. } => InputKind::Retry,
             Self::Reset { .. } => InputKind::Reset,
@@ -247,6 +250,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
             S::NotProvisioned | S::InDoubt | S::Provisioned | S::Error | S::Deprovisioned => STAY,
         },
         InputKind::EnterRefused
+        | InputKind::OverrideInterlock
         | InputKind::ListenerOpened
         | InputKind::Announce
         | InputKind::Junk => STAY,

@@ -85,7 +85,9 @@ fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
     let now = step.now.mono;
     if window::expired(now, &ready.window) {
         let code = ErrorCode::PairingCodeExpired;
-        let row = step.failure(EventType::PairingCodeExpired, Actor::System, code);
+        let row = step
+            .failure(EventType::PairingCodeExpired, Actor::System, code)
+            .with("enteredBy", &ready.mode.actor);
         step.out.row(row);
         step.out.signal(DeviceEvent::QrCodeExpired);
         return end::fail(core, step, State::Ready(alloc::boxed::Box::new(ready)), code.into());
@@ -122,5 +124,5 @@ fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State 
     step.out.row(row);
     let mut mode = pairing.claim.mode;
     mode.releases += 1;
-    window::replace(step, mode, window, Some(pairing.claim.port))
+    window::replace(step, mode, window, Some(pairing.claim.port), Actor::System)
 }

@@ -8,6 +8,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{TokenId, WindowId};
+use zmon_domain::role::Actor;
 use zmon_domain::time::Tick;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
@@ -42,15 +43,22 @@ pub(super) fn open(core: &mut Core, step: &mut Step<'_>, mode: Mode, window: Win
         .row(EventType::ProvisioningModeEntered, mode.actor.clone())
         .with("address", mode.address);
     step.out.row(row);
-    generated_row(step, &mode, &window);
+    generated_row(step, mode.actor.clone(), &window);
     step.out.act(DeviceAction::OpenListener);
     State::Ready(alloc::boxed::Box::new(Ready { mode, window, tokens: None }))
 }
 
-/// Replaces the window by another one while the listener stays open (D10, D11).
-pub(super) fn replace(step: &mut Step<'_>, mode: Mode, window: Window, port: Option<u16>) -> State {
+/// Replaces the window by another one while the listener stays open (D10, D11). `actor` is who
+/// wanted the new code; the mode stays that of whoever entered it.
+pub(super) fn replace(
+    step: &mut Step<'_>,
+    mode: Mode,
+    window: Window,
+    port: Option<u16>,
+    actor: Actor,
+) -> State {
     step.out.write(DeviceWrite::OpenWindow(window.id));
-    generated_row(step, &mode, &window);
+    generated_row(step, actor, &window);
     let mut ready = Ready { mode, window, tokens: None };
     if let Some(port) = port {
         show(step, &mut ready, port);
@@ -90,12 +98,10 @@ pub(super) fn expired(now: Tick, window: &Window) -> bool {
     now >= window.deadline
 }
 
-fn generated_row(step: &mut Step<'_>, mode: &Mode, window: &Window) {
+fn generated_row(step: &mut Step<'_>, actor: Actor, window: &Window) {
     let hash = code_hash(step.ctx.code_hash_key, &window.code);
-    let row = step
-        .row(EventType::PairingCodeGenerated, mode.actor.clone())
-        .code_hash(hash)
-        .with("window", window.id);
+    let row =
+        step.row(EventType::PairingCodeGenerated, actor).code_hash(hash).with("window", window.id);
     step.out.row(row);
 }
 

@@ -2,6 +2,7 @@
 
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::Tick;
@@ -166,9 +167,26 @@ fn exit_outside_provisioning_mode_is_refused() {
         let refused = pair.tell(DeviceInput::Exit { actor: Actor::System }).unwrap_err();
         assert_eq!(refused.code, ErrorCode::NotInProvisioningMode);
         assert_eq!(pair.device.last().event, E::OperationRefused);
-        let refused = pair.tell(DeviceInput::Regenerate).unwrap_err();
+        let refused = pair.tell(DeviceInput::Regenerate { actor: Actor::Local }).unwrap_err();
         assert_eq!(refused.code, ErrorCode::NotInProvisioningMode);
     }
+}
+
+#[test]
+fn only_an_administrator_overrides_the_interlock_and_says_why() {
+    let mut pair = Pair::new(75);
+    let (now, reason) = (pair.now(), OverrideReason::parse("no patient").unwrap());
+    let proof = technician(&now);
+    let input = DeviceInput::OverrideInterlock { proof, reason: reason.clone() };
+    assert_eq!(pair.tell(input).unwrap_err().code, ErrorCode::NotPermitted);
+    let row = pair.device.last();
+    assert_eq!((row.event, &row.actor), (E::OperationRefused, &actor(Role::Technician)));
+
+    pair.tell(DeviceInput::OverrideInterlock { proof: administrator(&now), reason }).unwrap();
+    let row = pair.device.last();
+    assert_eq!((row.event, &row.actor), (E::InterlockOverridden, &actor(Role::Administrator)));
+    assert_eq!(row.detail, [("reason", "no patient".to_owned())]);
+    assert_eq!(pair.device.machine.kind(), StateKind::NotProvisioned);
 }
 
 #[test]

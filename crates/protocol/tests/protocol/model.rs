@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::role::Role;
+use zmon_domain::role::{Actor, Role};
 use zmon_protocol::device::{DeviceInput, DeviceReply, LinkError, StateKind};
 
 use crate::common::{
@@ -91,7 +91,7 @@ impl World {
                 let proof = technician(&now);
                 drop(pair.tell(DeviceInput::Reprovision { proof, address: address() }));
             }
-            Op::Regenerate => drop(pair.tell(DeviceInput::Regenerate)),
+            Op::Regenerate => drop(pair.tell(DeviceInput::Regenerate { actor: Actor::Local })),
             Op::Exit => drop(pair.tell(DeviceInput::Exit { actor: actor(Role::Technician) })),
             Op::Retry => drop(pair.tell(DeviceInput::Retry { proof: technician(&now) })),
             Op::Reset => drop(pair.tell(DeviceInput::Reset { proof: technician(&now) })),

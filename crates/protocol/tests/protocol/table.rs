@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use zmon_crypto::jws::Typ;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Actor, Role};
 use zmon_protocol::device::{
     DeviceAction, DeviceInput, DeviceReply, InputKind, LinkError, StateKind, successors,
@@ -179,12 +180,14 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::Enter { proof: technician(&now), address: address() },
         DeviceInput::Enter { proof: auditor(), address: address() },
         DeviceInput::EnterRefused { actor: Actor::System, code: ErrorCode::InterlockActive },
+        DeviceInput::OverrideInterlock { proof: administrator(&now), reason: reason() },
+        DeviceInput::OverrideInterlock { proof: technician(&now), reason: reason() },
         DeviceInput::ListenerOpened { port: 4431 },
         DeviceInput::ListenerOpened { port: 0 },
         DeviceInput::ListenerFailed,
         DeviceInput::Announce { address: address() },
         DeviceInput::Announce { address: "10.1.50.9".parse().unwrap() },
-        DeviceInput::Regenerate,
+        DeviceInput::Regenerate { actor: Actor::Local },
         DeviceInput::Exit { actor: actor(Role::Technician) },
         DeviceInput::Retry { proof: technician(&now) },
         DeviceInput::Retry { proof: auditor() },
@@ -211,6 +214,10 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::OutcomeAnswered(Err(bad)),
         DeviceInput::Timeout,
     ]
+}
+
+fn reason() -> OverrideReason {
+    OverrideReason::parse("no patient").unwrap()
 }
 
 type Edge = (StateKind, InputKind, StateKind);

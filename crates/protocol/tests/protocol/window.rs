@@ -6,13 +6,14 @@ use zmon_crypto::IdentityKey;
 use zmon_crypto::token::PairingToken;
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::role::{Actor, Role};
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_domain::time::is_expired;
 use zmon_protocol::device::{DeviceEvent, DeviceInput, DeviceReply, StateKind};
 use zmon_protocol::station::SessionPhase;
 
 use crate::common::forge::{self, claim_of, open};
-use crate::common::{Forge, Pair, address, seconds, technician};
+use crate::common::{Forge, Pair, actor, address, seconds, technician};
 
 fn window() -> Pair {
     let mut pair = Pair::new(11);
@@ -177,6 +178,8 @@ fn an_expired_window_is_told_and_written() {
             (E::ProvisioningFailed, Some(ErrorCode::PairingCodeExpired)),
         ]
     );
+    let expired = &pair.device.audit[from];
+    assert_eq!(expired.detail, [("enteredBy", actor(Role::Technician).to_string())]);
     let tail = &pair.signals[pair.signals.len() - 3..];
     assert_eq!(tail[0], DeviceEvent::QrCodeExpired);
     assert_eq!(tail[1], DeviceEvent::ProvisioningFailed(ErrorCode::PairingCodeExpired.into()));
@@ -206,7 +209,7 @@ fn regenerate_voids_code_token_window_and_key() {
     let (token, code) = (forge::token(&pair), pair.qr().pairing_code.expose().to_owned());
     let id = pair.device.window;
     let from = pair.device.audit.len();
-    pair.tell(DeviceInput::Regenerate).unwrap();
+    pair.tell(DeviceInput::Regenerate { actor: Actor::Local }).unwrap();
     assert_ne!(pair.device.window, id);
     assert_ne!(pair.qr().pairing_code.expose(), code);
     assert_eq!(pair.snapshot().expires_in, Some(seconds(600)), "a code lives ten minutes [W §4]");
@@ -214,6 +217,8 @@ fn regenerate_voids_code_token_window_and_key() {
         pair.device.log_since(from),
         [(E::PairingCodeRegenerated, None), (E::PairingCodeGenerated, None)]
     );
+    let rows = &pair.device.audit[from..];
+    assert!(rows.iter().all(|row| row.actor == Actor::Local), "who asked, not who entered");
     assert!(pair.listening);
     assert_eq!(try_claim(&mut pair, &token), Err(ErrorCode::PairingTokenStale));
     assert_eq!(pair.pair(), SessionPhase::Paired);

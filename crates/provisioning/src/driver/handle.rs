@@ -19,6 +19,8 @@ pub(crate) const QUEUE: usize = 32;
 pub(crate) enum Command {
     /// One input of the machine.
     Input(DeviceInput, Reply<DeviceReply>),
+    /// An override of the interlock, and the opening of the window it is for.
+    Override(DeviceInput, DeviceInput, Reply<DeviceReply>),
     /// A sealed configuration.
     Configuration(Vec<u8>, Reply<Reception>),
     /// Sign that a session is still under way.
@@ -54,6 +56,15 @@ impl Handle {
     /// Hands `input` to the machine and waits for its reply.
     pub(crate) async fn input(&self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
         self.ask(|reply| Command::Input(input, reply)).await
+    }
+
+    /// Hands an override to the machine and, once its row is durable, opens a window under it.
+    pub(crate) async fn overriding(
+        &self,
+        overriding: DeviceInput,
+        opening: DeviceInput,
+    ) -> Result<DeviceReply, ErrorReport> {
+        self.ask(|reply| Command::Override(overriding, opening, reply)).await
     }
 
     /// Hands over an envelope and waits until it is accepted or refused.
@@ -103,6 +114,10 @@ impl Driver {
                 // The caller may have stopped waiting; what was done stays done.
                 drop(reply.send(answer));
             }
+            Command::Override(overriding, opening, reply) => {
+                let answer = self.open_overriding(overriding, opening).await;
+                drop(reply.send(answer));
+            }
             Command::Configuration(envelope, reply) => {
                 let answer = self.receive(envelope).await;
                 drop(reply.send(answer));
@@ -110,6 +125,22 @@ impl Driver {
             Command::Pending(session, reply) => drop(reply.send(self.sign_pending(session))),
             Command::Stop(done) => drop(done),
         }
+    }
+
+    /// The override holds until the window and its session are over; a window that does not open
+    /// leaves things as they were.
+    async fn open_overriding(
+        &mut self,
+        overriding: DeviceInput,
+        opening: DeviceInput,
+    ) -> Result<DeviceReply, ErrorReport> {
+        self.handle_input(overriding).await?;
+        let before = self.gate.set_overridden(true);
+        let opened = self.handle_input(opening).await;
+        if opened.is_err() {
+            self.gate.set_overridden(before);
+        }
+        opened
     }
 
     /// The delivery outlived its bound; the station asks for the outcome later (D13).

@@ -12,6 +12,7 @@
 
 mod actions;
 mod endpoint;
+mod gate;
 mod handle;
 mod ledger;
 mod outcome;
@@ -37,6 +38,7 @@ use zmon_protocol::device::{
 use crate::link::LinkSupervisor;
 use crate::ports::StoreError;
 
+pub(crate) use gate::Gate;
 pub(crate) use handle::{Command, Handle, Reception};
 pub(crate) use ledger::CodeLedger;
 pub use parts::DeviceParts;
@@ -61,6 +63,7 @@ pub(crate) struct Driver {
     shared: Shared,
     handle: Handle,
     station: StationTasks,
+    gate: Gate,
     waiting: outcome::Waiting,
     /// Inputs that an action produced at once.
     queue: VecDeque<Feedback>,

@@ -36,6 +36,9 @@ impl Driver {
     pub(super) fn settle(&mut self, now: &Now) {
         let snapshot = self.machine.snapshot(now);
         self.waiting.follow(snapshot.session_id);
+        if !window_is_open(snapshot.state) {
+            self.gate.set_overridden(false);
+        }
         if snapshot.session_id.is_none() {
             self.shared.candidates.stage(None);
         }

@@ -9,6 +9,7 @@ use zmon_domain::error::ErrorReport;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceContext, DeviceMachine};
 
+use super::gate::Gate;
 use super::handle::QUEUE;
 use super::ledger::CodeLedger;
 use super::outcome::Waiting;
@@ -22,6 +23,7 @@ pub(crate) struct Started {
     pub(crate) commands: mpsc::Sender<super::Command>,
     pub(crate) handle: Handle,
     pub(crate) shared: Shared,
+    pub(crate) gate: Gate,
     pub(crate) link: watch::Receiver<LinkStatus>,
 }
 
@@ -63,12 +65,10 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
     let (results, result_queue) = mpsc::unbounded_channel();
     let handle = Handle::new(&commands);
     let status = link.status();
+    let gate = Gate::new(Arc::clone(&parts.interlock));
     let mut driver = Driver {
-        station: StationTasks::new(
-            Arc::clone(&parts.station),
-            Arc::clone(&parts.interlock),
-            results,
-        ),
+        station: StationTasks::new(Arc::clone(&parts.station), gate.clone(), results),
+        gate: gate.clone(),
         token_key,
         code_hash_key,
         checkpoint,
@@ -85,7 +85,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
     driver.take(restored, &now).await.map_err(StepError::into_report)?;
     driver.drain().await?;
     tokio::spawn(driver.run(command_queue, result_queue));
-    Ok(Started { commands, handle, shared, link: status })
+    Ok(Started { commands, handle, shared, gate, link: status })
 }
 
 fn key(parts: &DeviceParts, label: &[u8]) -> Result<Secret32, ErrorReport> {

@@ -8,7 +8,8 @@ use zmon_domain::error::ErrorReport;
 use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError};
 use zmon_wire::outcome::CommitRequest;
 
-use crate::ports::{ClinicalInterlock, Moment, StationLink};
+use super::gate::Gate;
+use crate::ports::{Moment, StationLink};
 
 /// An input the driver gives the machine by itself. Cloneable, so that it can be tried again.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ pub(crate) struct Finished {
 /// to an earlier session never reaches the machine.
 pub(super) struct StationTasks {
     link: Arc<dyn StationLink>,
-    interlock: Arc<dyn ClinicalInterlock>,
+    gate: Gate,
     results: mpsc::UnboundedSender<Finished>,
     next_id: u64,
     running: Option<(u64, AbortHandle)>,
@@ -52,18 +53,18 @@ pub(super) struct StationTasks {
 impl StationTasks {
     pub(super) fn new(
         link: Arc<dyn StationLink>,
-        interlock: Arc<dyn ClinicalInterlock>,
+        gate: Gate,
         results: mpsc::UnboundedSender<Finished>,
     ) -> Self {
-        Self { link, interlock, results, next_id: 0, running: None }
+        Self { link, gate, results, next_id: 0, running: None }
     }
 
     /// Tests the connection; a pass counts only while the interlock is clear (D22).
     pub(super) fn test(&mut self, credentials: LinkCredentials) {
-        let (link, interlock) = (Arc::clone(&self.link), Arc::clone(&self.interlock));
+        let (link, gate) = (Arc::clone(&self.link), self.gate.clone());
         self.spawn(async move {
             let tested = link.test(&credentials).await;
-            Feedback::Tested(match (tested, interlock.check(Moment::Commit).await) {
+            Feedback::Tested(match (tested, gate.check(Moment::Commit).await) {
                 (Ok(()), Err(active)) => Err(LinkError::Refused(active.code)),
                 (tested, _) => tested,
             })
@@ -73,19 +74,19 @@ impl StationTasks {
     /// Sends `commit`. An answer that arrives while the interlock is active counts as not yet
     /// received: the device stays in doubt and asks again (D13), slot A working on.
     pub(super) fn commit(&mut self, credentials: LinkCredentials, request: CommitRequest) {
-        let (link, interlock) = (Arc::clone(&self.link), Arc::clone(&self.interlock));
+        let (link, gate) = (Arc::clone(&self.link), self.gate.clone());
         self.spawn(async move {
             let answer = link.commit(&credentials, &request).await;
-            Feedback::Committed(later(answer, interlock.check(Moment::Flip).await))
+            Feedback::Committed(later(answer, gate.check(Moment::Flip).await))
         });
     }
 
     /// Asks for the outcome, as [`commit`](Self::commit).
     pub(super) fn ask(&mut self, credentials: LinkCredentials, ask: String) {
-        let (link, interlock) = (Arc::clone(&self.link), Arc::clone(&self.interlock));
+        let (link, gate) = (Arc::clone(&self.link), self.gate.clone());
         self.spawn(async move {
             let answer = link.ask_outcome(&credentials, &ask).await;
-            Feedback::Outcome(later(answer, interlock.check(Moment::Flip).await))
+            Feedback::Outcome(later(answer, gate.check(Moment::Flip).await))
         });
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, SessionId, WindowId};
+use zmon_domain::ids::{DeviceId, OverrideReason, SessionId, WindowId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
@@ -23,8 +23,8 @@ use crate::link::LinkStatus;
 use crate::ports::{Clock, SharedRng};
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
-    CodeVerdict, EventStream, IProvisioningService, ProvisioningError, ProvisioningPayload,
-    ProvisioningResult, ServiceView, VerifiedConfiguration,
+    CodeVerdict, EventStream, IProvisioningService, Opening, ProvisioningError,
+    ProvisioningPayload, ProvisioningResult, ServiceView, VerifiedConfiguration,
 };
 
 /// [`IProvisioningService`] without a station, a disk or a network ([I §4.2]): every configuration
@@ -204,6 +204,20 @@ impl IProvisioningService for MockProvisioningService {
         self.open(&proof, Action::EnterProvisioning)
     }
 
+    /// No interlock objects to a mock; the right to override one is asked for all the same.
+    async fn open_despite_interlock(
+        &self,
+        proof: OperatorProof,
+        _reason: OverrideReason,
+        opening: Opening,
+    ) -> Result<(), ProvisioningError> {
+        proof.authorise(Action::OverrideInterlock, self.0.clock.now().mono)?;
+        match opening {
+            Opening::Enter => self.open(&proof, Action::EnterProvisioning),
+            Opening::Reprovision => self.open(&proof, Action::Reprovision),
+        }
+    }
+
     async fn exit_provisioning_mode(&self, _actor: Actor) -> Result<(), ProvisioningError> {
         let mut state = self.0.lock();
         let nothing_to_leave = match state.state() {
@@ -239,7 +253,7 @@ impl IProvisioningService for MockProvisioningService {
         self.0.draw()
     }
 
-    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError> {
+    async fn regenerate(&self, _actor: Actor) -> Result<PairingCode, ProvisioningError> {
         let now = self.0.clock.now();
         let code = self.0.lock().regenerate(&now)?;
         self.0.watch_window();

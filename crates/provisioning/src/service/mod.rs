@@ -1,6 +1,7 @@
 //! `IProvisioningService`: the interface of [I §2.1] and [W §11.1], and the types it speaks.
 
 mod events;
+mod opening;
 mod payload;
 mod result;
 mod verdict;
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
-use zmon_domain::ids::DeviceId;
+use zmon_domain::ids::{DeviceId, OverrideReason};
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 
@@ -18,6 +19,7 @@ use crate::link::LinkStatus;
 use crate::qr::QrCodeData;
 
 pub use events::{EventHub, EventStream, ProvisioningEvent};
+pub use opening::Opening;
 pub use payload::{PayloadFields, ProvisioningPayload};
 pub use result::{ProvisioningError, ProvisioningResult, VerifiedConfiguration};
 pub use verdict::CodeVerdict;
@@ -47,6 +49,21 @@ pub trait IProvisioningService: Send + Sync {
     /// `already_in_provisioning_mode`, `listener_failed`, `audit_unavailable`.
     async fn enter_provisioning_mode(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
 
+    /// Opens a window although the clinical interlock objects, for an administrator who says why
+    /// (D22): until the window and its session are over, the interlock is not asked. An override
+    /// that a power cut interrupts is over.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted` unless the proof is an administrator's (the refusal is audited); as the
+    /// opening without an override.
+    async fn open_despite_interlock(
+        &self,
+        proof: OperatorProof,
+        reason: OverrideReason,
+        opening: Opening,
+    ) -> Result<(), ProvisioningError>;
+
     /// Closes the window and voids code and token (`exitProvisioningMode`, "Cancel Provisioning").
     ///
     /// # Errors
@@ -73,12 +90,22 @@ pub trait IProvisioningService: Send + Sync {
     /// `not_in_provisioning_mode` without an open window.
     async fn generate_qr_code(&self) -> Result<QrCodeData, ProvisioningError>;
 
-    /// Voids code and token and makes new ones (`generatePairingCode`, "Regenerate QR Code").
+    /// [`regenerate`](Self::regenerate) on the wish of someone at the screen
+    /// (`generatePairingCode`, "Regenerate QR Code").
+    ///
+    /// # Errors
+    ///
+    /// As [`regenerate`](Self::regenerate).
+    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError> {
+        self.regenerate(Actor::Local).await
+    }
+
+    /// Voids code and token and makes new ones; the rows name `actor`.
     ///
     /// # Errors
     ///
     /// `not_in_provisioning_mode`, `state_conflict` once a station has claimed the code.
-    async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError>;
+    async fn regenerate(&self, actor: Actor) -> Result<PairingCode, ProvisioningError>;
 
     /// Judges a typed code on this device alone (`validatePairingCode`): it consumes nothing, and
     /// no network peer can ask it.

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use tokio::time::sleep;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::state::ProvisioningState;
-use zmon_provisioning::IProvisioningService;
 use zmon_provisioning::ports::{AlwaysClear, ClinicalInterlock, Moment};
+use zmon_provisioning::{IProvisioningService, Opening};
 
 use crate::common::Bench;
 
@@ -67,6 +68,70 @@ async fn the_flip_waits_until_the_patient_may_do_without_the_link() {
     bench.interlock.0.lock().unwrap().clear();
     assert!(service.apply_provisioning_config(verified).await.is_success());
     assert!(bench.link.asks.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrators_override_holds_for_one_session() {
+    let bench = Bench::new();
+    *bench.interlock.0.lock().unwrap() = vec![Moment::Enter, Moment::Commit, Moment::Flip];
+    let service = bench.start().await;
+    let (administrator, reason) = (bench.proof(Role::Administrator), why());
+    service.open_despite_interlock(administrator, reason, Opening::Enter).await.unwrap();
+    bench.pair(&service).await.unwrap();
+    assert_eq!(service.state(), ProvisioningState::Provisioned);
+    let rows = bench.store.rows_of(EventType::InterlockOverridden);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].actor, bench.proof(Role::Administrator).actor());
+    assert_eq!(rows[0].detail, [("reason", "the monitor is on a trolley".to_owned())]);
+    assert_eq!(bench.store.event_types()[0], EventType::InterlockOverridden, "before the window");
+
+    let again = service.reprovision_device(bench.proof(Role::Administrator)).await;
+    assert_eq!(again.unwrap_err().code(), ErrorCode::InterlockActive, "the session is over");
+    let administrator = bench.proof(Role::Administrator);
+    service.open_despite_interlock(administrator, why(), Opening::Reprovision).await.unwrap();
+    service.exit_provisioning_mode(Actor::Local).await.unwrap();
+    let again = service.reprovision_device(bench.proof(Role::Administrator)).await;
+    assert_eq!(again.unwrap_err().code(), ErrorCode::InterlockActive, "the window is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_needs_an_administrator_and_its_row() {
+    let bench = Bench::new();
+    bench.interlock.0.lock().unwrap().push(Moment::Enter);
+    let service = bench.start().await;
+    let technician = bench.proof(Role::Technician);
+    let refused = service.open_despite_interlock(technician, why(), Opening::Enter).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::NotPermitted);
+    assert_eq!(bench.store.event_types(), [EventType::OperationRefused]);
+
+    bench.store.fail_next(1);
+    let administrator = bench.proof(Role::Administrator);
+    let unwritten = service.open_despite_interlock(administrator, why(), Opening::Enter).await;
+    assert_eq!(unwritten.unwrap_err().code(), ErrorCode::AuditUnavailable);
+    assert_eq!(service.state(), ProvisioningState::NotProvisioned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_that_opens_nothing_changes_nothing() {
+    let bench = Bench::new();
+    bench.interlock.0.lock().unwrap().push(Moment::Commit);
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let administrator = bench.proof(Role::Administrator);
+    let refused = service.open_despite_interlock(administrator, why(), Opening::Enter).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::AlreadyInProvisioningMode);
+    bench.pair(&service).await.unwrap();
+    let error = service.view().borrow().last_error.clone().unwrap();
+    assert_eq!(error.code(), ErrorCode::InterlockActive, "the window was opened without one");
+
+    let administrator = bench.proof(Role::Administrator);
+    service.open_despite_interlock(administrator, why(), Opening::Enter).await.unwrap();
+    bench.pair(&service).await.unwrap();
+    assert_eq!(service.state(), ProvisioningState::Provisioned);
+}
+
+fn why() -> OverrideReason {
+    OverrideReason::parse("the monitor is on a trolley").unwrap()
 }
 
 #[tokio::test]

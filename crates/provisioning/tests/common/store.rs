@@ -44,6 +44,11 @@ impl MemoryStore {
         self.rows.lock().unwrap().iter().map(|row| row.event).collect()
     }
 
+    /// The rows of one type, in order.
+    pub(crate) fn rows_of(&self, event: EventType) -> Vec<AuditEvent> {
+        self.rows.lock().unwrap().iter().filter(|row| row.event == event).cloned().collect()
+    }
+
     /// What a restart would find.
     pub(crate) fn boot(&self) -> BootState {
         self.boot.lock().unwrap().clone()
