@@ -1,4 +1,4 @@
-//! Local operators at the control socket, with an audit row for each refusal and each new account.
+//! Local operators at the control socket, with an audit row for each refusal and each change.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use zmon_domain::{
     role::{Action, Actor, OperatorProof, Role},
     time::Now,
 };
-use zmon_persistence::{FileAuthenticator, SqliteDeviceStore};
+use zmon_persistence::{FileAuthenticator, OperatorEntry, PersistenceError, SqliteDeviceStore};
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::ports::{Authenticator, Clock, DeviceStore, Pin};
 use zmon_transport::control::LocalAccounts;
+use zmon_wire::control::OperatorView;
 
 /// The file authenticator, audited (D22).
 pub(crate) struct AuditedOperators {
@@ -29,6 +30,45 @@ impl AuditedOperators {
         let record = DeviceRecord { audit, ..DeviceRecord::default() };
         Ok(self.store.commit(now, &record).await?)
     }
+
+    /// Refuses, with its row, whoever may not manage operators.
+    async fn authorise(
+        &self,
+        proof: &OperatorProof,
+        now: &Now,
+        event: EventType,
+        row: impl Fn(AuditEvent) -> AuditEvent + Send + Sync,
+    ) -> Result<(), ErrorReport> {
+        let Err(code) = proof.authorise(Action::ManageOperators, now.mono) else { return Ok(()) };
+        self.record(now, row(AuditEvent::failed(event, proof.actor(), code))).await?;
+        Err(code.into())
+    }
+
+    /// Changes the accounts. They are in a file, so that no transaction spans row and change: an
+    /// intent comes before it, the outcome after (D16).
+    async fn audited(
+        &self,
+        proof: &OperatorProof,
+        now: &Now,
+        event: EventType,
+        row: impl Fn(AuditEvent) -> AuditEvent + Send + Sync,
+        work: impl Future<Output = Result<(), PersistenceError>> + Send,
+    ) -> Result<(), ErrorReport> {
+        self.authorise(proof, now, event, &row).await?;
+        let intent = AuditEvent::new(event, proof.actor()).with("stage", "intent");
+        self.record(now, row(intent)).await?;
+        let changed = work.await.map_err(|error| {
+            tracing::warn!(error = %error.describe(), "operators not changed");
+            let is_taken = error.code() == ErrorCode::StateConflict;
+            if is_taken { ErrorCode::OperatorExists } else { error.code() }
+        });
+        let outcome = match changed {
+            Ok(()) => AuditEvent::new(event, proof.actor()),
+            Err(code) => AuditEvent::failed(event, proof.actor(), code),
+        };
+        self.record(now, row(outcome.with("stage", "outcome"))).await?;
+        Ok(changed?)
+    }
 }
 
 #[async_trait]
@@ -43,7 +83,7 @@ impl Authenticator for AuditedOperators {
             Ok(proof) => Ok(proof),
             Err(report) => {
                 // Nobody is proved: the name is only what was typed.
-                let row = AuditEvent::failed(EventType::LoginRefused, Actor::System, report.code);
+                let row = AuditEvent::failed(EventType::LoginRefused, Actor::Local, report.code);
                 self.record(now, row.with("operator", id)).await?;
                 Err(report)
             }
@@ -60,26 +100,57 @@ impl LocalAccounts for AuditedOperators {
         role: Role,
         pin: Pin,
     ) -> Result<(), ErrorReport> {
-        let now = self.clock.now();
-        let row = |event: AuditEvent| event.with("operator", &id).with("role", role);
-        if let Err(code) = proof.authorise(Action::ManageOperators, now.mono) {
-            let refused = AuditEvent::failed(EventType::OperatorAdded, proof.actor(), code);
-            self.record(&now, row(refused)).await?;
-            return Err(code.into());
-        }
-        // The accounts are in a file: the row comes first, and a second one if it was in vain.
-        self.record(&now, row(AuditEvent::new(EventType::OperatorAdded, proof.actor()))).await?;
-        let added = self.operators.add_operator(proof, &now, id.clone(), role, pin).await;
-        match added {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::warn!(error = %error.describe(), "operator not added");
-                let is_taken = error.code() == ErrorCode::StateConflict;
-                let code = if is_taken { ErrorCode::OperatorExists } else { error.code() };
-                let refused = AuditEvent::failed(EventType::OperatorAdded, proof.actor(), code);
-                self.record(&now, row(refused)).await?;
-                Err(code.into())
-            }
-        }
+        let (now, account) = (self.clock.now(), id.clone());
+        let row = |event: AuditEvent| event.with("operator", &account).with("role", role);
+        let work = self.operators.add_operator(proof, &now, id, role, pin);
+        self.audited(proof, &now, EventType::OperatorAdded, row, work).await
     }
+
+    async fn list(&self, proof: &OperatorProof) -> Result<Vec<OperatorView>, ErrorReport> {
+        let now = self.clock.now();
+        self.authorise(proof, &now, EventType::OperationRefused, |row| {
+            row.with("action", Action::ManageOperators)
+        })
+        .await?;
+        let mut operators = Vec::new();
+        for OperatorEntry { id, role } in self.operators.list().await {
+            let is_locked = self.operators.is_locked(&id, &now).await?;
+            operators.push(OperatorView { operator: id, role, is_locked });
+        }
+        Ok(operators)
+    }
+
+    async fn remove(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        let now = self.clock.now();
+        let row = changed("removed", account.clone());
+        let work = self.operators.remove_operator(proof, &now, account);
+        self.audited(proof, &now, EventType::OperatorChanged, row, work).await
+    }
+
+    async fn set_pin(
+        &self,
+        proof: &OperatorProof,
+        account: OperatorId,
+        pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        let now = self.clock.now();
+        let row = changed("pin", account.clone());
+        let work = self.operators.set_pin(proof, &now, account, pin);
+        self.audited(proof, &now, EventType::OperatorChanged, row, work).await
+    }
+
+    async fn unlock(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        let now = self.clock.now();
+        let row = changed("unlocked", account.clone());
+        let work = self.operators.unlock(proof, &now, account);
+        self.audited(proof, &now, EventType::OperatorChanged, row, work).await
+    }
+}
+
+/// What the row of a changed account says besides its actor.
+fn changed(
+    change: &'static str,
+    account: OperatorId,
+) -> impl Fn(AuditEvent) -> AuditEvent + Send + Sync {
+    move |row| row.with("operator", &account).with("change", change)
 }

@@ -221,6 +221,7 @@ async fn a_wrong_pin_opens_nothing_and_has_its_row() {
         operator: "admin".parse().unwrap(),
         pin: pin.into(),
         address: None,
+        override_interlock: None,
     };
     let refused = control.ask(&enter("111111")).await.unwrap_err();
     assert_eq!(refused.report().unwrap().code.as_str(), "authentication_failed");

@@ -1,5 +1,6 @@
 //! `zmon device …`: the screens' use-cases over the control socket.
 
+mod operator;
 mod show;
 
 use std::{
@@ -13,7 +14,12 @@ use zmon_cli::{
     secret::{self, Source},
     stop::StopSignal,
 };
-use zmon_domain::{address::DeviceAddress, error::ErrorCode, ids::OperatorId, limits};
+use zmon_domain::{
+    address::DeviceAddress,
+    error::ErrorCode,
+    ids::{OperatorId, OverrideReason},
+    limits,
+};
 use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::{
     audit::AuditPage,
@@ -38,13 +44,15 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             show::answer(streams, &status, show::status)
         }
         DeviceCommand::Watch => watch(control, streams).await,
-        DeviceCommand::Enter { person, address, reprovision } => {
+        DeviceCommand::Enter { person, address, reprovision, override_interlock } => {
             let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
+            let reason = override_interlock.as_deref().map(OverrideReason::parse);
+            let override_interlock = reason.transpose()?;
             let (operator, pin) = read_person(&person)?;
             let request = if reprovision {
-                ControlRequest::Reprovision { operator, pin, address }
+                ControlRequest::Reprovision { operator, pin, address, override_interlock }
             } else {
-                ControlRequest::Enter { operator, pin, address }
+                ControlRequest::Enter { operator, pin, address, override_interlock }
             };
             control.done(&request).await?;
             show_qr(&control.qr().await?, streams)
@@ -72,6 +80,7 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             control.done(&ControlRequest::Deprovision { operator, pin }).await?;
             finish(&mut control, streams).await
         }
+        DeviceCommand::Operator(command) => operator::run(&mut control, command, streams).await,
         DeviceCommand::Identity => {
             let answer = control.ask(&ControlRequest::Identity {}).await?;
             let ControlAnswer::Identity(identity) = answer else { return Err(unexpected()) };

@@ -10,9 +10,15 @@ mod view;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use zmon_domain::{address::DeviceAddress, ids::OperatorId, role::Role};
+use zmon_domain::{
+    address::DeviceAddress,
+    ids::{OperatorId, OverrideReason},
+    role::Role,
+};
 
-pub use self::view::{EventView, IdentityView, LinkView, QrView, StatusView};
+pub use self::view::{
+    EventView, IdentityView, LinkView, OperatorView, OperatorsView, QrView, StatusView,
+};
 use crate::{
     audit::{AuditPage, AuditVerdict},
     problem::Problem,
@@ -39,6 +45,9 @@ pub enum ControlRequest {
         /// The address to show in the QR code; the configured one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
         address: Option<DeviceAddress>,
+        /// Why an administrator goes on although the clinical interlock objects.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+        override_interlock: Option<OverrideReason>,
     },
     /// Enter provisioning mode on a provisioned device.
     Reprovision {
@@ -50,6 +59,9 @@ pub enum ControlRequest {
         /// The address to show in the QR code; the configured one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
         address: Option<DeviceAddress>,
+        /// Why an administrator goes on although the clinical interlock objects.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+        override_interlock: Option<OverrideReason>,
     },
     /// The QR code of the open window.
     Qr {},
@@ -114,6 +126,49 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         role: Role,
     },
+    /// Who the local operators are.
+    ListOperators {
+        /// The administrator who asks.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+    },
+    /// Remove a local operator; the last administrator stays.
+    RemoveOperator {
+        /// The administrator who does it.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+        /// The account.
+        #[serde(with = "text")]
+        account: OperatorId,
+    },
+    /// Give a local operator another PIN.
+    SetPin {
+        /// The administrator who does it.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+        /// The account.
+        #[serde(with = "text")]
+        account: OperatorId,
+        /// Its new PIN.
+        new_pin: SecretText,
+    },
+    /// Forget the wrong PINs of a local operator who has to wait.
+    UnlockOperator {
+        /// The administrator who does it.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+        /// The account.
+        #[serde(with = "text")]
+        account: OperatorId,
+    },
 }
 
 /// What the device answers.
@@ -135,6 +190,8 @@ pub enum ControlAnswer {
     Log(AuditPage),
     /// What verifying found.
     Verdict(AuditVerdict),
+    /// The local operators.
+    Operators(OperatorsView),
     /// Something happened.
     Event(EventView),
     /// It failed.

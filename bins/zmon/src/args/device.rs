@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use super::station::RoleName;
+
 /// Arguments of `zmon device`.
 #[derive(Debug, ClapArgs)]
 pub struct Device {
@@ -62,6 +64,9 @@ Example:
         /// The device is provisioned and shall get a new configuration.
         #[arg(long)]
         reprovision: bool,
+        /// Go on although the clinical interlock objects, and why (administrator).
+        #[arg(long, value_name = "REASON")]
+        override_interlock: Option<String>,
     },
     /// Void the code and show a new one.
     #[command(
@@ -115,6 +120,9 @@ Example:
         #[command(flatten)]
         person: Person,
     },
+    /// The operators of the device (administrator).
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Show who the device is.
     #[command(
         max_term_width = 80,
@@ -143,5 +151,88 @@ Example:
         #[arg(long, default_value_t = 50, value_name = "N",
               value_parser = clap::value_parser!(u32).range(1..=1000))]
         rows: u32,
+    },
+}
+
+/// `zmon device operator …`; the PIN asked first is the administrator's.
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Add an operator; the new PIN is asked.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator add tina --role technician --operator admin \\
+    --dir ./bed-7"
+    )]
+    Add {
+        /// Name of the new operator.
+        account: String,
+        /// What the operator may do.
+        #[arg(long, value_enum, default_value_t = RoleName::Technician)]
+        role: RoleName,
+        /// File with the new PIN instead of asking.
+        #[arg(long, value_name = "FILE")]
+        new_pin_file: Option<PathBuf>,
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Show the operators, and who has to wait after wrong PINs.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator list --operator admin --dir ./bed-7"
+    )]
+    List {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Remove an operator; the last administrator stays.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator remove tina --operator admin --dir ./bed-7"
+    )]
+    Remove {
+        /// Name of the operator to remove.
+        account: String,
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Give an operator another PIN; it is asked.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator set-pin tina --operator admin --dir ./bed-7"
+    )]
+    SetPin {
+        /// Name of the operator who gets the PIN.
+        account: String,
+        /// File with the new PIN instead of asking.
+        #[arg(long, value_name = "FILE")]
+        new_pin_file: Option<PathBuf>,
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Forget the wrong PINs of an operator who has to wait.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator unlock tina --operator admin --dir ./bed-7"
+    )]
+    Unlock {
+        /// Name of the operator to unlock.
+        account: String,
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
     },
 }

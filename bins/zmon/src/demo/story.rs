@@ -195,7 +195,8 @@ async fn scan(
     timeline: &mut Timeline<'_, '_>,
 ) -> Result<QrContent, Failure> {
     let operator = OperatorId::parse(TECHNICIAN)?;
-    device.done(&ControlRequest::Enter { operator, pin, address: None }).await?;
+    let enter = ControlRequest::Enter { operator, pin, address: None, override_interlock: None };
+    device.done(&enter).await?;
     timeline.done(&format!("technician: {TECHNICIAN}'s PIN opens the window"))?;
     let view = device.qr().await?;
     timeline.done("device: QR code drawn, 300x300 pixels, level H")?;

@@ -7,7 +7,7 @@ use zmon_cli::{Failure, Streams};
 use zmon_domain::time::{UnixTime, remaining};
 use zmon_wire::{
     audit::{AuditEntry, AuditPage},
-    control::{EventView, IdentityView, LinkView, StatusView},
+    control::{EventView, IdentityView, LinkView, OperatorView, OperatorsView, StatusView},
 };
 
 /// JSON for programs, or the lines of `text` for people.
@@ -70,6 +70,14 @@ pub(super) fn identity(view: &IdentityView) -> Vec<String> {
         lines.push(format!("address       {address}"));
     }
     lines
+}
+
+pub(super) fn operators(view: &OperatorsView) -> Vec<String> {
+    let row = |one: &OperatorView| {
+        let locked = if one.is_locked { "  locked" } else { "" };
+        format!("{:<13} {}{locked}", one.role, one.operator)
+    };
+    view.operators.iter().map(row).collect()
 }
 
 pub(super) fn link(view: &LinkView) -> Vec<String> {

@@ -127,7 +127,12 @@ async fn start(device: &Path, home: &Path) -> Child {
 async fn show(home: &Path) {
     let mut control = ControlClient::connect(&home.join("control.sock")).await.expect("a socket");
     let operator = "tina".parse().expect("an operator");
-    let enter = ControlRequest::Enter { operator, pin: SecretText::new(PIN), address: None };
+    let enter = ControlRequest::Enter {
+        operator,
+        pin: SecretText::new(PIN),
+        address: None,
+        override_interlock: None,
+    };
     control.ask(&enter).await.expect("entered");
     loop {
         match control.ask(&ControlRequest::Qr {}).await {

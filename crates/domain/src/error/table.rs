@@ -317,6 +317,9 @@ errors! {
     OperatorExists = "operator_exists": -, Operator, Administer, Operator, 409, no,
         "An operator of this name exists already.",
         "Choose another name.";
+    LastAdministrator = "last_administrator": -, Operator, Administer, Operator, 409, no,
+        "The only administrator cannot be removed.",
+        "Add another administrator first.";
     CertificateUnknown = "certificate_unknown": -, Operator, Administer, Operator, 404, no,
         "There is no certificate with this serial number.",
         "Check the serial number in the list of certificates.";

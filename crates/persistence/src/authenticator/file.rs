@@ -90,9 +90,86 @@ impl FileAuthenticator {
         self.add(id, role, pin, false).await
     }
 
+    /// Removes an operator on behalf of an administrator.
+    ///
+    /// # Errors
+    /// `ProofExpired`, `NotPermitted`; `OperatorUnknown`, `LastAdministrator`.
+    pub async fn remove_operator(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+    ) -> Result<()> {
+        self.change(by, now, move |inner, state| {
+            let operators = state.operators.without(&id)?;
+            operators.write(&inner.dir)?;
+            state.operators = operators;
+            inner.forget_tries(state, &id)
+        })
+        .await
+    }
+
+    /// Gives an operator another PIN on behalf of an administrator, and forgets the wrong ones.
+    ///
+    /// # Errors
+    /// `ProofExpired`, `NotPermitted`; `OperatorUnknown`.
+    pub async fn set_pin(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+        pin: Pin,
+    ) -> Result<()> {
+        self.change(by, now, move |inner, state| {
+            let (role, _) = state.operators.known(&id)?;
+            let hash = inner.hasher.hash(&id, role, &pin, &mut *inner.rng.lock())?;
+            let operators = state.operators.with_hash(&id, hash);
+            operators.write(&inner.dir)?;
+            state.operators = operators;
+            inner.forget_tries(state, &id)
+        })
+        .await
+    }
+
+    /// Forgets the wrong PINs of an operator on behalf of an administrator.
+    ///
+    /// # Errors
+    /// `ProofExpired`, `NotPermitted`; `OperatorUnknown`.
+    pub async fn unlock(&self, by: &OperatorProof, now: &Now, id: OperatorId) -> Result<()> {
+        self.change(by, now, move |inner, state| {
+            state.operators.known(&id)?;
+            inner.forget_tries(state, &id)
+        })
+        .await
+    }
+
     /// The operators, by name.
     pub async fn list(&self) -> Vec<OperatorEntry> {
         self.inner.state.lock().await.operators.list()
+    }
+
+    /// Whether an operator has to wait at `now` because of wrong PINs.
+    ///
+    /// # Errors
+    /// `Internal` if the key of names cannot be used.
+    pub async fn is_locked(&self, id: &OperatorId, now: &Now) -> Result<bool> {
+        let name = self.inner.hasher.try_key(id)?;
+        // On a copy: looking starts no wait.
+        let mut tries = self.inner.state.lock().await.tries.clone();
+        Ok(tries.is_waiting(&name, now.mono))
+    }
+
+    /// A change by an administrator, off the runtime's threads.
+    async fn change(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        work: impl FnOnce(&Inner, &mut State) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        by.authorise(Action::ManageOperators, now.mono)
+            .map_err(|code| PersistenceError::new(code, "changing an operator"))?;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || work(&inner, &mut inner.state.blocking_lock())).await
     }
 
     async fn add(&self, id: OperatorId, role: Role, pin: Pin, first: bool) -> Result<()> {
@@ -158,11 +235,17 @@ impl Inner {
             return Err(PersistenceError::new(ErrorCode::AuthenticationFailed, context));
         }
         let role = known.map_or(Role::Auditor, |(role, _)| role);
+        self.forget_tries(&mut state, id)?;
+        Ok(proof(id.clone(), role, now))
+    }
+
+    /// Forgets the wrong PINs of an operator, durably.
+    fn forget_tries(&self, state: &mut State, id: &OperatorId) -> Result<()> {
         let mut tries = state.tries.clone();
-        tries.succeeded(&name);
+        tries.succeeded(&self.hasher.try_key(id)?);
         tries.write(&self.dir)?;
         state.tries = tries;
-        Ok(proof(id.clone(), role, now))
+        Ok(())
     }
 }
 

@@ -105,6 +105,35 @@ impl Operators {
         Ok(Self(operators))
     }
 
+    /// Role and hash of an operator there must be.
+    pub(super) fn known(&self, id: &OperatorId) -> Result<(Role, &str)> {
+        self.get(id).ok_or_else(|| {
+            PersistenceError::new(ErrorCode::OperatorUnknown, "there is no such operator")
+        })
+    }
+
+    /// The same list with another hash of a known operator.
+    pub(super) fn with_hash(&self, id: &OperatorId, hash: String) -> Self {
+        let mut operators = self.0.clone();
+        if let Some((_, stored)) = operators.get_mut(id) {
+            *stored = hash;
+        }
+        Self(operators)
+    }
+
+    /// The same list without one operator; an administrator is always left.
+    pub(super) fn without(&self, id: &OperatorId) -> Result<Self> {
+        let (role, _) = self.known(id)?;
+        let mut administrators = self.0.values().filter(|(role, _)| *role == Role::Administrator);
+        if role == Role::Administrator && administrators.nth(1).is_none() {
+            let context = "the only administrator stays";
+            return Err(PersistenceError::new(ErrorCode::LastAdministrator, context));
+        }
+        let mut operators = self.0.clone();
+        operators.remove(id);
+        Ok(Self(operators))
+    }
+
     pub(super) fn list(&self) -> Vec<OperatorEntry> {
         self.0.iter().map(|(id, (role, _))| OperatorEntry { id: id.clone(), role: *role }).collect()
     }

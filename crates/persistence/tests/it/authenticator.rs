@@ -117,6 +117,55 @@ async fn only_an_administrator_adds_operators_and_only_once_by_name() {
 }
 
 #[tokio::test]
+async fn an_administrator_changes_pins_unlocks_and_removes_but_never_the_last_of_them() {
+    let mut bench = Bench::with_administrator().await;
+    let ada = bench.login("ada", PIN, 0).await.unwrap();
+    let operators = &bench.operators;
+    operators.add_operator(&ada, &now(), id("tess"), Role::Technician, pin(PIN)).await.unwrap();
+    for _ in 0..3 {
+        assert!(bench.login("tess", WRONG, 0).await.is_err());
+    }
+    assert!(operators.is_locked(&id("tess"), &now()).await.unwrap());
+    assert!(!operators.is_locked(&id("ada"), &now()).await.unwrap());
+    operators.unlock(&ada, &now(), id("tess")).await.unwrap();
+    assert!(!operators.is_locked(&id("tess"), &now()).await.unwrap());
+    let tess = bench.login("tess", PIN, 0).await.unwrap();
+
+    let code = |done: Result<(), zmon_persistence::PersistenceError>| done.unwrap_err().code();
+    let by_tess = [
+        code(operators.unlock(&tess, &now(), id("ada")).await),
+        code(operators.set_pin(&tess, &now(), id("ada"), pin(WRONG)).await),
+        code(operators.remove_operator(&tess, &now(), id("ada")).await),
+    ];
+    assert_eq!(by_tess, [ErrorCode::NotPermitted; 3]);
+    let of_nobody = [
+        code(operators.unlock(&ada, &now(), id("bob")).await),
+        code(operators.set_pin(&ada, &now(), id("bob"), pin(WRONG)).await),
+        code(operators.remove_operator(&ada, &now(), id("bob")).await),
+    ];
+    assert_eq!(of_nobody, [ErrorCode::OperatorUnknown; 3]);
+
+    // A new PIN forgets the tries with the old one.
+    for _ in 0..3 {
+        assert!(bench.login("tess", WRONG, 1).await.is_err());
+    }
+    operators.set_pin(&ada, &now(), id("tess"), pin(WRONG)).await.unwrap();
+    assert!(bench.login("tess", WRONG, 1).await.is_ok());
+    assert_eq!(bench.login("tess", PIN, 1).await.err(), Some(ErrorCode::AuthenticationFailed));
+
+    let last = operators.remove_operator(&ada, &now(), id("ada")).await;
+    assert_eq!(code(last), ErrorCode::LastAdministrator);
+    let second = Role::Administrator;
+    operators.add_operator(&ada, &now(), id("eve"), second, pin(PIN)).await.unwrap();
+    operators.remove_operator(&ada, &now(), id("ada")).await.unwrap();
+    operators.remove_operator(&ada, &now(), id("tess")).await.unwrap();
+    bench.restart();
+    let left: Vec<_> = bench.operators.list().await.into_iter().map(|one| one.id).collect();
+    assert_eq!(left, [id("eve")]);
+    assert_eq!(bench.login("ada", PIN, 2).await.err(), Some(ErrorCode::AuthenticationFailed));
+}
+
+#[tokio::test]
 async fn three_wrong_pins_lock_for_30_seconds_then_twice_as_long() {
     let bench = Bench::with_administrator().await;
     let failed = Some(ErrorCode::AuthenticationFailed);

@@ -9,20 +9,23 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{Actor, OperatorProof, Role};
 use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
-use zmon_provisioning::{EventStream, IProvisioningService, ProvisioningEvent};
-use zmon_wire::control::{ControlAnswer, ControlRequest, IdentityView};
+use zmon_provisioning::{EventStream, IProvisioningService, Opening, ProvisioningEvent};
+use zmon_wire::control::{
+    ControlAnswer, ControlRequest, IdentityView, OperatorView, OperatorsView,
+};
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
 
 use super::view;
 
-/// Local accounts, as far as an administrator may change them at the socket (D22).
+/// Local accounts, as an administrator sees and changes them at the socket (D22). Every change and
+/// every refusal is audited; `not_permitted` unless the proof is an administrator's.
 #[async_trait]
 pub trait LocalAccounts: Send + Sync {
-    /// Adds an account on behalf of the operator in `proof`, audited.
+    /// Adds an account on behalf of the operator in `proof`.
     ///
     /// # Errors
-    /// `not_permitted` unless the proof is an administrator's, `operator_exists`, `pin_too_weak`.
+    /// `not_permitted`, `operator_exists`.
     async fn add(
         &self,
         proof: &OperatorProof,
@@ -30,6 +33,35 @@ pub trait LocalAccounts: Send + Sync {
         role: Role,
         pin: Pin,
     ) -> Result<(), ErrorReport>;
+
+    /// Every account.
+    ///
+    /// # Errors
+    /// `not_permitted`.
+    async fn list(&self, proof: &OperatorProof) -> Result<Vec<OperatorView>, ErrorReport>;
+
+    /// Removes an account.
+    ///
+    /// # Errors
+    /// `not_permitted`, `operator_unknown`; `last_administrator` for the only one there is.
+    async fn remove(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport>;
+
+    /// Gives an account another PIN and forgets its wrong ones.
+    ///
+    /// # Errors
+    /// `not_permitted`, `operator_unknown`.
+    async fn set_pin(
+        &self,
+        proof: &OperatorProof,
+        account: OperatorId,
+        pin: Pin,
+    ) -> Result<(), ErrorReport>;
+
+    /// Forgets the wrong PINs of an account, so that it need not wait.
+    ///
+    /// # Errors
+    /// `not_permitted`, `operator_unknown`.
+    async fn unlock(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport>;
 }
 
 /// What the socket is composed of.
@@ -46,7 +78,7 @@ pub struct ControlParts {
     pub clock: Arc<dyn Clock>,
     /// Who the device is.
     pub identity: IdentityView,
-    /// Local accounts; without them `addOperator` is refused.
+    /// Local accounts; without them requests about operators are refused.
     pub accounts: Option<Arc<dyn LocalAccounts>>,
 }
 
@@ -62,7 +94,7 @@ impl ControlParts {
         Self { service, authenticator, store, clock, identity, accounts: None }
     }
 
-    /// Lets administrators add local accounts.
+    /// Lets administrators manage local accounts.
     #[must_use]
     pub fn with_accounts(mut self, accounts: Arc<dyn LocalAccounts>) -> Self {
         self.accounts = Some(accounts);
@@ -111,14 +143,24 @@ impl Handler {
         let service = &self.parts.service;
         match request {
             ControlRequest::Status {} | ControlRequest::Events {} => Ok(self.status()),
-            ControlRequest::Enter { operator, pin, address } => {
+            ControlRequest::Enter { operator, pin, address, override_interlock } => {
                 let proof = self.authenticate(&operator, &pin).await?;
-                service.enter_provisioning_mode(proof).await?;
+                match override_interlock {
+                    None => service.enter_provisioning_mode(proof).await?,
+                    Some(reason) => {
+                        service.open_despite_interlock(proof, reason, Opening::Enter).await?;
+                    }
+                }
                 self.announce(address).await
             }
-            ControlRequest::Reprovision { operator, pin, address } => {
+            ControlRequest::Reprovision { operator, pin, address, override_interlock } => {
                 let proof = self.authenticate(&operator, &pin).await?;
-                service.reprovision_device(proof).await?;
+                match override_interlock {
+                    None => service.reprovision_device(proof).await?,
+                    Some(reason) => {
+                        service.open_despite_interlock(proof, reason, Opening::Reprovision).await?;
+                    }
+                }
                 self.announce(address).await
             }
             ControlRequest::Qr {} => {
@@ -130,7 +172,8 @@ impl Handler {
                 DONE
             }
             ControlRequest::Cancel {} => {
-                service.exit_provisioning_mode(Actor::System).await?;
+                // No PIN: whoever is at the device may end a window.
+                service.exit_provisioning_mode(Actor::Local).await?;
                 DONE
             }
             ControlRequest::Retry { operator, pin } => {
@@ -155,14 +198,38 @@ impl Handler {
                 Ok(ControlAnswer::Verdict(view::verdict(&report)))
             }
             ControlRequest::AddOperator { operator, pin, new_operator, new_pin, role } => {
-                let accounts = self.parts.accounts.as_ref().ok_or(ErrorCode::StateConflict)?;
                 let new_pin = read_pin(&new_pin)?;
                 let proof = self.authenticate(&operator, &pin).await?;
-                accounts.add(&proof, new_operator, role, new_pin).await?;
+                self.accounts()?.add(&proof, new_operator, role, new_pin).await?;
+                DONE
+            }
+            ControlRequest::ListOperators { operator, pin } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                let operators = self.accounts()?.list(&proof).await?;
+                Ok(ControlAnswer::Operators(OperatorsView { operators }))
+            }
+            ControlRequest::RemoveOperator { operator, pin, account } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                self.accounts()?.remove(&proof, account).await?;
+                DONE
+            }
+            ControlRequest::SetPin { operator, pin, account, new_pin } => {
+                let new_pin = read_pin(&new_pin)?;
+                let proof = self.authenticate(&operator, &pin).await?;
+                self.accounts()?.set_pin(&proof, account, new_pin).await?;
+                DONE
+            }
+            ControlRequest::UnlockOperator { operator, pin, account } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                self.accounts()?.unlock(&proof, account).await?;
                 DONE
             }
             _ => Err(ErrorCode::RequestMalformed.into()),
         }
+    }
+
+    fn accounts(&self) -> Result<&dyn LocalAccounts, ErrorReport> {
+        self.parts.accounts.as_deref().ok_or(ErrorCode::StateConflict.into())
     }
 
     async fn authenticate(

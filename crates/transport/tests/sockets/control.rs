@@ -20,7 +20,7 @@ use zmon_provisioning::{MockConfig, MockProvisioningService};
 use zmon_transport::control::{
     ControlClient, ControlError, ControlParts, ControlServer, LocalAccounts, SocketError,
 };
-use zmon_wire::control::{ControlAnswer, ControlRequest, EventView, IdentityView};
+use zmon_wire::control::{ControlAnswer, ControlRequest, EventView, IdentityView, OperatorView};
 use zmon_wire::kind::Suite;
 use zmon_wire::secret::SecretText;
 
@@ -63,6 +63,31 @@ impl LocalAccounts for Notes {
         _pin: Pin,
     ) -> Result<(), ErrorReport> {
         self.0.lock().await.push(format!("{} adds {role} {id}", proof.id()));
+        Ok(())
+    }
+
+    async fn list(&self, proof: &OperatorProof) -> Result<Vec<OperatorView>, ErrorReport> {
+        let operator = proof.id().clone();
+        Ok(vec![OperatorView { operator, role: proof.role(), is_locked: false }])
+    }
+
+    async fn remove(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        self.0.lock().await.push(format!("{} removes {account}", proof.id()));
+        Err(ErrorCode::LastAdministrator.into())
+    }
+
+    async fn set_pin(
+        &self,
+        proof: &OperatorProof,
+        account: OperatorId,
+        _pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        self.0.lock().await.push(format!("{} sets the PIN of {account}", proof.id()));
+        Ok(())
+    }
+
+    async fn unlock(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        self.0.lock().await.push(format!("{} unlocks {account}", proof.id()));
         Ok(())
     }
 }
@@ -117,6 +142,7 @@ fn enter(pin: &str) -> ControlRequest {
         operator: OperatorId::parse("ada").unwrap(),
         pin: SecretText::new(pin),
         address: None,
+        override_interlock: None,
     }
 }
 
@@ -233,7 +259,30 @@ async fn identity_link_log_and_accounts_are_answered() {
         role: Role::Technician,
     };
     client.ask(&add).await.unwrap();
-    assert_eq!(*desk.notes.0.lock().await, ["ada adds technician tess"]);
+    let (ada, tess) = (OperatorId::parse("ada").unwrap(), OperatorId::parse("tess").unwrap());
+    let (operator, pin, account) = (ada, SecretText::new(PIN), tess);
+    let list = ControlRequest::ListOperators { operator: operator.clone(), pin: pin.clone() };
+    let ControlAnswer::Operators(view) = client.ask(&list).await.unwrap() else {
+        panic!("no operators")
+    };
+    assert_eq!(view.operators[0].operator, operator);
+    let new_pin = SecretText::new("662607");
+    let (o, p, a) = (operator.clone(), pin.clone(), account.clone());
+    client.ask(&ControlRequest::SetPin { operator: o, pin: p, account: a, new_pin }).await.unwrap();
+    let (o, p, a) = (operator.clone(), pin.clone(), account.clone());
+    client.ask(&ControlRequest::UnlockOperator { operator: o, pin: p, account: a }).await.unwrap();
+    let remove = ControlRequest::RemoveOperator { operator, pin, account };
+    let kept = client.ask(&remove).await.unwrap_err();
+    assert_eq!(code(&kept), ErrorCode::LastAdministrator);
+    assert_eq!(
+        *desk.notes.0.lock().await,
+        [
+            "ada adds technician tess",
+            "ada sets the PIN of tess",
+            "ada unlocks tess",
+            "ada removes tess"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::{DeviceAddress, ServerUrl},
-    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, Thumbprint},
+    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, Thumbprint},
+    role::Role,
     state::{Indicator, ProvisioningState, ProvisioningStatus},
     time::UnixTime,
 };
@@ -55,6 +56,28 @@ pub struct StatusView {
     pub bed_id: Option<BedId>,
     /// The link to the station.
     pub link: LinkView,
+}
+
+/// The local operators of a device, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OperatorsView {
+    /// Each of them.
+    pub operators: Vec<OperatorView>,
+}
+
+/// A local operator, without what authenticates them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OperatorView {
+    /// The account.
+    #[serde(with = "text")]
+    pub operator: OperatorId,
+    /// What it may do.
+    #[serde(with = "text")]
+    pub role: Role,
+    /// Whether it has to wait because of wrong PINs.
+    pub is_locked: bool,
 }
 
 /// The QR code of an open window. It is a secret as long as the window lives.

@@ -90,9 +90,10 @@ goldens! {
     control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",
         "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
-        "control-add-operator";
+        "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
+        "control-unlock-operator";
     control::ControlAnswer: "answer-done", "answer-status", "answer-qr", "answer-identity", "answer-link",
-        "answer-log", "answer-verdict", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
+        "answer-log", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
         "event-status-changed";
 }
