@@ -66,7 +66,11 @@ Example:
   device run ./bed-7 --listen 192.168.1.100:8443 --log-format json
 
 One JSON line on standard output says when the device is ready, and where.
-Settings come from DIR/device.toml, then the environment, then the flags."
+Settings come from DIR/device.toml, then the environment, then the flags.
+
+The clinical interlock may forbid entering, committing and changing over. A file
+must say `clear`, `patient-admitted` or `alarm-active`; a command is given the
+moment and ends with 0 for clear. What cannot be understood forbids."
     )]
     Run(Run),
 }
@@ -145,6 +149,10 @@ pub struct Run {
     /// What is known about the clock of this machine [default: synced].
     #[arg(long, env = "DEVICE_CLOCK", value_name = "QUALITY")]
     pub clock: Option<ClockName>,
+    /// Where to ask whether a patient is monitored: none, file:PATH or command:PATH
+    /// [default: none].
+    #[arg(long, env = "DEVICE_INTERLOCK", value_name = "HOW")]
+    pub interlock: Option<String>,
     /// Log level or directives [default: info].
     #[arg(long, env = "DEVICE_LOG", value_name = "FILTER")]
     pub log: Option<String>,

@@ -117,7 +117,7 @@ pub(crate) async fn start(
         keys: Arc::clone(&disk.keys),
         listener: Arc::new(listener),
         station: Arc::new(TlsStationLink::new(tls)),
-        interlock: DeviceParts::no_patient(),
+        interlock: settings.interlock.adapter(),
         clock: Arc::clone(&disk.clock),
         rng: disk.rng.clone(),
     });

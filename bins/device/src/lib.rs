@@ -9,11 +9,13 @@ mod args;
 mod compose;
 mod identity;
 mod init;
+mod interlock;
 mod operators;
 mod serve;
 mod settings;
 
 pub use args::{Args, Command, Identity, Init, Run};
+pub use interlock::InterlockSetting;
 
 use zmon_cli::{ExitClass, Failure, Streams};
 use zmon_persistence::PersistenceError;

@@ -18,7 +18,10 @@ use zmon_domain::{
 use zmon_protocol::device::DeviceProfile;
 use zmon_transport::device_listener::Bind;
 
-use crate::args::{ClockName, CodeFormatName, Run};
+use crate::{
+    InterlockSetting,
+    args::{ClockName, CodeFormatName, Run},
+};
 
 /// Name of the settings file; it is written last by `init`, so that it marks a whole device.
 pub(crate) const FILE: &str = "device.toml";
@@ -51,6 +54,8 @@ pub(crate) struct SettingsFile {
     pub(crate) control: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clock: Option<ClockName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interlock: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +120,7 @@ pub(crate) struct Settings {
     pub(crate) address: DeviceAddress,
     pub(crate) control: PathBuf,
     pub(crate) clock: ClockQuality,
+    pub(crate) interlock: InterlockSetting,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -148,6 +154,10 @@ impl Settings {
                 Some(ClockName::None) => ClockQuality::None,
                 Some(ClockName::Signed) => ClockQuality::Signed,
                 Some(ClockName::Synced) | None => ClockQuality::Synced,
+            },
+            interlock: match args.interlock.as_ref().or(file.interlock.as_ref()) {
+                Some(text) => text.parse()?,
+                None => InterlockSetting::None,
             },
             log: args.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| LOG.to_owned()),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
@@ -207,10 +217,15 @@ mod tests {
         assert_eq!(filed.address.to_string(), "127.0.0.7");
         assert_eq!(filed.profile.window().as_secs(), 300);
 
-        let flags = run_args(&["--listen", "127.0.0.8:0", "--window-minutes", "7"]);
+        assert_eq!(filed.interlock, InterlockSetting::None);
+
+        let interlock = "file:/run/monitor/state";
+        let flags = ["--listen", "127.0.0.8:0", "--window-minutes", "7", "--interlock", interlock];
+        let flags = run_args(&flags);
         let flagged = Settings::merge(&flags, file()).unwrap();
         assert_eq!(flagged.address.to_string(), "127.0.0.8");
         assert_eq!(flagged.profile.window().as_secs(), 420);
+        assert_eq!(flagged.interlock, InterlockSetting::File("/run/monitor/state".into()));
     }
 
     #[test]
@@ -227,6 +242,7 @@ mod tests {
             (run_args(&["--listen", "0.0.0.0:4000"]), file()),
             (run_args(&["--window-minutes", "61"]), file()),
             (run_args(&["--window-minutes", "0"]), file()),
+            (run_args(&["--interlock", "file:relative"]), file()),
             (run_args(&[]), SettingsFile { device_id: "-".to_owned(), ..file() }),
             (run_args(&[]), SettingsFile { firmware_version: String::new(), ..file() }),
         ];

@@ -16,12 +16,18 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use zmon_domain::{
+    ids::OperatorId,
+    role::{Actor, Role},
+};
 use zmon_persistence::AuditLog;
 use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::{
+    audit::AuditEntry,
     control::{ControlAnswer, ControlRequest},
     manifest,
     ready::Ready,
+    secret::SecretText,
 };
 
 const ANCHOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/anchor.pem");
@@ -64,8 +70,13 @@ impl Made {
     }
 
     fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Running {
         let mut child = command()
             .args(["run", self.text()])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -195,6 +206,9 @@ async fn it_serves_until_it_is_told_to_stop() {
         panic!("asked for the status")
     };
     assert_eq!(status.device_id.as_str(), "ZM-001");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", running.child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
     let second = device(&["--json", "run", made.text()]);
     assert_eq!(json(&second)["code"].as_str(), Some("state_conflict"));
     drop(control);
@@ -236,7 +250,150 @@ async fn a_wrong_pin_opens_nothing_and_has_its_row() {
         panic!("asked for the log")
     };
     let refused = page.rows.iter().find(|row| row.event_type.as_str() == "login_refused").unwrap();
-    assert_eq!(refused.detail["operator"], "admin");
-    assert!(page.rows.iter().any(|row| row.event_type.as_str() == "provisioning_mode_entered"));
+    assert_eq!((&refused.actor, refused.detail["operator"].as_str()), (&Actor::Local, "admin"));
+    let entered = |row: &&AuditEntry| row.event_type.as_str() == "provisioning_mode_entered";
+    let entered = page.rows.iter().find(entered).unwrap();
+    assert_eq!(entered.actor.to_string(), "administrator:admin");
+
+    control.ask(&ControlRequest::Regenerate {}).await.unwrap();
+    control.ask(&ControlRequest::Cancel {}).await.unwrap();
+    for event in ["pairing_code_regenerated", "pairing_cancelled", "provisioning_mode_exited"] {
+        let row = newest(&mut control, event).await;
+        assert_eq!(row.actor, Actor::Local, "{event}: nobody gave a PIN");
+    }
+    running.stop();
+}
+
+async fn newest(control: &mut ControlClient, event: &str) -> AuditEntry {
+    let request = ControlRequest::Log { after: 0, limit: None };
+    let ControlAnswer::Log(page) = control.ask(&request).await.unwrap() else {
+        panic!("asked for the log")
+    };
+    let rows = page.rows.into_iter().rev();
+    rows.into_iter().find(|row| row.event_type.as_str() == event).unwrap()
+}
+
+fn refusal(answer: Result<ControlAnswer, ControlError>) -> String {
+    answer.unwrap_err().report().unwrap().code.to_string()
+}
+
+#[tokio::test]
+async fn an_administrator_manages_the_operators_of_a_device() {
+    let made = Made::new();
+    let running = made.start();
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let person = |name: &str, pin: &str| (name.parse().unwrap(), SecretText::new(pin));
+    let add = |by: (OperatorId, SecretText)| ControlRequest::AddOperator {
+        operator: by.0,
+        pin: by.1,
+        new_operator: "tina".parse().unwrap(),
+        new_pin: SecretText::new("572019"),
+        role: Role::Technician,
+    };
+    let remove = |by: (OperatorId, SecretText), name: &str| ControlRequest::RemoveOperator {
+        operator: by.0,
+        pin: by.1,
+        account: name.parse().unwrap(),
+    };
+    let list =
+        |by: (OperatorId, SecretText)| ControlRequest::ListOperators { operator: by.0, pin: by.1 };
+    control.ask(&add(person("admin", PIN))).await.unwrap();
+    assert_eq!(refusal(control.ask(&add(person("admin", PIN))).await), "operator_exists");
+
+    // A technician manages nobody, not even by looking.
+    for request in [list(person("tina", "572019")), remove(person("tina", "572019"), "admin")] {
+        assert_eq!(refusal(control.ask(&request).await), "not_permitted");
+    }
+    assert_eq!(
+        newest(&mut control, "operation_refused").await.detail["action"],
+        "manage_operators"
+    );
+    let refused = newest(&mut control, "operator_changed").await;
+    assert_eq!((refused.success, refused.actor.to_string().as_str()), (false, "technician:tina"));
+
+    // Three wrong PINs lock; an administrator unlocks, or gives another PIN.
+    for _ in 0..3 {
+        let wrong = list(person("tina", "111111"));
+        assert_eq!(refusal(control.ask(&wrong).await), "authentication_failed");
+    }
+    assert_eq!(
+        refusal(control.ask(&list(person("tina", "572019"))).await),
+        "authentication_locked"
+    );
+    let answer = control.ask(&list(person("admin", PIN))).await.unwrap();
+    let ControlAnswer::Operators(view) = answer else { panic!("asked for the operators") };
+    let seen: Vec<_> =
+        view.operators.iter().map(|one| (one.operator.as_str(), one.role, one.is_locked)).collect();
+    assert_eq!(seen, [("admin", Role::Administrator, false), ("tina", Role::Technician, true)]);
+    let (operator, pin) = person("admin", PIN);
+    let account: OperatorId = "tina".parse().unwrap();
+    let unlock = ControlRequest::UnlockOperator { operator, pin, account: account.clone() };
+    control.ask(&unlock).await.unwrap();
+    assert_eq!(refusal(control.ask(&list(person("tina", "572019"))).await), "not_permitted");
+    let (operator, pin) = person("admin", PIN);
+    let new_pin = SecretText::new("660412");
+    control.ask(&ControlRequest::SetPin { operator, pin, account, new_pin }).await.unwrap();
+    let changed = newest(&mut control, "operator_changed").await;
+    assert_eq!((&*changed.detail["change"], &*changed.detail["stage"]), ("pin", "outcome"));
+    assert_eq!(
+        refusal(control.ask(&list(person("tina", "572019"))).await),
+        "authentication_failed"
+    );
+    assert_eq!(refusal(control.ask(&list(person("tina", "660412"))).await), "not_permitted");
+
+    control.ask(&remove(person("admin", PIN), "tina")).await.unwrap();
+    assert_eq!(
+        refusal(control.ask(&remove(person("admin", PIN), "tina")).await),
+        "operator_unknown"
+    );
+    assert_eq!(
+        refusal(control.ask(&remove(person("admin", PIN), "admin")).await),
+        "last_administrator"
+    );
+    let kept = newest(&mut control, "operator_changed").await;
+    assert_eq!((kept.success, kept.code.unwrap().as_str()), (false, "last_administrator"));
+    running.stop();
+}
+
+#[tokio::test]
+async fn the_interlock_of_the_settings_is_asked_and_only_an_administrator_overrides_it() {
+    let made = Made::new();
+    let state = made.home.path().join("clinical-state");
+    fs::write(&state, "patient-admitted").unwrap();
+    let running = made.start_with(&["--interlock", &format!("file:{}", state.display())]);
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let add = ControlRequest::AddOperator {
+        operator: "admin".parse().unwrap(),
+        pin: PIN.into(),
+        new_operator: "tina".parse().unwrap(),
+        new_pin: "572019".into(),
+        role: Role::Technician,
+    };
+    control.ask(&add).await.unwrap();
+    let enter = |name: &str, pin: &str, reason: Option<&str>| ControlRequest::Enter {
+        operator: name.parse().unwrap(),
+        pin: pin.into(),
+        address: None,
+        override_interlock: reason.map(|reason| reason.parse().unwrap()),
+    };
+    assert_eq!(refusal(control.ask(&enter("tina", "572019", None)).await), "interlock_active");
+    let row = newest(&mut control, "provisioning_mode_refused").await;
+    assert_eq!((row.actor.to_string().as_str(), row.success), ("technician:tina", false));
+
+    let why = Some("monitor on a trolley");
+    assert_eq!(refusal(control.ask(&enter("tina", "572019", why)).await), "not_permitted");
+    assert_eq!(
+        newest(&mut control, "operation_refused").await.detail["action"],
+        "override_interlock"
+    );
+    control.ask(&enter("admin", PIN, why)).await.unwrap();
+    let row = newest(&mut control, "interlock_overridden").await;
+    assert_eq!(row.actor.to_string(), "administrator:admin");
+    assert_eq!(row.detail["reason"], "monitor on a trolley");
+
+    control.ask(&ControlRequest::Cancel {}).await.unwrap();
+    assert_eq!(refusal(control.ask(&enter("admin", PIN, None)).await), "interlock_active");
+    fs::write(&state, "clear\n").unwrap();
+    control.ask(&enter("tina", "572019", None)).await.unwrap();
     running.stop();
 }
