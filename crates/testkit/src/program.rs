@@ -158,12 +158,12 @@ impl DeviceProgram {
     /// # Panics
     /// When it refuses.
     pub async fn open_window(&self) -> QrContent {
-        let operator = || OPERATOR.parse().expect("an operator's name");
-        let pin = || SecretText::new(PIN);
+        let operator = OPERATOR.parse().expect("an operator's name");
+        let (pin, address, override_interlock) = (SecretText::new(PIN), None, None);
         let request = if self.status().await.is_provisioned {
-            ControlRequest::Reprovision { operator: operator(), pin: pin(), address: None }
+            ControlRequest::Reprovision { operator, pin, address, override_interlock }
         } else {
-            ControlRequest::Enter { operator: operator(), pin: pin(), address: None }
+            ControlRequest::Enter { operator, pin, address, override_interlock }
         };
         self.ask(&request).await.expect("provisioning mode entered");
         match self.ask(&ControlRequest::Qr {}).await {
