@@ -136,7 +136,7 @@ pub struct Ephemeral {
     /// Make one step fail; may be repeated.
     #[arg(long, value_name = "STEP=KIND", requires = "ephemeral")]
     pub fault: Vec<Fault>,
-    /// Wait so long before each step towards a device.
+    /// Wait so long before each step with a device.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "ephemeral",
           value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub delay_ms: u64,
