@@ -279,9 +279,9 @@ async fn a_heartbeat_s_checkpoint_is_verified_and_a_bad_one_alarms() {
     pass(Duration::from_secs(61)).await;
     assert_eq!(beat("junk").await.as_ref(), Some(&first));
     let codes: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
-        .filter_map(|event| match event {
-            StationEvent::Alarm { code, .. } => Some(code),
-            _ => None,
+        .filter_map(|event| {
+            let StationEvent::Alarm { code, .. } = event else { return None };
+            Some(code)
         })
         .collect();
     assert_eq!(codes, [ErrorCode::AuditRolledBack, ErrorCode::AuditCheckpointInvalid]);
