@@ -109,8 +109,26 @@ event_types! {
         ProvisioningReset = "provisioning_reset",
         /// A failed provisioning was started again.
         ProvisioningRetried = "provisioning_retried",
+        /// A device's last words about its certificates wait for their station.
+        RetireQueued = "retire_queued",
+        /// The station has taken a device's last words about its certificates.
+        RetireDelivered = "retire_delivered",
+        /// A device said that it has given certificates up.
+        RetireReceived = "retire_received",
+        /// A device is about to be erased.
+        FactoryResetStarted = "factory_reset_started",
         /// A device was erased.
         FactoryReset = "factory_reset",
+        /// An operator takes a device from its manual configuration to provisioning.
+        MigrationStarted = "migration_started",
+        /// An operator keeps the manual configuration for now.
+        MigrationPostponed = "migration_postponed",
+        /// A manual configuration cannot be used.
+        ManualConfigurationRefused = "manual_configuration_refused",
+        /// A manual configuration is about to be removed.
+        ManualRemovalStarted = "manual_removal_started",
+        /// A manual configuration was removed.
+        ManualConfigurationRemoved = "manual_configuration_removed",
         /// A privileged request was refused for its role or proof.
         OperationRefused = "operation_refused",
         /// An administrator overrode the clinical interlock.

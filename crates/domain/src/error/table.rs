@@ -258,6 +258,21 @@ errors! {
     StateConflict = "state_conflict": -, Operator, Enter, Device, 409, no,
         "This is not possible in the present state.",
         "Look at the state on the screen and choose one of its actions.";
+    NoOperators = "no_operators": -, Operator, Authenticate, Device, 409, no,
+        "There is no operator on this monitor yet.",
+        "Make the first administrator: zmon device create-administrator.";
+    ConfirmationMismatch = "confirmation_mismatch": -, Operator, Administer, Operator, 422, no,
+        "What was typed to confirm is not this device's identifier.",
+        "Type the device identifier exactly as the screen shows it.";
+    ErasePending = "erase_pending": -, Environment, Administer, Device, 409, yes,
+        "The monitor is being erased.",
+        "Wait until it is done; if it does not end, read the monitor's log.";
+    ManualConfigurationMissing = "manual_configuration_missing": -, Operator, Enter, Device, 409, no,
+        "There is no manual configuration on this monitor.",
+        "Enter provisioning mode without it.";
+    ManualConfigurationInvalid = "manual_configuration_invalid": -, Operator, Enter, Device, 422, no,
+        "The manual configuration is not whole or not valid.",
+        "Correct the named file, or enter provisioning mode without migrating.";
     Cancelled = "cancelled": -, Operator, Enter, Operator, 409, no,
         "The pairing was cancelled.",
         "Start the pairing again on the monitor.";

@@ -68,6 +68,8 @@ actions! {
     Simulate = "simulate": true true false false;
     /// Remove a device's configuration ([I §2.1]).
     Deprovision = "deprovision": false true false false;
+    /// Take a device from its manual configuration to provisioning, or put it off ([W §14]).
+    Migrate = "migrate": true true false false;
     /// Erase a device ([W §7.2]).
     FactoryReset = "factory_reset": false true false false;
     /// Import an anchor on a device (D8).
