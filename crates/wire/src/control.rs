@@ -7,7 +7,7 @@
 
 mod view;
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
@@ -17,7 +17,7 @@ use zmon_domain::{
 };
 
 pub use self::view::{
-    EventView, IdentityView, LinkView, OperatorView, OperatorsView, QrView, StatusView,
+    EventView, IdentityView, LinkView, ManualView, OperatorView, OperatorsView, QrView, StatusView,
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
@@ -91,6 +91,43 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        pin: SecretText,
+    },
+    /// Erase the device.
+    FactoryReset {
+        /// The administrator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        pin: SecretText,
+        /// The device's identifier, typed to confirm.
+        confirmation: String,
+    },
+    /// Go from the manual configuration to provisioning.
+    Migrate {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+        /// The address to show in the QR code; the configured one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+        address: Option<DeviceAddress>,
+    },
+    /// Keep the manual configuration for now.
+    PostponeMigration {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+    },
+    /// Make the first administrator; only while there is no operator.
+    CreateAdministrator {
+        /// The new account.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// Its PIN.
         pin: SecretText,
     },
     /// Who the device is.

@@ -94,6 +94,47 @@ pub mod option {
     }
 }
 
+/// A list of such members.
+pub mod list {
+    use alloc::vec::Vec;
+    use core::{fmt, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+    use zmon_domain::error::FieldError;
+
+    struct Item<T>(T);
+
+    impl<'de, T: FromStr<Err = FieldError>> Deserialize<'de> for Item<T> {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            super::deserialize(from).map(Self)
+        }
+    }
+
+    /// Writes each value's `Display` form.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<T: fmt::Display, S: Serializer>(
+        values: &[T],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(alloc::string::ToString::to_string))
+    }
+
+    /// Reads texts and parses each.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, and the rule.
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err = FieldError>,
+        D: Deserializer<'de>,
+    {
+        let items: Vec<Item<T>> = Vec::deserialize(from)?;
+        Ok(items.into_iter().map(|item| item.0).collect())
+    }
+}
+
 /// A time as whole seconds since the epoch: NumericDate (RFC 7519 §2).
 pub mod unix_seconds {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

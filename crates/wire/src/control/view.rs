@@ -54,6 +54,15 @@ pub struct StatusView {
     /// The bed in force.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub bed_id: Option<BedId>,
+    /// A manual configuration that waits for its migration ([W §14]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual_configuration: Option<ManualView>,
+    /// How many statements about dead certificates wait for their station.
+    #[serde(default)]
+    pub retirements_waiting: u64,
+    /// Whether a factory reset is under way.
+    #[serde(default)]
+    pub erasing: bool,
     /// The link to the station.
     pub link: LinkView,
 }
@@ -78,6 +87,22 @@ pub struct OperatorView {
     pub role: Role,
     /// Whether it has to wait because of wrong PINs.
     pub is_locked: bool,
+}
+
+/// A manual configuration on the device ([W §14]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManualView {
+    /// What the screen says.
+    pub message: String,
+    /// The server in it; none if it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub manual_server_url: Option<ServerUrl>,
+    /// Whether an operator has begun to migrate it.
+    pub migrating: bool,
+    /// Why it cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Box<Problem>>,
 }
 
 /// The QR code of an open window. It is a secret as long as the window lives.

@@ -121,6 +121,8 @@ fn every_typed_member_refuses_a_wrong_alphabet() {
         "status",
         "ask",
         "outcome",
+        "statement",
+        "confirmation",
         "signature",
         "pairingCode",
         "pairingToken",

@@ -4,7 +4,7 @@ use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
     admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, pair, problem, qr, ready, session,
+    outcome, pair, problem, qr, ready, retire, session,
     strict::{self, WireError},
 };
 
@@ -63,6 +63,9 @@ goldens! {
     outcome::OutcomeRequest: "outcome-request";
     outcome::OutcomeAnswer: "outcome-answer";
     outcome::Outcome: "outcome";
+    retire::RetireStatement: "retire";
+    retire::RetireRequest: "retire-request";
+    retire::RetireAnswer: "retire-answer";
     checkpoint::Checkpoint: "checkpoint";
     pair::ScanRequest: "scan-request";
     pair::ScanAnswer: "scan-answer";
@@ -91,7 +94,8 @@ goldens! {
         "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
-        "control-unlock-operator";
+        "control-unlock-operator", "control-factory-reset", "control-migrate", "control-postpone-migration",
+        "control-create-administrator";
     control::ControlAnswer: "answer-done", "answer-status", "answer-qr", "answer-identity", "answer-link",
         "answer-log", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
