@@ -32,6 +32,8 @@ pub const AUDIT: &[u8] = b"zp1 audit";
 pub const CODE_HASH: &[u8] = b"zp1 code hash";
 /// Root secret → pepper of operator PINs (D22).
 pub const PIN: &[u8] = b"zp1 pin";
+/// Root secret → key that seals statements waiting for their station (D21).
+pub const RETIRE: &[u8] = b"zp1 retire";
 /// Root secret → key that seals slot secrets of a file key store (D19).
 pub const SLOT: &[u8] = b"zp1 slot";
 /// Root secret → key that seals the identity key of a file key store (D19).

@@ -8,6 +8,8 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use rand_core::CryptoRng;
+use rustls_pki_types::pem::{SectionKind, SliceIter};
+use zeroize::Zeroize;
 
 #[cfg(feature = "rsa")]
 use super::rsa_key;
@@ -63,6 +65,26 @@ impl SoftIdentity {
             }
             Ok(_) => Err(KeyError::Unsupported),
             Err(_) => Err(KeyError::Malformed),
+        }
+    }
+
+    /// Reads such a key in PEM form (RFC 7468 §10): exactly one block, of this kind.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]: malformed, unsupported or weak.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let mut sections = SliceIter::<(SectionKind, Vec<u8>)>::new(text);
+        match (sections.next(), sections.next()) {
+            (Some(Ok((SectionKind::PrivateKey, der))), None) => {
+                Self::from_pkcs8(SecretBytes::new(der).expose())
+            }
+            (first, second) => {
+                for mut der in [first, second].into_iter().flatten().flatten().map(|(_, der)| der) {
+                    der.zeroize();
+                }
+                Err(KeyError::Malformed)
+            }
         }
     }
 
