@@ -22,6 +22,9 @@ mod configuration;
 #[path = "protocol/doubt.rs"]
 mod doubt;
 #[cfg(test)]
+#[path = "protocol/end_of_life.rs"]
+mod end_of_life;
+#[cfg(test)]
 #[path = "protocol/flow.rs"]
 mod flow;
 #[cfg(test)]

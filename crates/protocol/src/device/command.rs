@@ -1,17 +1,20 @@
 //! What operators ask for (D22). Every refusal has a row with its actor.
 
+use alloc::vec::Vec;
+
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_wire::retire::RetireReason;
 
-use super::end;
 use super::machine::Core;
 use super::output::{DeviceAction, DeviceWrite};
 use super::state::{Base, Mode, Origin, State};
 use super::step::{Outcome, Step, done};
 use super::window;
+use super::{end, retire};
 
 /// [W §2.1] step 1, on a device without slot A.
 pub(super) fn enter(
@@ -211,7 +214,8 @@ pub(super) fn reset(
     }
 }
 
-/// [I §2.1] `deprovisionDevice`: wipes the slots. There must be one, and no commit in doubt.
+/// [I §2.1] `deprovisionDevice`: wipes the slots; the certificate's end is queued with it (D21). There
+/// must be one, and no commit in doubt.
 pub(super) fn deprovision(
     core: &mut Core,
     step: &mut Step<'_>,
@@ -234,7 +238,10 @@ pub(super) fn deprovision(
     if !allowed {
         return step.refuse(state, actor, Action::Deprovision, ErrorCode::StateConflict);
     }
-    let serial = state.active().map(|active| active.slot.serial);
+    let slots: Vec<_> = state.active().cloned().into_iter().collect();
+    if let Err(code) = retire::queue(core, step, &actor, RetireReason::Deprovisioned, &slots) {
+        return step.refuse(state, actor, Action::Deprovision, code);
+    }
     let state = match state {
         State::Ready(_) | State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
             end::cancel(core, step, state, actor.clone(), EventType::PairingCancelled)
@@ -245,8 +252,8 @@ pub(super) fn deprovision(
     };
     drop(state);
     let mut row = step.row(EventType::DeviceDeprovisioned, actor);
-    if let Some(serial) = serial {
-        row = row.with("serial", serial);
+    for active in &slots {
+        row = row.with("serial", active.slot.serial);
     }
     step.out.row(row);
     step.out.write(DeviceWrite::Deprovision);
@@ -255,7 +262,7 @@ pub(super) fn deprovision(
 }
 
 /// Opens a window from a state without a session.
-fn start(
+pub(super) fn start(
     core: &mut Core,
     step: &mut Step<'_>,
     state: State,

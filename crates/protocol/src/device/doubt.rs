@@ -2,6 +2,8 @@
 //!
 //! From the first line here to the last, nothing drops a slot but a signed answer of the station.
 
+use core::time::Duration;
+
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
@@ -53,14 +55,18 @@ pub(super) fn commit_failed(
 
 /// Waits before the next ask: doubling, with jitter, for ever.
 pub(super) fn pause(step: &mut Step<'_>, staged: Staged, asked: u32) -> State {
+    let at = step.now.mono + backoff(step, asked);
+    testing::keep(staged, Progress::AskPause { asked, at })
+}
+
+/// The pause after `tried` attempts at what is tried for ever: doubling, with jitter.
+pub(super) fn backoff(step: &mut Step<'_>, tried: u32) -> Duration {
     let first = limits::OUTCOME_PAUSE.default;
     let longest = limits::LINK_BACKOFF_MAX.default;
-    let pause = first.saturating_mul(2_u32.saturating_pow(asked.min(16))).min(longest);
+    let pause = first.saturating_mul(2_u32.saturating_pow(tried.min(16))).min(longest);
     // Up to a quarter more, so that a ward does not ask in step.
     let [byte] = step.random::<1>();
-    let jitter = pause / 4 * u32::from(byte) / 255;
-    let at = step.now.mono + pause + jitter;
-    testing::keep(staged, Progress::AskPause { asked, at })
+    pause + pause / 4 * u32::from(byte) / 255
 }
 
 /// Asks, over a nonce of its own.

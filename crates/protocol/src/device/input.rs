@@ -1,5 +1,6 @@
 //! What goes into the device machine.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use zmon_domain::address::DeviceAddress;
@@ -71,6 +72,45 @@ pub enum DeviceInput {
         /// Who, with which role, authenticated until when.
         proof: OperatorProof,
     },
+    /// Erase the device ([W §7.2] factory reset).
+    FactoryReset {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// What was typed to confirm: the device's identifier.
+        confirmation: String,
+    },
+    /// Result of `Erase`.
+    Erased(Result<(), ErrorCode>),
+    /// Result of `SendRetire`: the station took the statement, or not.
+    RetireAnswered {
+        /// Counter of the statement.
+        counter: u64,
+        /// The answer.
+        result: Result<(), LinkError>,
+    },
+    /// An operator goes from the manual configuration to provisioning ([W §14]).
+    Migrate {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// The address that goes into the QR code.
+        address: DeviceAddress,
+    },
+    /// An operator keeps the manual configuration for now.
+    PostponeMigration {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+    },
+    /// The manual configuration is missing or broken; only a row.
+    MigrationRefused {
+        /// Who wanted to use it.
+        actor: Actor,
+        /// Why it cannot be used.
+        code: ErrorCode,
+    },
+    /// A heartbeat over slot A was answered.
+    LinkProven,
+    /// Result of `RemoveManual`.
+    ManualRemoved(Result<(), ErrorCode>),
     /// An operator opens provisioning mode on a provisioned device ([W §8]).
     Reprovision {
         /// Who, with which role, authenticated until when.

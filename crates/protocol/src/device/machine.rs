@@ -15,7 +15,10 @@ use super::snapshot::DeviceSnapshot;
 use super::state::{Finished, State};
 use super::step::{Outbox, Outcome, Step, done};
 use super::table::StateKind;
-use super::{apply, claim, command, doubt, listener, restore, snapshot, testing, timer};
+use super::{
+    apply, claim, command, doubt, erase, listener, migrate, restore, retire, snapshot, testing,
+    timer,
+};
 
 /// The device. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -39,6 +42,12 @@ pub(super) struct Core {
     pub(super) finished: Option<Finished>,
     /// The last address shown; a retry uses it.
     pub(super) address: Option<zmon_domain::address::DeviceAddress>,
+    /// Statements that wait for their station (D21).
+    pub(super) retire: retire::Queue,
+    /// A factory reset that has begun and not ended.
+    pub(super) erasing: Option<erase::Erasing>,
+    /// Whether the manual configuration is to go ([W §14]).
+    pub(super) migration: migrate::Migration,
 }
 
 impl DeviceMachine {
@@ -69,7 +78,9 @@ impl DeviceMachine {
     /// When the machine wants its next `Timeout`. An instant that has passed means now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Tick> {
-        timer::next(&self.state).into_iter().chain(self.core.junk.due()).min()
+        let erasing = self.core.erasing.and_then(erase::Erasing::due);
+        let others = [self.core.junk.due(), self.core.retire.due(), erasing];
+        timer::next(&self.state).into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The state ([W §6]).
@@ -110,6 +121,11 @@ impl DeviceMachine {
 }
 
 fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInput) -> Outcome {
+    if core.erasing.is_some()
+        && let Some(refused) = erase::refuse(step, &input)
+    {
+        return (state, Err(refused));
+    }
     match input {
         DeviceInput::Enter { proof, address } => command::enter(core, step, state, &proof, address),
         DeviceInput::EnterRefused { actor, code } => step.refuse_mode(state, actor, code),
@@ -124,6 +140,20 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::Retry { proof } => command::retry(core, step, state, &proof),
         DeviceInput::Reset { proof } => command::reset(core, step, state, &proof),
         DeviceInput::Deprovision { proof } => command::deprovision(core, step, state, &proof),
+        DeviceInput::FactoryReset { proof, confirmation } => {
+            erase::factory_reset(core, step, state, &proof, &confirmation)
+        }
+        DeviceInput::Erased(result) => erase::erased(core, step, state, result),
+        DeviceInput::RetireAnswered { counter, result } => {
+            retire::answered(core, step, state, counter, result)
+        }
+        DeviceInput::Migrate { proof, address } => {
+            migrate::begin(core, step, state, &proof, address)
+        }
+        DeviceInput::PostponeMigration { proof } => migrate::postpone(core, step, state, &proof),
+        DeviceInput::MigrationRefused { actor, code } => migrate::refused(step, state, actor, code),
+        DeviceInput::LinkProven => migrate::proven(core, step, state),
+        DeviceInput::ManualRemoved(result) => migrate::removed(core, step, state, result),
         DeviceInput::Reprovision { proof, address } => {
             command::reprovision(core, step, state, &proof, address)
         }
@@ -140,6 +170,8 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::OutcomeAnswered(result) => doubt::outcome_answered(core, step, state, result),
         DeviceInput::Timeout => {
             core.junk.flush(step);
+            retire::fire(core, step);
+            erase::fire(core, step);
             timer::fire(core, step, state)
         }
     }

@@ -9,6 +9,7 @@
 //! | `apply`, `configuration` | an envelope, and what is inside |
 //! | `testing`, `doubt`, `outcome` | test, commit, and the question after it |
 //! | `end`, `restore` | how sessions end, and what a restart makes of them |
+//! | `retire`, `erase`, `migrate` | the end of a configuration, of everything, of a manual one |
 
 mod apply;
 mod claim;
@@ -16,15 +17,18 @@ mod command;
 mod configuration;
 mod doubt;
 mod end;
+mod erase;
 mod hello;
 mod input;
 mod junk;
 mod listener;
 mod machine;
+mod migrate;
 mod outcome;
 mod output;
 mod profile;
 mod restore;
+mod retire;
 mod slot;
 mod snapshot;
 mod state;
@@ -40,6 +44,7 @@ pub use output::{
     DeviceAction, DeviceEvent, DeviceRecord, DeviceReply, DeviceTransition, DeviceWrite,
 };
 pub use profile::{BootState, DeviceContext, DeviceProfile, StationTrust};
+pub use retire::Retirement;
 pub use slot::{LinkCredentials, Slot, SlotSummary};
 pub use snapshot::DeviceSnapshot;
 pub use table::{InputKind, StateKind, successors, transition_table};

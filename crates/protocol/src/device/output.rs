@@ -1,6 +1,7 @@
 //! What comes out of the device machine: a transition with record, actions and reply.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zmon_domain::address::ServerUrl;
@@ -12,6 +13,7 @@ use zmon_domain::time::UnixTime;
 use zmon_wire::outcome::CommitRequest;
 
 use super::machine::DeviceMachine;
+use super::retire::Retirement;
 use super::slot::{LinkCredentials, Slot};
 
 /// A step the machine proposes. Commit `record`, install `next`, run `actions` in order, give `reply`.
@@ -39,7 +41,10 @@ impl DeviceTransition {
             | DeviceAction::SendCommit { .. }
             | DeviceAction::AskOutcome { .. }
             | DeviceAction::StartLink(_)
-            | DeviceAction::StopLink => None,
+            | DeviceAction::StopLink
+            | DeviceAction::SendRetire(_)
+            | DeviceAction::Erase
+            | DeviceAction::RemoveManual => None,
         })
     }
 }
@@ -82,6 +87,18 @@ pub enum DeviceWrite {
     Flip,
     /// Both slots are destroyed and the device is marked as deprovisioned.
     Deprovision,
+    /// A statement waits for its station; it outlives every wipe (D21).
+    QueueRetire(Retirement),
+    /// The station took the statement with this counter.
+    RetireDelivered(u64),
+    /// Both slots, the settings, the window and the mark of a migration are destroyed, and an erasure
+    /// is under way that only `EraseDone` ends. What guards against roll-back and the waiting
+    /// statements stay.
+    FactoryReset,
+    /// The erasure has ended.
+    EraseDone,
+    /// Whether an operator has begun to migrate a manual configuration ([W §14]).
+    Migrating(bool),
     /// The latest `notBefore` of a signing certificate of this site (D14).
     RememberSite(SiteId, UnixTime),
     /// Trusted time has reached this instant; it never falls (D14).
@@ -128,6 +145,12 @@ pub enum DeviceAction {
     StartLink(LinkCredentials),
     /// Stop the monitoring link.
     StopLink,
+    /// `POST /api/provisioning/retire`, without a client certificate; answer with `RetireAnswered`.
+    SendRetire(Arc<Retirement>),
+    /// Erase clinical data, operators and a manual configuration; answer with `Erased`.
+    Erase,
+    /// Remove the manual configuration; answer with `ManualRemoved`.
+    RemoveManual,
     /// Tell the subscribers.
     Emit(DeviceEvent),
 }

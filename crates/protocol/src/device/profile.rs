@@ -12,6 +12,7 @@ use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
 use zmon_wire::kind::KeyProtection;
 
+use super::retire::Retirement;
 use super::slot::Slot;
 
 /// Whose signature a device takes as a station's authority (D8).
@@ -123,4 +124,12 @@ pub struct BootState {
     pub site_not_before: Vec<(SiteId, UnixTime)>,
     /// Highest slot generation ever used.
     pub generation: u64,
+    /// Statements that wait for their station, oldest first (D21).
+    pub retirements: Vec<Retirement>,
+    /// Highest counter of a statement ever used.
+    pub retire_counter: u64,
+    /// A factory reset has begun and not ended.
+    pub erasing: bool,
+    /// An operator has begun to migrate a manual configuration ([W §14]).
+    pub migrating: bool,
 }

@@ -8,10 +8,13 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Actor;
 use zmon_domain::time::Now;
 
+use super::erase::Erasing;
 use super::junk::Junk;
 use super::machine::Core;
+use super::migrate::Migration;
 use super::output::{DeviceAction, DeviceReply, DeviceTransition, DeviceWrite};
 use super::profile::{BootState, DeviceContext};
+use super::retire::Queue;
 use super::slot::{Loaded, Slot};
 use super::state::{
     Base, Evidence, Failed, Origin, Progress, Provisioned, Staged, State, Validating,
@@ -28,6 +31,10 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         floor,
         site_not_before,
         generation,
+        retirements,
+        retire_counter,
+        erasing,
+        migrating,
     } = boot;
     let used = [slot_a.as_ref(), slot_b.as_ref().map(|(slot, _)| slot)];
     let generation =
@@ -40,6 +47,9 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         junk: Junk::default(),
         finished: None,
         address: None,
+        retire: Queue::restore(retirements, retire_counter),
+        erasing: erasing.then_some(Erasing::Running { tried: 0 }),
+        migration: if migrating { Migration::Begun } else { Migration::None },
     };
     let base = if deprovisioned { Base::Deprovisioned } else { Base::Fresh };
 
@@ -59,6 +69,9 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
             .with("cause", "restart");
         out.row(row);
         out.write(DeviceWrite::DropB);
+    }
+    if erasing {
+        out.act(DeviceAction::Erase);
     }
     if let Some(active) = &active {
         out.act(DeviceAction::StartLink(active.credentials.clone()));

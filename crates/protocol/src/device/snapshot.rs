@@ -42,6 +42,12 @@ pub struct DeviceSnapshot {
     pub in_doubt: bool,
     /// Why the last pairing failed.
     pub last_error: Option<ErrorReport>,
+    /// How many statements about dead certificates wait for their station (D21).
+    pub retirements: usize,
+    /// A factory reset has begun and not ended.
+    pub erasing: bool,
+    /// An operator has begun to migrate a manual configuration ([W §14]).
+    pub migrating: bool,
     /// The active slot.
     pub active: Option<SlotSummary>,
 }
@@ -56,6 +62,9 @@ impl fmt::Debug for DeviceSnapshot {
             .field("attempt", &self.attempt)
             .field("in_doubt", &self.in_doubt)
             .field("last_error", &self.last_error)
+            .field("retirements", &self.retirements)
+            .field("erasing", &self.erasing)
+            .field("migrating", &self.migrating)
             .field("active", &self.active)
             .finish_non_exhaustive()
     }
@@ -77,6 +86,9 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         attempt: None,
         in_doubt: false,
         last_error: None,
+        retirements: machine.core.retire.len(),
+        erasing: machine.core.erasing.is_some(),
+        migrating: machine.core.migration.is_begun(),
         active: machine.state.active().map(|active| active.summary()),
     };
     let left = |deadline: Tick| Some(deadline.since(now.mono));

@@ -80,6 +80,22 @@ kinds! {
         Reset,
         /// `Deprovision`
         Deprovision,
+        /// `FactoryReset`
+        FactoryReset,
+        /// `Erased`
+        Erased,
+        /// `RetireAnswered`
+        RetireAnswered,
+        /// `Migrate`
+        Migrate,
+        /// `PostponeMigration`
+        PostponeMigration,
+        /// `MigrationRefused`
+        MigrationRefused,
+        /// `LinkProven`
+        LinkProven,
+        /// `ManualRemoved`
+        ManualRemoved,
         /// `Reprovision`
         Reprovision,
         /// `SessionOpen`
@@ -115,6 +131,14 @@ impl DeviceInput {
             Self::Retry { .. } => InputKind::Retry,
             Self::Reset { .. } => InputKind::Reset,
             Self::Deprovision { .. } => InputKind::Deprovision,
+            Self::FactoryReset { .. } => InputKind::FactoryReset,
+            Self::Erased(_) => InputKind::Erased,
+            Self::RetireAnswered { .. } => InputKind::RetireAnswered,
+            Self::Migrate { .. } => InputKind::Migrate,
+            Self::PostponeMigration { .. } => InputKind::PostponeMigration,
+            Self::MigrationRefused { .. } => InputKind::MigrationRefused,
+            Self::LinkProven => InputKind::LinkProven,
+            Self::ManualRemoved(_) => InputKind::ManualRemoved,
             Self::Reprovision { .. } => InputKind::Reprovision,
             Self::SessionOpen { .. } => InputKind::SessionOpen,
             Self::Configuration { .. } => InputKind::Configuration,
@@ -137,7 +161,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
     const BACK: &[S] = &[S::NotProvisioned, S::Provisioned, S::Deprovisioned];
     const BASE: &[S] = &[S::NotProvisioned, S::Deprovisioned];
     match input {
-        InputKind::Enter => match from {
+        InputKind::Enter | InputKind::Migrate => match from {
             S::NotProvisioned | S::Error | S::Deprovisioned => WINDOW,
             S::ReadyToPair
             | S::Pairing
@@ -199,6 +223,17 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
             }
             S::NotProvisioned | S::InDoubt | S::Error | S::Deprovisioned => STAY,
         },
+        InputKind::FactoryReset => match from {
+            S::NotProvisioned => STAY,
+            S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => &[S::NotProvisioned],
+        },
         InputKind::SessionOpen => match from {
             S::ReadyToPair => &[S::Pairing],
             S::NotProvisioned
@@ -251,6 +286,12 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         },
         InputKind::EnterRefused
         | InputKind::OverrideInterlock
+        | InputKind::Erased
+        | InputKind::RetireAnswered
+        | InputKind::PostponeMigration
+        | InputKind::MigrationRefused
+        | InputKind::LinkProven
+        | InputKind::ManualRemoved
         | InputKind::ListenerOpened
         | InputKind::Announce
         | InputKind::Junk => STAY,
@@ -302,7 +343,11 @@ Rendered by `zmon_protocol::device::transition_table()`; a test compares. One ce
 input may lead to from a state; `·` means that it stays, with the input refused, ignored or counted.
 From `ReadyToPair` to `InDoubt` the public state is `Reprovisioning(phase)` while slot A lives, and every
 failure leads to `Provisioned` with its `last_error`; without slot A it leads to `Error`. `InDoubt` is
-publicly `Validating`: commit is marked sent, and only a signed answer of the station leads out (D13).
+publicly `Validating`: commit is marked sent, and only a signed answer of the station leads out (D13), or
+the end of everything, `FactoryReset`, which tells the station.
+
+Three things run beside the states: statements about dead certificates that wait for their station (D21), the
+erasure of a factory reset, during which every command is refused, and the migration of a manual configuration.
 
 ## Table
 

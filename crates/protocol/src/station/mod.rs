@@ -1,4 +1,5 @@
-//! The station's side of one session, the life of a certificate, and the answers to commit and ask.
+//! The station's side of one session, the life of a certificate, and the answers to commit, ask and
+//! retire.
 
 pub mod certificate;
 mod context;
@@ -11,6 +12,7 @@ mod issue;
 mod machine;
 mod open;
 pub mod outcome;
+pub mod retire;
 mod state;
 mod step;
 mod timer;

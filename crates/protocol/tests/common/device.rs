@@ -207,6 +207,27 @@ impl Device {
                 stored.slot_b = None;
                 stored.deprovisioned = true;
             }
+            DeviceWrite::QueueRetire(entry) => {
+                assert!(entry.counter > stored.retire_counter, "counters count up");
+                stored.retire_counter = entry.counter;
+                stored.retirements.push(entry.clone());
+            }
+            DeviceWrite::RetireDelivered(counter) => {
+                let waiting = stored.retirements.len();
+                stored.retirements.retain(|entry| entry.counter != *counter);
+                assert_eq!(stored.retirements.len() + 1, waiting, "one statement was taken");
+            }
+            DeviceWrite::FactoryReset => {
+                (stored.slot_a, stored.slot_b) = (None, None);
+                (stored.window_open, stored.deprovisioned, stored.migrating) =
+                    (false, false, false);
+                stored.erasing = true;
+            }
+            DeviceWrite::EraseDone => {
+                assert!(stored.erasing, "an erasure ends that has begun");
+                stored.erasing = false;
+            }
+            DeviceWrite::Migrating(begun) => stored.migrating = *begun,
             DeviceWrite::RememberSite(site, time) => {
                 let known = stored.site_not_before.iter().find(|(known, _)| known == site);
                 assert!(known.is_none_or(|(_, old)| old < time), "the memory only rises");

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use zmon_crypto::x509::AnchorSet;
 use zmon_crypto::{IdentityKey, Suite};
@@ -9,7 +10,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::Serial;
 use zmon_domain::time::Now;
 use zmon_protocol::device::{
-    DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError,
+    DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError, Retirement,
 };
 use zmon_protocol::station::{
     CertificateState, CertificateUse, RegistryEntry, SessionInput, SessionPhase, StationAction,
@@ -46,6 +47,14 @@ pub(crate) struct Pair {
     pub(crate) commits: VecDeque<Commit>,
     /// Fates of the next asks; then they are delivered.
     pub(crate) asks: VecDeque<Commit>,
+    /// Answers to the next statements about dead certificates; then the station is out of reach.
+    pub(crate) retires: VecDeque<Result<(), LinkError>>,
+    /// Every statement that left the device.
+    pub(crate) retired: Vec<Arc<Retirement>>,
+    /// Results of the next erasures; then they succeed.
+    pub(crate) erasures: VecDeque<Result<(), ErrorCode>>,
+    /// Results of the next removals of a manual configuration; then they succeed.
+    pub(crate) removals: VecDeque<Result<(), ErrorCode>>,
     /// How many dials fail.
     pub(crate) dials_to_fail: u8,
     /// The answer to the delivery does not arrive.
@@ -89,6 +98,10 @@ impl Pair {
             tests: VecDeque::new(),
             commits: VecDeque::new(),
             asks: VecDeque::new(),
+            retires: VecDeque::new(),
+            retired: Vec::new(),
+            erasures: VecDeque::new(),
+            removals: VecDeque::new(),
             dials_to_fail: 0,
             lose_status: false,
             tamper: None,
@@ -322,6 +335,24 @@ impl Pair {
             DeviceAction::StopLink => {
                 self.trace.push("StopLink");
                 self.link = None;
+            }
+            DeviceAction::SendRetire(entry) => {
+                self.trace.push("SendRetire");
+                let lost = Err(LinkError::Network(ErrorCode::StationUnreachable));
+                let result = self.retires.pop_front().unwrap_or(lost);
+                let counter = entry.counter;
+                self.retired.push(entry);
+                drop(self.device.input(&now, DeviceInput::RetireAnswered { counter, result }));
+            }
+            DeviceAction::Erase => {
+                self.trace.push("Erase");
+                let result = self.erasures.pop_front().unwrap_or(Ok(()));
+                drop(self.device.input(&now, DeviceInput::Erased(result)));
+            }
+            DeviceAction::RemoveManual => {
+                self.trace.push("RemoveManual");
+                let result = self.removals.pop_front().unwrap_or(Ok(()));
+                drop(self.device.input(&now, DeviceInput::ManualRemoved(result)));
             }
             DeviceAction::Emit(event) => self.signals.push(event),
             other => panic!("the test bed does not know {other:?}"),

@@ -270,7 +270,7 @@ fn deprovisioning_wipes_and_stays() {
     assert_eq!(pair.device.last().event, E::DeviceDeprovisioned);
     assert!(pair.device.stored.slot_a.is_none() && pair.device.stored.deprovisioned);
     assert_eq!(pair.link, None);
-    assert_eq!(pair.trace, ["StopLink"]);
+    assert_eq!(pair.trace, ["StopLink", "SendRetire"]);
 
     pair.restart().unwrap();
     assert_eq!(pair.device.machine.state(), ProvisioningState::Deprovisioned);

@@ -7,8 +7,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OverrideReason;
 use zmon_domain::role::{Actor, Role};
 use zmon_protocol::device::{
-    DeviceAction, DeviceInput, DeviceReply, InputKind, LinkError, StateKind, successors,
-    transition_table,
+    DeviceAction, DeviceInput, DeviceReply, DeviceWrite, InputKind, LinkError, StateKind,
+    successors, transition_table,
 };
 use zmon_wire::kind::V1;
 use zmon_wire::outcome::{Outcome, OutcomeResult};
@@ -197,6 +197,24 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::Deprovision { proof: technician(&now) },
         DeviceInput::Reprovision { proof: technician(&now), address: address() },
         DeviceInput::Reprovision { proof: auditor(), address: address() },
+        DeviceInput::FactoryReset { proof: administrator(&now), confirmation: "ZM-001".into() },
+        DeviceInput::FactoryReset { proof: administrator(&now), confirmation: "ZM-002".into() },
+        DeviceInput::FactoryReset { proof: technician(&now), confirmation: "ZM-001".into() },
+        DeviceInput::Erased(Ok(())),
+        DeviceInput::Erased(Err(ErrorCode::StorageUnavailable)),
+        DeviceInput::RetireAnswered { counter: 1, result: Ok(()) },
+        DeviceInput::RetireAnswered { counter: 1, result: Err(no) },
+        DeviceInput::Migrate { proof: technician(&now), address: address() },
+        DeviceInput::Migrate { proof: auditor(), address: address() },
+        DeviceInput::PostponeMigration { proof: technician(&now) },
+        DeviceInput::PostponeMigration { proof: auditor() },
+        DeviceInput::MigrationRefused {
+            actor: actor(Role::Technician),
+            code: ErrorCode::ManualConfigurationInvalid,
+        },
+        DeviceInput::LinkProven,
+        DeviceInput::ManualRemoved(Ok(())),
+        DeviceInput::ManualRemoved(Err(ErrorCode::StorageUnavailable)),
         DeviceInput::SessionOpen { hello: Vec::new(), claim_mac: [0; 32] },
         DeviceInput::SessionOpen { hello: b"a.b.c".to_vec(), claim_mac: [0; 32] },
         DeviceInput::Configuration { envelope: Vec::new() },
@@ -236,7 +254,9 @@ fn probe(fixture: &mut Fixture, clock: crate::common::clock::Clock, input: Devic
     let record = &transition.record;
     assert!(record.writes.is_empty() || !record.audit.is_empty(), "{before:?} {kind:?}");
     if before == StateKind::InDoubt && after == StateKind::InDoubt {
-        assert!(record.writes.is_empty(), "doubt writes nothing: {kind:?}");
+        let of_a_wiped_slot =
+            |write: &DeviceWrite| matches!(write, DeviceWrite::RetireDelivered(_));
+        assert!(record.writes.iter().all(of_a_wiped_slot), "doubt writes nothing: {kind:?}");
     }
     let told = transition.events().any(|event| {
         matches!(event, zmon_protocol::device::DeviceEvent::StatusChanged(to) if *to == transition.next.status())
@@ -312,10 +332,13 @@ fn the_document_is_the_code() {
 }
 
 #[test]
-fn only_a_signed_answer_leads_out_of_doubt() {
+fn only_a_signed_answer_or_the_end_of_everything_leads_out_of_doubt() {
     for input in InputKind::ALL {
         let out = successors(StateKind::InDoubt, *input);
-        let answers = matches!(input, InputKind::CommitAnswered | InputKind::OutcomeAnswered);
-        assert_eq!(!out.is_empty(), answers, "{input:?}");
+        let leads = matches!(
+            input,
+            InputKind::CommitAnswered | InputKind::OutcomeAnswered | InputKind::FactoryReset
+        );
+        assert_eq!(!out.is_empty(), leads, "{input:?}");
     }
 }
