@@ -20,7 +20,8 @@ use zmon_wire::strict;
 use crate::driver::{Command, DeviceParts, Gate, Handle, Reception, Shared, Started, start};
 use crate::link::LinkStatus;
 use crate::ports::{
-    AuditPage, AuditReport, AuditRow, Clock, DeviceStore, Moment, SettingsManager, StationLink,
+    AuditPage, AuditReport, AuditRow, Clock, DeviceStore, ManualConfiguration, ManualSettings,
+    Moment, SettingsManager, StationLink,
 };
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
@@ -28,6 +29,9 @@ use crate::service::{
     ProvisioningPayload, ProvisioningResult, ServiceView, VerifiedConfiguration,
 };
 use crate::settings::SlotSettings;
+
+/// What a migration is refused with when there is nothing to migrate.
+const NO_MANUAL: ErrorReport = ErrorReport::new(ErrorCode::ManualConfigurationMissing);
 
 /// [`IProvisioningService`] over the device machine and the ports ([I §4.1]).
 ///
@@ -44,6 +48,7 @@ pub struct CentralStationProvisioningService {
     store: Arc<dyn DeviceStore>,
     station: Arc<dyn StationLink>,
     gate: Gate,
+    manual: Arc<dyn ManualConfiguration>,
     clock: Arc<dyn Clock>,
     #[cfg(feature = "simulate")]
     trust: zmon_protocol::device::StationTrust,
@@ -67,6 +72,7 @@ impl CentralStationProvisioningService {
         let trust = parts.profile.trust;
         let store = Arc::clone(&parts.store);
         let station = Arc::clone(&parts.station);
+        let manual = Arc::clone(&parts.local.manual);
         let clock = Arc::clone(&parts.clock);
         let Started { commands: _commands, handle, shared, gate, link } = start(parts).await?;
         Ok(Self {
@@ -80,6 +86,7 @@ impl CentralStationProvisioningService {
             store,
             station,
             gate,
+            manual,
             clock,
             #[cfg(feature = "simulate")]
             trust,
@@ -165,6 +172,27 @@ impl CentralStationProvisioningService {
         let code = refused.unwrap_or(ErrorCode::ConfigurationReplayed);
         let last_error = self.shared.view.borrow().last_error.clone();
         last_error.filter(|error| error.code == code).unwrap_or(ErrorReport::new(code))
+    }
+
+    /// Looks for a manual configuration, and shows what was found with the next step.
+    async fn find_manual(&self) -> Result<Option<ManualSettings>, ProvisioningError> {
+        let found = self.manual.find().await;
+        self.shared.found_manual(found.clone());
+        found
+    }
+
+    /// Audits that a manual configuration cannot be migrated, and says why with its detail.
+    async fn refuse_migration(
+        &self,
+        proof: &OperatorProof,
+        problem: ProvisioningError,
+    ) -> Result<(), ProvisioningError> {
+        let refused = DeviceInput::MigrationRefused { actor: proof.actor(), code: problem.code };
+        match self.handle.input(refused).await {
+            // The machine answers with the refusal it wrote down.
+            Err(error) if error.code != problem.code => Err(error),
+            Ok(_) | Err(_) => Err(problem),
+        }
     }
 
     async fn command(&self, input: DeviceInput) -> Result<(), ProvisioningError> {
@@ -321,6 +349,36 @@ impl IProvisioningService for CentralStationProvisioningService {
 
     async fn deprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         self.command(DeviceInput::Deprovision { proof }).await
+    }
+
+    async fn factory_reset(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::FactoryReset { proof, confirmation: confirmation.into() })
+            .await?;
+        let erasing = self.shared.view.borrow().erasing;
+        if erasing { Err(ErrorCode::ErasePending.into()) } else { Ok(()) }
+    }
+
+    async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.clear_to_enter(&proof).await?;
+        match self.find_manual().await {
+            Ok(Some(_)) => {
+                self.command(DeviceInput::Migrate { proof, address: self.address }).await
+            }
+            Ok(None) => self.refuse_migration(&proof, NO_MANUAL).await,
+            Err(problem) => self.refuse_migration(&proof, problem).await,
+        }
+    }
+
+    async fn postpone_migration(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        match self.find_manual().await {
+            Ok(None) => self.refuse_migration(&proof, NO_MANUAL).await,
+            // One that cannot be used may be kept all the same.
+            Ok(Some(_)) | Err(_) => self.command(DeviceInput::PostponeMigration { proof }).await,
+        }
     }
 
     async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {

@@ -47,7 +47,7 @@ pub use central::CentralStationProvisioningService;
 pub use driver::DeviceParts;
 pub use mock::{MockConfig, MockProvisioningService};
 pub use service::{
-    CertificateView, CodeVerdict, EventHub, EventStream, IProvisioningService, Opening,
+    CertificateView, CodeVerdict, EventHub, EventStream, IProvisioningService, ManualView, Opening,
     PairingView, PayloadFields, ProvisioningError, ProvisioningEvent, ProvisioningPayload,
     ProvisioningResult, QrView, ServiceView, VerifiedConfiguration,
 };

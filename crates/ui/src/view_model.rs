@@ -105,6 +105,39 @@ impl ProvisioningViewModel {
     }
 }
 
+/// [W §14], beside the document's eight properties and five invokables.
+impl ProvisioningViewModel {
+    /// What to ask or say about a manual configuration; empty without one.
+    #[must_use]
+    pub fn migration_prompt(&self) -> String {
+        match &self.service.view().borrow().manual {
+            None => String::new(),
+            Some(manual) => match &manual.found {
+                Ok(_) => String::from(manual.message()),
+                Err(problem) => format!("{} {problem} {}", manual.message(), problem.next()),
+            },
+        }
+    }
+
+    /// The answer "now" to the migration prompt ([W §14]).
+    ///
+    /// # Errors
+    ///
+    /// As [`IProvisioningService::migrate`].
+    pub async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.service.migrate(proof).await
+    }
+
+    /// The answer "not now".
+    ///
+    /// # Errors
+    ///
+    /// As [`IProvisioningService::postpone_migration`].
+    pub async fn postpone_migration(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.service.postpone_migration(proof).await
+    }
+}
+
 impl Drop for ProvisioningViewModel {
     fn drop(&mut self) {
         self.task.abort();

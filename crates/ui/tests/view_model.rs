@@ -7,8 +7,9 @@ use tokio::time::sleep;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::{OperatorProof, Role, danger};
+use zmon_domain::settings::DeviceSettings;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
-use zmon_provisioning::ports::Clock;
+use zmon_provisioning::ports::{Clock, ManualSettings};
 use zmon_provisioning::{
     IProvisioningService, MockConfig, MockProvisioningService, ProvisioningPayload,
 };
@@ -26,6 +27,10 @@ impl Screen {
     fn new(failure: Option<ErrorCode>) -> Self {
         let mut config = MockConfig::new("ZM-001", "SN-2024-001234", "192.168.1.100").unwrap();
         config.failure = failure;
+        Self::with(config)
+    }
+
+    fn with(config: MockConfig) -> Self {
         let service = Arc::new(MockProvisioningService::new(config));
         let clock = service.clock();
         let model = ProvisioningViewModel::new(service.clone(), clock.clone());
@@ -198,4 +203,24 @@ async fn refusals_come_back_from_the_invokable() {
     let simulated = screen.model.simulate_configuration().await;
     assert!(!simulated.is_success());
     assert!(screen.shown().await.error_message.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manual_configuration_is_prompted_for_answered_and_gone_after_the_pairing() {
+    let screen = Screen::new(None);
+    assert!(screen.model.migration_prompt().is_empty());
+    assert!(screen.model.migrate(screen.proof()).await.is_err());
+
+    let mut config = MockConfig::new("ZM-001", "SN-2024-001234", "192.168.1.100").unwrap();
+    let url = "https://old.hospital.example:8443".parse().unwrap();
+    config.manual = Some(ManualSettings::new(url, DeviceSettings::default()));
+    let screen = Screen::with(config);
+    assert!(screen.model.migration_prompt().contains("now, or later"));
+    screen.model.postpone_migration(screen.proof()).await.unwrap();
+    assert!(screen.model.migration_prompt().contains("now, or later"));
+    screen.model.migrate(screen.proof()).await.unwrap();
+    assert!(screen.model.migration_prompt().contains("stays until"));
+    screen.apply().await;
+    assert!(screen.shown().await.is_provisioned);
+    assert!(screen.model.migration_prompt().is_empty());
 }

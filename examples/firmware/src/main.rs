@@ -73,6 +73,17 @@ fn apply(boot: &mut BootState, write: &DeviceWrite) -> Result<(), ErrorCode> {
         DeviceWrite::Deprovision => {
             (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, true)
         }
+        DeviceWrite::QueueRetire(words) => {
+            boot.retire_counter = words.counter;
+            boot.retirements.push(words.clone());
+        }
+        DeviceWrite::RetireDelivered(n) => boot.retirements.retain(|words| words.counter != *n),
+        DeviceWrite::FactoryReset => {
+            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, false);
+            (boot.window_open, boot.migrating, boot.erasing) = (false, false, true);
+        }
+        DeviceWrite::EraseDone => boot.erasing = false,
+        DeviceWrite::Migrating(begun) => boot.migrating = *begun,
         DeviceWrite::RememberSite(site, time) => {
             boot.site_not_before.retain(|(known, _)| known != site);
             boot.site_not_before.push((site.clone(), *time));

@@ -15,8 +15,9 @@ use crate::service::{ProvisioningEvent, ProvisioningResult};
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Driver {
-    /// Runs one action. Only binding and closing a socket is awaited here; calls to the station
-    /// run beside the driver.
+    /// Runs one action. Binding and closing a socket is awaited here, and what a factory reset or a
+    /// migration erases: until that is done nothing else may begin. Calls to the station run beside
+    /// the driver.
     pub(super) async fn act(&mut self, action: DeviceAction) {
         match action {
             DeviceAction::OpenListener => {
@@ -55,6 +56,23 @@ impl Driver {
             DeviceAction::StopLink => {
                 self.shared.candidates.activate(None);
                 self.link.stop();
+            }
+            DeviceAction::SendRetire(retirement) => self.station.retire(retirement),
+            DeviceAction::Erase => {
+                let erased = self.parts.local.erase().await.map_err(|error| {
+                    tracing::error!(%error, "the device is not erased yet");
+                    error.code
+                });
+                self.shared.forget_manual(erased.is_ok());
+                self.queue.push_back(Feedback::Erased(erased));
+            }
+            DeviceAction::RemoveManual => {
+                let removed = self.parts.local.manual.remove().await.map_err(|error| {
+                    tracing::error!(%error, "the manual configuration is not removed yet");
+                    error.code
+                });
+                self.shared.forget_manual(removed.is_ok());
+                self.queue.push_back(Feedback::ManualRemoved(removed));
             }
             DeviceAction::Emit(event) => self.emit(event),
             other => tracing::error!(?other, "unknown action"),

@@ -26,7 +26,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zmon_crypto::{CodeHashKey, TokenKey};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Actor;
@@ -35,7 +35,7 @@ use zmon_protocol::device::{
     DeviceContext, DeviceInput, DeviceMachine, DeviceReply, DeviceTransition,
 };
 
-use crate::link::LinkSupervisor;
+use crate::link::{LinkStatus, LinkSupervisor};
 use crate::ports::StoreError;
 
 pub(crate) use gate::Gate;
@@ -64,6 +64,8 @@ pub(crate) struct Driver {
     handle: Handle,
     station: StationTasks,
     gate: Gate,
+    /// Heartbeats that were answered; a migration waits for one.
+    proven: watch::Receiver<LinkStatus>,
     waiting: outcome::Waiting,
     /// Inputs that an action produced at once.
     queue: VecDeque<Feedback>,
@@ -88,6 +90,7 @@ impl Driver {
                 biased;
                 () = wait(&*clock, deadline) => self.due().await,
                 Some(finished) = results.recv() => self.finished(finished).await,
+                Ok(()) = self.proven.changed() => self.link_changed().await,
                 command = commands.recv() => match command {
                     Some(Command::Stop(done)) => break Some(done),
                     Some(command) => self.command(command).await,
@@ -169,6 +172,32 @@ impl Driver {
     async fn finished(&mut self, finished: Finished) {
         if let Some(feedback) = self.station.accept(finished) {
             self.background(feedback).await;
+        }
+    }
+
+    /// The link has something to say. Only a migration listens: its last step waits for an answered
+    /// heartbeat over the active slot.
+    async fn link_changed(&mut self) {
+        let connected_to = {
+            let status = self.proven.borrow_and_update();
+            status.server_url.clone().filter(|_| status.connected)
+        };
+        let snapshot = self.machine.snapshot(&self.parts.clock.now());
+        let active = snapshot.active.map(|active| active.server_url);
+        if snapshot.migrating && connected_to.is_some() && connected_to == active {
+            self.background(Feedback::LinkProven).await;
+        }
+    }
+
+    /// A manual configuration that cannot be used has its row at every start.
+    async fn report_manual(&mut self) -> Result<(), ErrorReport> {
+        let Err(problem) = self.shared.manual() else { return Ok(()) };
+        tracing::warn!(%problem, "the manual configuration cannot be used");
+        let code = problem.code;
+        let refused = DeviceInput::MigrationRefused { actor: Actor::System, code };
+        match self.step(refused).await {
+            Err(StepError::NotCommitted(error)) => Err(error.into()),
+            Ok(_) | Err(StepError::Refused(_)) => Ok(()),
         }
     }
 

@@ -8,7 +8,8 @@ use zmon_domain::address::DeviceAddress;
 use zmon_protocol::device::DeviceProfile;
 
 use crate::ports::{
-    AlwaysClear, ClinicalInterlock, Clock, DeviceStore, KeyStore, Listener, SharedRng, StationLink,
+    AlwaysClear, ClinicalInterlock, Clock, DeviceStore, KeyStore, Listener, LocalData, SharedRng,
+    StationLink,
 };
 
 /// Facts and adapters of one device; a binary fills it in and starts a
@@ -32,6 +33,8 @@ pub struct DeviceParts {
     pub station: Arc<dyn StationLink>,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
+    /// What a factory reset erases besides, and what a migration removes.
+    pub local: LocalData,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

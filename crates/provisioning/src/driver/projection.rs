@@ -9,7 +9,7 @@ use zmon_domain::time::Now;
 use zmon_protocol::device::{DeviceMachine, DeviceSnapshot};
 
 use super::Driver;
-use crate::service::{PairingView, QrView, ServiceView};
+use crate::service::{ManualView, PairingView, QrView, ServiceView};
 
 impl Driver {
     /// Makes `next` the machine and shows it. Called after the commit, before any action.
@@ -19,6 +19,10 @@ impl Driver {
         let pairing = self.pairing(&snapshot, now);
         let shown = pairing.as_ref().map(|pairing| (&pairing.code, pairing.deadline));
         self.shared.ledger().follow(shown, snapshot.session_id);
+        let manual = ManualView::new(self.shared.manual(), snapshot.migrating);
+        // What was set by hand stays in force until a signed configuration replaces it ([W §14]).
+        let laid_down =
+            manual.as_ref().and_then(|manual| Some(manual.found.as_ref().ok()?.settings.clone()));
         let view = ServiceView {
             state: snapshot.state,
             status: snapshot.status,
@@ -27,7 +31,10 @@ impl Driver {
             is_provisioned: snapshot.is_provisioned,
             server_url: snapshot.active.as_ref().map(|active| active.server_url.clone()),
             certificate: self.shared.candidates.certificate(),
-            settings: snapshot.active.map(|active| active.settings),
+            settings: snapshot.active.map(|active| active.settings).or(laid_down),
+            manual,
+            retirements: snapshot.retirements,
+            erasing: snapshot.erasing,
         };
         self.shared.show(view);
     }

@@ -54,6 +54,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
         ServiceView::new(ProvisioningState::NotProvisioned),
         CodeLedger::new(code_hash_key.clone(), parts.profile.code_format),
     );
+    shared.found_manual(parts.local.manual.find().await);
     let link = LinkSupervisor::spawn(LinkParts {
         station: Arc::clone(&parts.station),
         clock: Arc::clone(&parts.clock),
@@ -76,6 +77,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
         link,
         shared: shared.clone(),
         handle: handle.clone(),
+        proven: status.clone(),
         waiting: Waiting::default(),
         queue: VecDeque::new(),
         retry: None,
@@ -84,6 +86,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
     };
     driver.take(restored, &now).await.map_err(StepError::into_report)?;
     driver.drain().await?;
+    driver.report_manual().await?;
     tokio::spawn(driver.run(command_queue, result_queue));
     Ok(Started { commands, handle, shared, gate, link: status })
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use zmon_domain::error::ErrorReport;
-use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError};
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError, Retirement};
 use zmon_wire::outcome::CommitRequest;
 
 use super::gate::Gate;
@@ -18,6 +18,10 @@ pub(super) enum Feedback {
     Tested(Result<(), LinkError>),
     Committed(Result<Vec<u8>, LinkError>),
     Outcome(Result<Vec<u8>, LinkError>),
+    Retired(u64, Result<(), LinkError>),
+    Erased(Result<(), ErrorCode>),
+    ManualRemoved(Result<(), ErrorCode>),
+    LinkProven,
     Timeout,
 }
 
@@ -29,6 +33,10 @@ impl Feedback {
             Self::Tested(result) => DeviceInput::Tested(result),
             Self::Committed(result) => DeviceInput::CommitAnswered(result),
             Self::Outcome(result) => DeviceInput::OutcomeAnswered(result),
+            Self::Retired(counter, result) => DeviceInput::RetireAnswered { counter, result },
+            Self::Erased(result) => DeviceInput::Erased(result),
+            Self::ManualRemoved(result) => DeviceInput::ManualRemoved(result),
+            Self::LinkProven => DeviceInput::LinkProven,
             Self::Timeout => DeviceInput::Timeout,
         }
     }
@@ -40,14 +48,16 @@ pub(crate) struct Finished {
     feedback: Feedback,
 }
 
-/// The one call to the station that is under way. A newer one replaces it: a result that belongs
-/// to an earlier session never reaches the machine.
+/// The calls to the station that are under way: one of the session and, beside it, one about dead
+/// certificates. A newer one of its kind replaces each: a result that belongs to an earlier session
+/// never reaches the machine.
 pub(super) struct StationTasks {
     link: Arc<dyn StationLink>,
     gate: Gate,
     results: mpsc::UnboundedSender<Finished>,
     next_id: u64,
     running: Option<(u64, AbortHandle)>,
+    retiring: Option<(u64, AbortHandle)>,
 }
 
 impl StationTasks {
@@ -56,7 +66,7 @@ impl StationTasks {
         gate: Gate,
         results: mpsc::UnboundedSender<Finished>,
     ) -> Self {
-        Self { link, gate, results, next_id: 0, running: None }
+        Self { link, gate, results, next_id: 0, running: None, retiring: None }
     }
 
     /// Tests the connection; a pass counts only while the interlock is clear (D22).
@@ -90,13 +100,34 @@ impl StationTasks {
         });
     }
 
-    /// The feedback of the call under way; `None` for one that was replaced.
+    /// Delivers a statement about dead certificates. It asks no interlock: it changes nothing here.
+    pub(super) fn retire(&mut self, retirement: Arc<Retirement>) {
+        let link = Arc::clone(&self.link);
+        stop(&mut self.retiring);
+        let task = self.start(async move {
+            let result = link.retire(&retirement).await;
+            Feedback::Retired(retirement.counter, result)
+        });
+        self.retiring = Some(task);
+    }
+
+    /// The feedback of a call under way; `None` for one that was replaced.
     pub(super) fn accept(&mut self, finished: Finished) -> Option<Feedback> {
-        self.running.take_if(|(id, _)| *id == finished.id).map(|_| finished.feedback)
+        let of = |call: &mut Option<(u64, AbortHandle)>| {
+            call.take_if(|(id, _)| *id == finished.id).is_some()
+        };
+        (of(&mut self.running) || of(&mut self.retiring)).then_some(finished.feedback)
     }
 
     fn spawn(&mut self, call: impl Future<Output = Feedback> + Send + 'static) {
-        self.stop();
+        stop(&mut self.running);
+        self.running = Some(self.start(call));
+    }
+
+    fn start(
+        &mut self,
+        call: impl Future<Output = Feedback> + Send + 'static,
+    ) -> (u64, AbortHandle) {
         self.next_id += 1;
         let (id, results) = (self.next_id, self.results.clone());
         let task = tokio::spawn(async move {
@@ -104,19 +135,20 @@ impl StationTasks {
             // A driver that is gone needs no result.
             drop(results.send(Finished { id, feedback }));
         });
-        self.running = Some((id, task.abort_handle()));
+        (id, task.abort_handle())
     }
+}
 
-    fn stop(&mut self) {
-        if let Some((_, task)) = self.running.take() {
-            task.abort();
-        }
+fn stop(call: &mut Option<(u64, AbortHandle)>) {
+    if let Some((_, task)) = call.take() {
+        task.abort();
     }
 }
 
 impl Drop for StationTasks {
     fn drop(&mut self) {
-        self.stop();
+        stop(&mut self.running);
+        stop(&mut self.retiring);
     }
 }
 

@@ -12,6 +12,8 @@ use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion};
 use zmon_domain::limits;
 
+use crate::ports::ManualSettings;
+
 pub use service::MockProvisioningService;
 
 /// What a [`MockProvisioningService`] pretends to be.
@@ -36,6 +38,8 @@ pub struct MockConfig {
     pub auto_provision: bool,
     /// What every configuration fails with, after `delay`; `None` lets them succeed.
     pub failure: Option<ErrorCode>,
+    /// A manual configuration that it finds ([W §14]).
+    pub manual: Option<ManualSettings>,
     /// Makes the codes: the same seed, the same codes.
     pub seed: u64,
     /// The clock's first second, Unix time.
@@ -59,6 +63,7 @@ impl MockConfig {
             delay: limits::MOCK_DELAY.default,
             auto_provision: false,
             failure: None,
+            manual: None,
             seed: 0,
             start: 1_732_544_400,
         })

@@ -340,6 +340,42 @@ impl IProvisioningService for MockProvisioningService {
         Ok(())
     }
 
+    async fn factory_reset(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError> {
+        proof.authorise(Action::FactoryReset, self.0.clock.now().mono)?;
+        if confirmation != self.0.config.device_id.as_str() {
+            return Err(ErrorCode::ConfirmationMismatch.into());
+        }
+        self.0.lock().erase();
+        Ok(())
+    }
+
+    async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        proof.authorise(Action::Migrate, self.0.clock.now().mono)?;
+        let is_provisioned = {
+            let mut state = self.0.lock();
+            if !state.has_manual() {
+                return Err(ErrorCode::ManualConfigurationMissing.into());
+            }
+            state.migrate(true);
+            state.is_provisioned()
+        };
+        if is_provisioned { Ok(()) } else { self.open(&proof, Action::EnterProvisioning) }
+    }
+
+    async fn postpone_migration(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        proof.authorise(Action::Migrate, self.0.clock.now().mono)?;
+        let mut state = self.0.lock();
+        if !state.has_manual() {
+            return Err(ErrorCode::ManualConfigurationMissing.into());
+        }
+        state.migrate(false);
+        Ok(())
+    }
+
     async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         self.open(&proof, Action::Reprovision)
     }

@@ -21,10 +21,10 @@ use zmon_wire::secret::SecretText;
 use super::MockConfig;
 use crate::driver::{CodeLedger, Shared};
 use crate::link::LinkStatus;
-use crate::ports::SharedRng;
+use crate::ports::{ManualSettings, SharedRng};
 use crate::service::{
-    CertificateView, PairingView, PayloadFields, ProvisioningEvent, ProvisioningResult, QrView,
-    ServiceView, VerifiedConfiguration,
+    CertificateView, ManualView, PairingView, PayloadFields, ProvisioningEvent, ProvisioningResult,
+    QrView, ServiceView, VerifiedConfiguration,
 };
 
 /// The port that the mock's tokens name; nothing listens there.
@@ -70,6 +70,8 @@ pub(super) struct State {
     last_error: Option<ErrorReport>,
     /// Where a failure without an active configuration returns to.
     deprovisioned: bool,
+    manual: Option<ManualSettings>,
+    migrating: bool,
 }
 
 impl State {
@@ -84,9 +86,10 @@ impl State {
             (Secret32::generate(&mut *rng), Secret32::generate(&mut *rng))
         };
         let ledger = CodeLedger::new(CodeHashKey::from_secret(hash_key), config.code_format);
-        let shared = Shared::new(ServiceView::new(state), ledger);
+        let mut view = ServiceView::new(state);
+        view.manual = ManualView::new(Ok(config.manual.clone()), false);
+        let shared = Shared::new(view, ledger);
         let new = Self {
-            config,
             rng,
             shared: shared.clone(),
             link,
@@ -97,6 +100,9 @@ impl State {
             active: None,
             last_error: None,
             deprovisioned: false,
+            manual: config.manual.clone(),
+            migrating: false,
+            config,
         };
         (new, shared)
     }
@@ -202,6 +208,7 @@ impl State {
         });
         self.active = Some(session.active);
         self.deprovisioned = false;
+        self.migrated();
         let event = ProvisioningEvent::ProvisioningCompleted(result.clone());
         session.result.send_replace(Some(result));
         self.change(ProvisioningState::Provisioned, [event]);
@@ -213,6 +220,34 @@ impl State {
         self.deprovisioned = true;
         self.link.send_replace(LinkStatus::default());
         self.leave();
+    }
+
+    /// Removes everything.
+    pub(super) fn erase(&mut self) {
+        (self.manual, self.migrating) = (None, false);
+        self.deprovision();
+        self.deprovisioned = false;
+        self.leave();
+    }
+
+    pub(super) fn has_manual(&self) -> bool {
+        self.manual.is_some()
+    }
+
+    /// Begins to migrate the manual configuration, or keeps it.
+    pub(super) fn migrate(&mut self, begun: bool) {
+        self.migrating = begun;
+        if self.active.is_some() {
+            self.migrated();
+        }
+        self.change(self.state, []);
+    }
+
+    /// The new connection is as good as proven: there is none.
+    fn migrated(&mut self) {
+        if core::mem::take(&mut self.migrating) {
+            self.manual = None;
+        }
     }
 
     /// Back to the active configuration, or to Error; `first` is sent before the failure.
@@ -266,6 +301,7 @@ impl State {
             view.certificate = Some(CertificateView::new(Some(active.expires)));
             view.settings = Some(active.settings.clone());
         }
+        view.manual = ManualView::new(Ok(self.manual.clone()), self.migrating);
         let status = view.status;
         self.shared.show(view);
         for event in events {

@@ -20,7 +20,7 @@ pub trait Authenticator: Send + Sync {
     /// A proof bound to the operator's role, valid for a short time from `now`.
     ///
     /// Errors: `authentication_failed` for an unknown operator and a wrong PIN alike,
-    /// `authentication_locked` during back-off, `not_initialised` before the first administrator.
+    /// `authentication_locked` during back-off, `no_operators` before the first administrator.
     async fn authenticate(
         &self,
         id: &OperatorId,

@@ -1,7 +1,7 @@
 //! mTLS calls from the device to its station.
 
 use async_trait::async_trait;
-use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::outcome::CommitRequest;
 
@@ -31,6 +31,9 @@ pub trait StationLink: Send + Sync {
         credentials: &LinkCredentials,
         ask: &str,
     ) -> Result<Vec<u8>, LinkError>;
+
+    /// `POST /api/provisioning/retire` with a `zp-retire` JWS, without a client certificate (D21).
+    async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError>;
 
     /// `POST /api/device/heartbeat`, on a kept connection where there is one.
     async fn heartbeat(

@@ -23,7 +23,7 @@ pub use opening::Opening;
 pub use payload::{PayloadFields, ProvisioningPayload};
 pub use result::{ProvisioningError, ProvisioningResult, VerifiedConfiguration};
 pub use verdict::CodeVerdict;
-pub use view::{CertificateView, PairingView, QrView, ServiceView};
+pub use view::{CertificateView, ManualView, PairingView, QrView, ServiceView};
 
 /// Device provisioning: a window, a code, a configuration, a certificate.
 ///
@@ -162,6 +162,40 @@ pub trait IProvisioningService: Send + Sync {
     ///
     /// `not_permitted`, `proof_expired`, `state_conflict` when there is nothing to remove.
     async fn deprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// Erases the device ("Factory Reset", [W §7.2]): slots, settings, clinical data, operators, a
+    /// manual configuration. The audit log, the identity, the anchors and the statements for
+    /// stations stay. Resolves when all of it is done; what a power cut interrupts the next start
+    /// finishes.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`, `confirmation_mismatch` unless `confirmation` is the device's
+    /// identifier; `erase_pending` when something could not be erased yet: it is tried again.
+    async fn factory_reset(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError>;
+
+    /// Goes from a manual configuration to provisioning ([W §14]): opens a window, and after the
+    /// first good heartbeat of the new connection the manual configuration is removed. On a
+    /// provisioned device only that last step is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`enter_provisioning_mode`](Self::enter_provisioning_mode);
+    /// `manual_configuration_missing`, `manual_configuration_invalid` and what else makes it unusable,
+    /// each audited.
+    async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// "Not now": the manual configuration stays. Audited.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`, `manual_configuration_missing`, `state_conflict` while it is
+    /// being removed.
+    async fn postpone_migration(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
 
     /// Opens a window on a provisioned device, which stays connected ([W §8]).
     ///

@@ -11,6 +11,7 @@ use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Tick, UnixTime};
 
 use super::ProvisioningError;
+use crate::ports::ManualSettings;
 
 /// A snapshot of the service. Each value is whole: state, code and error belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,48 @@ pub struct ServiceView {
     pub server_url: Option<ServerUrl>,
     /// The active client certificate.
     pub certificate: Option<CertificateView>,
-    /// The active configuration's settings.
+    /// The active configuration's settings; before the first one those of a manual configuration.
     pub settings: Option<DeviceSettings>,
+    /// A manual configuration that waits for its migration ([W §14]).
+    pub manual: Option<ManualView>,
+    /// How many statements about dead certificates wait for their station (D21).
+    pub retirements: usize,
+    /// Whether a factory reset is under way: until it ends every command is refused.
+    pub erasing: bool,
+}
+
+/// A manual configuration on the device ([W §14]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManualView {
+    /// What it says, or why it cannot be used.
+    pub found: Result<ManualSettings, ProvisioningError>,
+    /// Whether an operator has begun to migrate it: it goes after the first good heartbeat.
+    pub migrating: bool,
+}
+
+impl ManualView {
+    /// A view of what was found; `None` when there is nothing.
+    pub(crate) fn new(
+        found: Result<Option<ManualSettings>, ProvisioningError>,
+        migrating: bool,
+    ) -> Option<Self> {
+        found.transpose().map(|found| Self { found, migrating })
+    }
+
+    /// What the screen asks or says ([W §14] "Migration Prompt").
+    #[must_use]
+    pub fn message(&self) -> &'static str {
+        match (&self.found, self.migrating) {
+            (Err(_), _) => "The manual configuration of this monitor cannot be used.",
+            (Ok(_), false) => {
+                "This monitor is configured by hand. Migrate it to provisioning now, or later."
+            }
+            (Ok(_), true) => {
+                "The manual configuration stays until the new connection has been proven."
+            }
+        }
+    }
 }
 
 impl ServiceView {
@@ -47,6 +88,9 @@ impl ServiceView {
             server_url: None,
             certificate: None,
             settings: None,
+            manual: None,
+            retirements: 0,
+            erasing: false,
         }
     }
 }

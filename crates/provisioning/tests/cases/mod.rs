@@ -3,6 +3,7 @@
 mod clocks;
 mod commits;
 mod deliveries;
+mod end_of_life;
 mod interlock;
 mod lifecycle;
 mod link;

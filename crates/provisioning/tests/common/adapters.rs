@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use zmon_crypto::{IdentityKey, RootSecret, Secret32, SoftIdentity};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::time::Tick;
-use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
 use zmon_provisioning::ports::{
     ClinicalInterlock, Clock, DeviceEndpoint, KeyStore, KeyStoreError, ListenError, Listener,
     Moment, StationLink,
@@ -142,6 +142,10 @@ pub(crate) struct MemoryLink {
     pub(crate) stalled: AtomicBool,
     /// Questions for the outcome.
     pub(crate) asks: AtomicUsize,
+    /// Statements about dead certificates, each time they are sent.
+    pub(crate) retired: Mutex<Vec<Retirement>>,
+    /// Whether statements arrive.
+    pub(crate) hears_retirements: AtomicBool,
 }
 
 impl MemoryLink {
@@ -158,6 +162,8 @@ impl MemoryLink {
             deaf: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             asks: AtomicUsize::new(0),
+            retired: Mutex::default(),
+            hears_retirements: AtomicBool::new(false),
         }
     }
 
@@ -202,6 +208,12 @@ impl StationLink for MemoryLink {
     async fn ask_outcome(&self, _: &LinkCredentials, ask: &str) -> Result<Vec<u8>, LinkError> {
         self.asks.fetch_add(1, Ordering::SeqCst);
         Ok(self.station()?.outcome(ask))
+    }
+
+    async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
+        self.retired.lock().unwrap().push(retirement.clone());
+        let heard = self.hears_retirements.load(Ordering::SeqCst);
+        if heard { Ok(()) } else { Err(LinkError::Network(ErrorCode::StationUnreachable)) }
     }
 
     async fn heartbeat(

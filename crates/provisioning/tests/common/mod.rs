@@ -1,6 +1,7 @@
 //! A device with every port in memory, and a station to pair it with.
 
 pub(crate) mod adapters;
+pub(crate) mod local;
 pub(crate) mod pki;
 pub(crate) mod station;
 pub(crate) mod store;
@@ -27,6 +28,7 @@ use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::session::DeliveryAnswer;
 
 use adapters::{MemoryKeys, MemoryLink, MemoryListener, Switch};
+use local::MemoryLocal;
 use station::{FakeStation, Identified};
 use store::MemoryStore;
 
@@ -47,6 +49,7 @@ pub(crate) struct Bench {
     pub(crate) listener: Arc<MemoryListener>,
     pub(crate) link: Arc<MemoryLink>,
     pub(crate) interlock: Arc<Switch>,
+    pub(crate) local: Arc<MemoryLocal>,
     pub(crate) station: Arc<FakeStation>,
 }
 
@@ -70,6 +73,7 @@ impl Bench {
             listener: Arc::default(),
             link,
             interlock: Arc::default(),
+            local: Arc::default(),
             station,
         }
     }
@@ -90,6 +94,7 @@ impl Bench {
             listener: self.listener.clone(),
             station: self.link.clone(),
             interlock: self.interlock.clone(),
+            local: self.local.parts(),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
         }

@@ -120,6 +120,19 @@ fn apply(boot: &mut BootState, write: &DeviceWrite) {
         DeviceWrite::Deprovision => {
             (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, true);
         }
+        DeviceWrite::QueueRetire(entry) => {
+            boot.retire_counter = entry.counter;
+            boot.retirements.push(entry.clone());
+        }
+        DeviceWrite::RetireDelivered(counter) => {
+            boot.retirements.retain(|entry| entry.counter != *counter);
+        }
+        DeviceWrite::FactoryReset => {
+            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, false);
+            (boot.window_open, boot.migrating, boot.erasing) = (false, false, true);
+        }
+        DeviceWrite::EraseDone => boot.erasing = false,
+        DeviceWrite::Migrating(begun) => boot.migrating = *begun,
         DeviceWrite::RememberSite(site, not_before) => {
             boot.site_not_before.retain(|(known, _)| known != site);
             boot.site_not_before.push((site.clone(), *not_before));

@@ -62,6 +62,7 @@ macro_rules! contract_suite {
             retry_and_reset_leave_the_error,
             reprovisioning_keeps_the_device_provisioned,
             deprovisioning_needs_an_administrator,
+            a_factory_reset_needs_an_administrator_and_the_identifier,
             a_dropped_future_leaves_no_half_state,
             late_subscribers_get_the_status_first,
             simulation_needs_its_feature,

@@ -411,6 +411,35 @@ pub(crate) async fn deprovisioning_needs_an_administrator(make: &impl AsyncFn(Be
     assert!(apply(&subject).await.is_success());
 }
 
+pub(crate) async fn a_factory_reset_needs_an_administrator_and_the_identifier(
+    make: &impl AsyncFn(Behaviour) -> Made,
+) {
+    let subject = provisioned(make).await;
+    let service = subject.service();
+    let administrator = || proof(Role::Administrator, subject.clock());
+    for (who, typed, code) in [
+        (technician(&subject), "ZM-001", ErrorCode::NotPermitted),
+        (administrator(), "", ErrorCode::ConfirmationMismatch),
+        (administrator(), "zm-001", ErrorCode::ConfirmationMismatch),
+    ] {
+        assert_eq!(service.factory_reset(who, typed).await.unwrap_err().code(), code);
+        assert_eq!(service.get_status(), ProvisioningStatus::Provisioned);
+    }
+    service.factory_reset(administrator(), "ZM-001").await.unwrap();
+    settle().await;
+    assert_eq!(service.get_status(), ProvisioningStatus::Unprovisioned);
+    let view = service.view().borrow().clone();
+    assert!(!view.is_provisioned && !view.erasing && view.settings.is_none());
+    assert!(!service.link().borrow().connected);
+    let missing = ErrorCode::ManualConfigurationMissing;
+    let refused = service.migrate(technician(&subject)).await.unwrap_err();
+    assert_eq!(refused.code(), missing);
+    let refused = service.postpone_migration(technician(&subject)).await.unwrap_err();
+    assert_eq!(refused.code(), missing);
+    service.enter_provisioning_mode(technician(&subject)).await.unwrap();
+    assert!(apply(&subject).await.is_success());
+}
+
 pub(crate) async fn a_dropped_future_leaves_no_half_state(make: &impl AsyncFn(Behaviour) -> Made) {
     let subject = entered(make, Behaviour::Good).await;
     let service = subject.service();
