@@ -8,10 +8,12 @@
 //! |---|---|---|
 //! | [`SqliteDeviceStore`] | `DeviceStore`, `SettingsManager` | `device.db` |
 //! | [`FileKeyStore`] | `KeyStore` | `root.key`, `identity.key`, `slots/` |
-//! | [`FileAuthenticator`] | `Authenticator` | `operators.json`, `operators.tries.json` |
+//! | [`FileAuthenticator`] | `Authenticator`, `LocalOperators` | `operators.json`, `operators.tries.json` |
+//! | [`ClinicalFolder`] | `ClinicalData` | `clinical/` |
+//! | [`ManualFolder`] | `ManualConfiguration` | a folder of its own |
 //! | [`SqliteStationStore`] | `StationStore` | `station.db` |
 //!
-//! The feature `device` is the first three, `station` the last; the audit log is in both.
+//! The feature `device` is the first five, `station` the last; the audit log is in both.
 //!
 //! Everything lives in one [`PrivateDir`]: 0700, files 0600, no links, one process at a time. It is
 //! opened once and shared:
@@ -43,12 +45,16 @@ mod audit;
 #[cfg(feature = "device")]
 mod authenticator;
 #[cfg(feature = "device")]
+mod clinical;
+#[cfg(feature = "device")]
 mod device;
 mod error;
 mod fs;
 mod hex;
 #[cfg(feature = "device")]
 mod keystore;
+#[cfg(feature = "device")]
+mod manual;
 #[cfg(feature = "device")]
 mod seal;
 mod sqlite;
@@ -59,11 +65,15 @@ pub use audit::{AuditLog, Damage, LaneSummary, Verification};
 #[cfg(feature = "device")]
 pub use authenticator::{FileAuthenticator, HashCost, OperatorEntry};
 #[cfg(feature = "device")]
+pub use clinical::{CLINICAL_FOLDER, ClinicalFolder};
+#[cfg(feature = "device")]
 pub use device::SqliteDeviceStore;
 pub use error::PersistenceError;
 pub use fs::PrivateDir;
 #[cfg(feature = "device")]
 pub use keystore::FileKeyStore;
+#[cfg(feature = "device")]
+pub use manual::ManualFolder;
 #[cfg(feature = "station")]
 pub use station::SqliteStationStore;
 

@@ -11,7 +11,7 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{self, Action, OperatorProof, Role};
 use zmon_domain::time::Now;
-use zmon_provisioning::ports::{Authenticator, KeyStore, Pin, SharedRng};
+use zmon_provisioning::ports::{Authenticator, KeyStore, LocalOperators, Pin, SharedRng};
 
 use super::hashing::{HashCost, Hasher};
 use super::operators::{OperatorEntry, Operators};
@@ -21,7 +21,7 @@ use crate::fs::PrivateDir;
 
 /// Operators and their PINs in `operators.json`, failed tries in `operators.tries.json`.
 ///
-/// There is no default PIN: without operators every PIN is refused as `not_initialised`, and only
+/// There is no default PIN: without operators every PIN is refused as `no_operators`, and only
 /// an administrator can be the first ([`FileAuthenticator::create_administrator`]).
 pub struct FileAuthenticator {
     inner: Arc<Inner>,
@@ -211,12 +211,27 @@ impl Authenticator for FileAuthenticator {
     }
 }
 
+#[async_trait]
+impl LocalOperators for FileAuthenticator {
+    async fn forget_all(&self) -> Result<(), ErrorReport> {
+        let inner = Arc::clone(&self.inner);
+        let forgotten = blocking(move || {
+            let mut state = inner.state.blocking_lock();
+            Operators::destroy(&inner.dir)?;
+            Tries::destroy(&inner.dir)?;
+            *state = State { operators: Operators::default(), tries: Tries::default() };
+            Ok(())
+        });
+        Ok(forgotten.await?)
+    }
+}
+
 impl Inner {
     fn authenticate(&self, id: &OperatorId, pin: &Pin, now: &Now) -> Result<OperatorProof> {
         let mut state = self.state.blocking_lock();
         if state.operators.is_empty() {
             let context = "there is no operator yet";
-            return Err(PersistenceError::new(ErrorCode::NotInitialised, context));
+            return Err(PersistenceError::new(ErrorCode::NoOperators, context));
         }
         let name = self.hasher.try_key(id)?;
         if state.tries.is_waiting(&name, now.mono) {

@@ -73,6 +73,11 @@ impl Operators {
         Ok(Self(operators))
     }
 
+    /// Overwrites and removes the file.
+    pub(super) fn destroy(dir: &PrivateDir) -> Result<()> {
+        dir.destroy_file(FILE)
+    }
+
     /// Replaces the file durably.
     pub(super) fn write(&self, dir: &PrivateDir) -> Result<()> {
         let operators = self.0.iter().map(|(id, (role, hash))| Entry {

@@ -56,6 +56,11 @@ impl Tries {
         Ok(Self { operators, strangers, waits: BTreeMap::new() })
     }
 
+    /// Overwrites and removes the file.
+    pub(super) fn destroy(dir: &PrivateDir) -> Result<()> {
+        dir.destroy_file(FILE)
+    }
+
     /// Replaces the file durably.
     pub(super) fn write(&self, dir: &PrivateDir) -> Result<()> {
         let (operators, strangers) = (self.operators.clone(), self.strangers.clone());

@@ -4,8 +4,9 @@ use sqlx::SqliteConnection;
 use zmon_crypto::Secret32;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
-use zmon_protocol::device::{DeviceWrite, Slot};
+use zmon_protocol::device::{DeviceWrite, Retirement, Slot};
 
+use super::retirements;
 use super::slot::{self, Name};
 use super::state::{PlainState, Window};
 use super::store::SqliteDeviceStore;
@@ -43,6 +44,16 @@ pub(super) async fn apply(
                 state.deprovisioned = true;
                 state.settings = None;
             }
+            DeviceWrite::QueueRetire(entry) => queue(store, state, entry)?,
+            DeviceWrite::RetireDelivered(counter) => drop(state.retirements.remove(counter)),
+            DeviceWrite::FactoryReset => {
+                drop_slot(connection, state, Name::A).await?;
+                drop_slot(connection, state, Name::B).await?;
+                (state.window, state.settings) = (None, None);
+                (state.deprovisioned, state.migrating, state.erasing) = (false, false, true);
+            }
+            DeviceWrite::EraseDone => state.erasing = false,
+            DeviceWrite::Migrating(begun) => state.migrating = *begun,
             DeviceWrite::RememberSite(site, not_before) => {
                 let latest = state.sites.entry(site.clone()).or_insert(*not_before);
                 *latest = (*latest).max(*not_before);
@@ -54,6 +65,18 @@ pub(super) async fn apply(
             }
         }
     }
+    Ok(())
+}
+
+/// A statement waits; its counter must be new.
+fn queue(store: &SqliteDeviceStore, state: &mut PlainState, entry: &Retirement) -> Result<()> {
+    if entry.counter <= state.retire_counter {
+        return Err(conflict("a statement must have a new counter"));
+    }
+    let mut rng = store.keys.rng().lock();
+    let sealed = retirements::sealed(&store.device, &store.retire_key, entry, &mut *rng)?;
+    state.retire_counter = entry.counter;
+    state.retirements.insert(entry.counter, sealed);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod bytes;
 mod commit;
 mod keys;
+mod retirements;
 mod settings;
 mod slot;
 mod state;

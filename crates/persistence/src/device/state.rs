@@ -13,7 +13,7 @@ use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::UnixTime;
 
 use super::bytes::{put, put_option};
-use super::settings;
+use super::{retirements, settings};
 use crate::error::{PersistenceError, Result};
 
 /// Label under which the root secret gives the key of [`PlainState::mac`].
@@ -39,6 +39,10 @@ pub(super) struct PlainState {
     pub(super) sites: BTreeMap<SiteId, UnixTime>,
     pub(super) settings: Option<DeviceSettings>,
     pub(super) loose: BTreeSet<u64>,
+    pub(super) retire_counter: u64,
+    pub(super) retirements: retirements::Sealed,
+    pub(super) erasing: bool,
+    pub(super) migrating: bool,
 }
 
 impl PlainState {
@@ -50,7 +54,8 @@ impl PlainState {
     ) -> Result<Self> {
         let row = sqlx::query(
             "SELECT generation, slot_a, slot_b, commit_sent, window_id, window_session, \
-             deprovisioned, floor, mac FROM device_state WHERE id = 1",
+             deprovisioned, floor, retire_counter, erasing, migrating, mac \
+             FROM device_state WHERE id = 1",
         )
         .fetch_optional(&mut *connection)
         .await
@@ -62,6 +67,7 @@ impl PlainState {
         state.sites = read_sites(connection).await?;
         state.settings = settings::read(connection).await?;
         state.loose = read_loose(connection).await?;
+        state.retirements = retirements::read(connection).await?;
         let mac: &[u8] = row.try_get("mac").map_err(unreadable)?;
         if !bool::from(state.mac(device, key)?.as_slice().ct_eq(mac)) {
             return Err(PersistenceError::corrupt("the device state is not what was written"));
@@ -86,15 +92,18 @@ impl PlainState {
         if self.loose != before.loose {
             write_loose(connection, &self.loose).await?;
         }
+        retirements::write(connection, &before.retirements, &self.retirements).await?;
         let mac = self.mac(device, key)?;
         sqlx::query(
             "INSERT INTO device_state (id, generation, slot_a, slot_b, commit_sent, window_id, \
-             window_session, deprovisioned, floor, mac) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             window_session, deprovisioned, floor, retire_counter, erasing, migrating, mac) \
+             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
              ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, \
              slot_a = excluded.slot_a, slot_b = excluded.slot_b, \
              commit_sent = excluded.commit_sent, window_id = excluded.window_id, \
              window_session = excluded.window_session, deprovisioned = excluded.deprovisioned, \
-             floor = excluded.floor, mac = excluded.mac",
+             floor = excluded.floor, retire_counter = excluded.retire_counter, \
+             erasing = excluded.erasing, migrating = excluded.migrating, mac = excluded.mac",
         )
         .bind(stored(self.generation)?)
         .bind(self.slot_a.map(stored).transpose()?)
@@ -104,6 +113,9 @@ impl PlainState {
         .bind(self.window.as_ref().and_then(|window| window.claimed_by).map(|id| id.to_vec()))
         .bind(self.deprovisioned)
         .bind(self.floor.map(UnixTime::unix))
+        .bind(stored(self.retire_counter)?)
+        .bind(self.erasing)
+        .bind(self.migrating)
         .bind(mac.as_slice())
         .execute(connection)
         .await
@@ -128,11 +140,14 @@ impl PlainState {
             window: window.map(read_id).transpose()?.map(|id| Window { id, claimed_by }),
             deprovisioned: row.try_get("deprovisioned").map_err(unreadable)?,
             floor: floor.map(read_time).transpose()?,
+            retire_counter: generation("retire_counter")?.unwrap_or(0),
+            erasing: row.try_get("erasing").map_err(unreadable)?,
+            migrating: row.try_get("migrating").map_err(unreadable)?,
             ..Self::default()
         })
     }
 
-    /// HMAC over every member in a fixed order: a flipped bit in any of the four tables shows.
+    /// HMAC over every member in a fixed order: a flipped bit in any of the five tables shows.
     fn mac(&self, device: &DeviceId, key: &Secret32) -> Result<[u8; 32]> {
         let number = |n: u64| n.to_be_bytes();
         let mut out = Vec::new();
@@ -158,10 +173,32 @@ impl PlainState {
         for generation in &self.loose {
             out.extend_from_slice(&number(*generation));
         }
+        self.put_end_of_life(&mut out);
         let mut mac = Hmac::<Sha256>::new_from_slice(key.expose())
             .map_err(|_| PersistenceError::corrupt("the state key has the wrong length"))?;
         mac.update(&out);
         Ok(mac.finalize().into_bytes().into())
+    }
+}
+
+impl PlainState {
+    /// What an older schema does not have is covered once it says something: before that its
+    /// authenticator is the one that was written then.
+    fn put_end_of_life(&self, out: &mut Vec<u8>) {
+        let silent = self.retire_counter == 0
+            && self.retirements.is_empty()
+            && !self.erasing
+            && !self.migrating;
+        if silent {
+            return;
+        }
+        out.extend_from_slice(&self.retire_counter.to_be_bytes());
+        out.extend_from_slice(&[u8::from(self.erasing), u8::from(self.migrating)]);
+        out.extend_from_slice(&count(self.retirements.len()).to_be_bytes());
+        for (counter, sealed) in &self.retirements {
+            out.extend_from_slice(&counter.to_be_bytes());
+            put(out, sealed);
+        }
     }
 }
 
@@ -170,7 +207,7 @@ async fn new_database(connection: &mut SqliteConnection) -> Result<PlainState> {
     let rows: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM slots) + (SELECT count(*) FROM site_floors) \
          + (SELECT count(*) FROM settings) + (SELECT count(*) FROM loose_secrets) \
-         + (SELECT count(*) FROM security_audit_log)",
+         + (SELECT count(*) FROM retire_queue) + (SELECT count(*) FROM security_audit_log)",
     )
     .fetch_one(connection)
     .await

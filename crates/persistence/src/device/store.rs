@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
-use zmon_crypto::Secret32;
+use zmon_crypto::{Secret32, labels};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
 use zmon_domain::limits;
@@ -19,6 +19,7 @@ use zmon_provisioning::ports::{
 
 use super::commit::{self, Staged};
 use super::keys::Keys;
+use super::retirements;
 use super::slot::{self, Name};
 use super::state::{PlainState, STATE_LABEL};
 use crate::audit::{self, AuditLog};
@@ -54,6 +55,7 @@ pub struct SqliteDeviceStore {
     pub(super) keys: Keys,
     lane: String,
     state_key: Secret32,
+    pub(super) retire_key: Secret32,
     settings: watch::Sender<Option<DeviceSettings>>,
     log: AuditLog,
     /// Keeps the directory locked.
@@ -79,6 +81,7 @@ impl SqliteDeviceStore {
             Arc::new(Database::open(&dir, crate::DEVICE_DATABASE, &schema::DEVICE, 1).await?);
         let keys = Keys::new(keys, rng);
         let state_key = keys.derive(STATE_LABEL)?;
+        let retire_key = keys.derive(labels::RETIRE)?;
         let lane = format!("device:{device}");
         let state = {
             let mut connection = database.write().await?;
@@ -86,7 +89,7 @@ impl SqliteDeviceStore {
         };
         let log = AuditLog::new(Arc::clone(&database), lane.clone(), Some(keys.identity()));
         let (settings, _) = watch::channel(state.settings);
-        Ok(Self { database, device, keys, lane, state_key, settings, log, _dir: dir })
+        Ok(Self { database, device, keys, lane, state_key, retire_key, settings, log, _dir: dir })
     }
 
     /// The audit log, for verification against held checkpoints and for export.
@@ -128,7 +131,12 @@ impl SqliteDeviceStore {
         let state = PlainState::read(&mut connection, &self.device, &self.state_key).await?;
         let slot_a = self.load_slot(&mut connection, Name::A, state.slot_a).await?;
         let slot_b = self.load_slot(&mut connection, Name::B, state.slot_b).await?;
+        let retirements = retirements::open(&self.device, &self.retire_key, &state.retirements)?;
         Ok(BootState {
+            retirements,
+            retire_counter: state.retire_counter,
+            erasing: state.erasing,
+            migrating: state.migrating,
             slot_a,
             slot_b: slot_b.map(|slot| (slot, state.commit_sent)),
             window_open: state.window.is_some(),

@@ -109,6 +109,11 @@ impl PrivateDir {
         file::destroy(&self.fd, &self.path, name)
     }
 
+    /// Destroys everything in this directory; see [`file::destroy_all`].
+    pub(crate) fn destroy_all(&self) -> Result<()> {
+        file::destroy_all(&self.fd, &self.path)
+    }
+
     /// The names in this directory, sorted.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
         file::names(&self.fd, &self.path)

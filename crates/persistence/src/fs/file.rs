@@ -118,6 +118,29 @@ pub(super) fn destroy(dir: &OwnedFd, path: &Path, name: &str) -> Result<()> {
     }
 }
 
+/// Destroys everything below a directory, whatever it is and whatever its modes are. Idempotent: a run
+/// that was cut short is taken up by the next.
+pub(super) fn destroy_all(dir: &OwnedFd, path: &Path) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for name in names(dir, path)? {
+        match openat(dir, name.as_str(), flags, Mode::empty()) {
+            Ok(below) => {
+                destroy_all(&below, &path.join(&name))?;
+                unlinkat(dir, name.as_str(), AtFlags::REMOVEDIR)
+                    .map_err(|errno| failed(path, &name, "cannot be removed", errno))?;
+            }
+            Err(Errno::NOTDIR | Errno::LOOP) => destroy(dir, path, &name)?,
+            Err(errno) => return Err(failed(path, &name, "cannot be opened for wiping", errno)),
+        }
+    }
+    sync_directory(dir, path)?;
+    // A name that is no text cannot be asked for by text: what is left is no success.
+    match names(dir, path)?.first() {
+        None => Ok(()),
+        Some(left) => Err(rule(ErrorCode::StorageUnavailable, path, left, "cannot be removed")),
+    }
+}
+
 /// The names in a directory except `.` and `..`, sorted.
 pub(super) fn names(dir: &OwnedFd, path: &Path) -> Result<Vec<String>> {
     let listing =

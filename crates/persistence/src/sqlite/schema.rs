@@ -16,7 +16,7 @@ pub(crate) struct Schema {
 pub(crate) static DEVICE: Schema = Schema {
     migrations: sqlx::migrate!("migrations/device"),
     application_id: 0x5A4D_4456,
-    shape: "8c4d032100013962e7e7774778f7bad8e11e3470cd9db2c9bd94bb5a9815a247",
+    shape: "5b69cabe6a9379a47104c059ccbb6c51f19896917a095e36d116701130cd3616",
 };
 
 /// The Central Station's database.

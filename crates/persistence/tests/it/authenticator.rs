@@ -70,7 +70,7 @@ fn seconds(at: u64) -> Now {
 async fn without_an_administrator_nobody_gets_in_and_no_pin_is_given() {
     let bench = Bench::new();
     for digits in ["000000", "123456", "111111"] {
-        assert_eq!(bench.login("admin", digits, 0).await.err(), Some(ErrorCode::NotInitialised));
+        assert_eq!(bench.login("admin", digits, 0).await.err(), Some(ErrorCode::NoOperators));
     }
     assert!(!bench.home.file("operators.json").exists());
     assert!(bench.operators.list().await.is_empty());

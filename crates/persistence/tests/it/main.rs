@@ -17,6 +17,8 @@ mod device_model;
 #[cfg(test)]
 mod device_store;
 #[cfg(test)]
+mod end_of_life;
+#[cfg(test)]
 mod key_files;
 #[cfg(test)]
 mod schema;

@@ -1,4 +1,4 @@
--- user_version 2, application_id 0x5a4d4456
+-- user_version 5, application_id 0x5a4d4456
 CREATE INDEX security_audit_log_by_device ON security_audit_log (device_id, id);
 CREATE INDEX security_audit_log_by_session ON security_audit_log (session_id, id);
 CREATE TABLE audit_checkpoints (
@@ -18,9 +18,14 @@ CREATE TABLE device_state (
   deprovisioned INTEGER NOT NULL CHECK (deprovisioned IN (0, 1)),
   floor INTEGER NULL,
   mac BLOB NOT NULL CHECK (length(mac) = 32)
-) STRICT;
+, retire_counter INTEGER NOT NULL DEFAULT 0
+  CHECK (retire_counter >= 0), erasing INTEGER NOT NULL DEFAULT 0 CHECK (erasing IN (0, 1)), migrating INTEGER NOT NULL DEFAULT 0 CHECK (migrating IN (0, 1))) STRICT;
 CREATE TABLE loose_secrets (
   generation INTEGER PRIMARY KEY CHECK (generation >= 1)
+) STRICT;
+CREATE TABLE retire_queue (
+  counter INTEGER PRIMARY KEY CHECK (counter >= 1),
+  sealed BLOB NOT NULL CHECK (length(sealed) > 28)
 ) STRICT;
 CREATE TABLE security_audit_log (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
