@@ -11,9 +11,11 @@ use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::CrlNumber;
 use zmon_crypto::Suite;
+use zmon_crypto::jws::Typ;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{Serial, SessionId};
+use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::station::CertificateUse;
 use zmon_station::ports::{CertificateRow, CertificateState, RevocationReason, SessionPhase};
@@ -21,6 +23,8 @@ use zmon_station::{PairOutcome, StationEvent};
 use zmon_wire::heartbeat::Heartbeat;
 use zmon_wire::kind::V1;
 use zmon_wire::outcome::{CommitRequest, OutcomeResult};
+use zmon_wire::retire::{RetireReason, RetireStatement};
+use zmon_wire::strict;
 
 #[cfg(test)]
 fn heartbeat() -> Heartbeat {
@@ -459,4 +463,120 @@ async fn after_a_restart_the_session_still_has_its_answer() {
     };
     assert_eq!(first.configuration.signature, second.configuration.signature);
     assert_eq!(world.store.certificates().len(), 1);
+}
+
+/// A statement of `device` about `serials`.
+#[cfg(test)]
+fn retires(device: &FakeDevice, serials: &[Serial], counter: u64) -> String {
+    let statement = RetireStatement {
+        v: V1::default(),
+        device_id: device.id.clone(),
+        serials: serials.to_vec(),
+        reason: RetireReason::Deprovisioned,
+        counter,
+    };
+    device.sign(Typ::Retire, &strict::to_vec(&statement).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retire_statement_revokes_exactly_its_certificates_and_comes_again_without_effect() {
+    let world = World::new().await;
+    let (device, row) = paired(&world).await;
+    let other = FakeDevice::new(2, Suite::P256);
+    world.know(&[&other]).await;
+    world.station.pair(&technician(), other.pair_request()).await.unwrap();
+    let (before, _) = revoked(&world);
+    let statement = retires(&device, &[row.serial], 7);
+    let answer = world.station.retire(statement.as_bytes()).await.unwrap();
+    assert_eq!((&answer.device_id, answer.counter), (&device.id, 7));
+    assert_eq!(state(&world, &row.serial), CertificateState::Revoked);
+    let (number, serials) = revoked(&world);
+    assert_eq!((number, serials), (before + 1, vec![row.serial]), "published at once");
+    let rows = world.store.audit_events();
+    let received = rows.iter().find(|row| row.event == EventType::RetireReceived).unwrap();
+    assert_eq!((received.device_id.as_ref(), &received.actor), (Some(&device.id), &Actor::Peer));
+    assert!(received.detail.contains(&("counter", "7".to_owned())));
+    let refused = world.station.heartbeat(&row.serial, &heartbeat()).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::CertificateRevoked);
+    // The other device goes on.
+    let live = world.store.certificates();
+    let live = live.iter().find(|row| row.device_id == other.id).unwrap();
+    assert!(world.station.heartbeat(&live.serial, &heartbeat()).await.is_ok());
+
+    for _ in 0..2 {
+        assert_eq!(world.station.retire(statement.as_bytes()).await.unwrap(), answer);
+    }
+    assert_eq!(world.store.count(EventType::RetireReceived), 1);
+    assert_eq!(world.store.count(EventType::CertificateRevoked), 1);
+    assert_eq!(revoked(&world).0, before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_statement_spares_the_certificate_of_a_newer_pairing() {
+    let world = World::new().await;
+    let (device, old) = paired(&world).await;
+    device.open_window();
+    world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let new = world.store.certificates();
+    let new = new.iter().find(|row| row.serial != old.serial).unwrap().serial;
+    assert_eq!(state(&world, &old.serial), CertificateState::Superseded);
+    world.station.retire(retires(&device, &[old.serial], 1).as_bytes()).await.unwrap();
+    assert_eq!(state(&world, &old.serial), CertificateState::Revoked);
+    assert_eq!(state(&world, &new), CertificateState::Current);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_current_certificate_goes_what_only_its_use_would_have_retired() {
+    let world = World::new().await;
+    let (device, old) = paired(&world).await;
+    device.open_window();
+    world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    let new = world.store.certificates();
+    let new = new.iter().find(|row| row.serial != old.serial).unwrap().serial;
+    world.station.retire(retires(&device, &[new], 1).as_bytes()).await.unwrap();
+    for serial in [old.serial, new] {
+        assert_eq!(state(&world, &serial), CertificateState::Revoked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_proves_nothing_or_names_others_revokes_nothing() {
+    let world = World::new().await;
+    let (device, row) = paired(&world).await;
+    let other = FakeDevice::new(2, Suite::P256);
+    world.know(&[&other]).await;
+    world.station.pair(&technician(), other.pair_request()).await.unwrap();
+    let foreign = world.store.certificates();
+    let foreign = foreign.iter().find(|row| row.device_id == other.id).unwrap().serial;
+    let unknown = Serial::from_bytes(&[0x41; 16]).unwrap();
+    let ask = device.sign(Typ::Ask, b"{}");
+    let cases = [
+        ("no JWS".to_owned(), ErrorCode::JwsMalformed),
+        (ask, ErrorCode::JwsMalformed),
+        (retires(&device, &[], 1), ErrorCode::JwsMalformed),
+        (retires(&device, &[unknown], 1), ErrorCode::SessionUnknown),
+        (retires(&other, &[row.serial], 1), ErrorCode::SignatureInvalid),
+        (retires(&device, &[row.serial, unknown], 1), ErrorCode::CertificateUnknown),
+        (retires(&device, &[row.serial, foreign], 1), ErrorCode::DeviceMismatch),
+    ];
+    for (statement, code) in cases {
+        let refused = world.station.retire(statement.as_bytes()).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{statement}");
+    }
+    assert_eq!(state(&world, &row.serial), CertificateState::Current);
+    assert_eq!(state(&world, &foreign), CertificateState::Current);
+    // Who proved who they are and named what is not theirs has a row.
+    assert_eq!(world.store.count(EventType::RetireReceived), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_cannot_be_written_down_is_not_answered() {
+    let world = World::new().await;
+    let (device, row) = paired(&world).await;
+    world.store.fail_commits(true);
+    let statement = retires(&device, &[row.serial], 1);
+    assert!(world.station.retire(statement.as_bytes()).await.is_err());
+    world.store.fail_commits(false);
+    assert_eq!(state(&world, &row.serial), CertificateState::Current);
+    assert!(world.station.retire(statement.as_bytes()).await.is_ok());
 }

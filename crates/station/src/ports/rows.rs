@@ -145,7 +145,7 @@ pub enum RevocationReason {
     Administrator,
     /// The key is or may be known to others.
     KeyCompromise,
-    /// The device was taken out of service.
+    /// The device was taken out of service, or has given the certificate up itself (D21).
     Decommissioned,
 }
 

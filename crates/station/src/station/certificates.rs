@@ -52,7 +52,7 @@ impl Station {
                 return Ok(answer(true));
             }
             let rows = self.revoked_together(&row).await?;
-            if self.move_all_to_revoked(&now, &rows, &actor, reason).await? {
+            if self.move_all_to_revoked(&now, Vec::new(), &rows, &actor, reason).await? {
                 for row in &rows {
                     let _live = self.sessions.aborted(&row.session, row.serial).await;
                 }
@@ -122,13 +122,15 @@ impl Station {
         actor: Actor,
         reason: RevocationReason,
     ) -> Result<bool, StationError> {
-        self.move_all_to_revoked(now, core::slice::from_ref(row), &actor, reason).await
+        let rows = core::slice::from_ref(row);
+        self.move_all_to_revoked(now, Vec::new(), rows, &actor, reason).await
     }
 
-    /// [`Station::move_to_revoked`] for several certificates, all or none.
-    async fn move_all_to_revoked(
+    /// [`Station::move_to_revoked`] for several certificates, all or none; `audit` comes first.
+    pub(super) async fn move_all_to_revoked(
         &self,
         now: &Now,
+        mut audit: Vec<AuditEvent>,
         rows: &[CertificateRow],
         actor: &Actor,
         reason: RevocationReason,
@@ -141,14 +143,14 @@ impl Station {
             | RevocationReason::Decommissioned => EventType::CertificateRevoked,
         };
         let at = Self::wall(now)?;
-        let audit = rows.iter().map(|row| {
+        audit.extend(rows.iter().map(|row| {
             AuditEvent::new(event, actor.clone())
                 .device(&row.device_id)
                 .session(row.session)
                 .with("serial", row.serial)
                 .with("was", row.state)
                 .with("reason", reason.as_str())
-        });
+        }));
         let writes = rows.iter().map(|row| StationWrite::Certificate {
             serial: row.serial,
             from: row.state,
@@ -156,7 +158,7 @@ impl Station {
             at,
             reason: Some(reason),
         });
-        match self.try_commit(now, audit.collect(), writes.collect()).await? {
+        match self.try_commit(now, audit, writes.collect()).await? {
             Ok(()) => {
                 for row in rows {
                     self.certificate_moved(row, CertificateState::Revoked);

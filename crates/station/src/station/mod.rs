@@ -10,6 +10,7 @@ mod login;
 mod opening;
 mod pairing;
 mod peer;
+mod retire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;

@@ -428,6 +428,12 @@ impl FakeDevice {
         jws::sign(Typ::Ask, None, &payload, key, &mut *self.rng.lock().unwrap()).unwrap()
     }
 
+    /// A message of the identity key.
+    pub(crate) fn sign(&self, typ: Typ, payload: &[u8]) -> String {
+        let rng = &mut *self.rng.lock().unwrap();
+        jws::sign(typ, None, payload, &self.identity, rng).unwrap()
+    }
+
     fn read_outcome(&self, answer: &str, serial: &Serial, nonce: [u8; 32]) -> OutcomeResult {
         let jws = Unverified::parse(answer.as_bytes()).unwrap();
         let chain = jws.x5c().unwrap();
