@@ -26,6 +26,8 @@ pub fn pair_result(session: SessionId) -> String {
 pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 /// Station, devices in doubt: the outcome of a session (D13).
 pub const OUTCOME: &str = "/api/provisioning/outcome";
+/// Station, devices without a certificate: statements about dead ones (D21).
+pub const RETIRE: &str = "/api/provisioning/retire";
 /// Station, administrators: registry import.
 pub const REGISTRY_IMPORT: &str = "/api/registry/import";
 /// Station, operators: registered devices.
@@ -48,6 +50,7 @@ pub const DEVICE_COMMIT: &str = "/api/device/commit";
 /// Station, devices: heartbeat.
 pub const DEVICE_HEARTBEAT: &str = "/api/device/heartbeat";
 
-/// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] without a client
-/// certificate: a device in doubt may hold none that is still accepted (D13).
+/// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] and [`RETIRE`] without a
+/// client certificate: a device in doubt may hold none that is still accepted (D13), a wiped one
+/// holds none at all (D21).
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";

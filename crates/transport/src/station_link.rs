@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use http::StatusCode;
 use rustls::ClientConfig;
+use zmon_domain::address::ServerUrl;
 use zmon_domain::error::{ErrorCode, ErrorName};
-use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
 use zmon_provisioning::ports::StationLink;
 use zmon_wire::admin::TestAnswer;
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
+use zmon_wire::retire::{RetireAnswer, RetireRequest};
 use zmon_wire::strict;
 
 use crate::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal};
@@ -52,15 +54,15 @@ impl TlsStationLink {
             ClientCredentials { chain: &credentials.client_chain, key: &credentials.client_key };
         let tls = device_client(&self.tls, &credentials.ca, credentials.server_pin, &own)
             .map_err(Failure::setup)?;
-        self.open(credentials, tls).await
+        self.open(&credentials.server_url, tls).await
     }
 
     async fn open(
         &self,
-        credentials: &LinkCredentials,
+        server: &ServerUrl,
         tls: Arc<ClientConfig>,
     ) -> Result<Connection, Failure> {
-        let endpoint = Endpoint::url(&credentials.server_url).map_err(Failure::setup)?;
+        let endpoint = Endpoint::url(server).map_err(Failure::setup)?;
         Connection::open(&endpoint, tls, self.times.connect).await.map_err(Failure::Client)
     }
 
@@ -153,12 +155,28 @@ impl StationLink for TlsStationLink {
     ) -> Result<Vec<u8>, LinkError> {
         let tls = outcome_client(&self.tls, &credentials.ca, credentials.server_pin)
             .map_err(Failure::setup)?;
-        let mut connection = self.open(credentials, tls).await?;
+        let mut connection = self.open(&credentials.server_url, tls).await?;
         let request = OutcomeRequest { ask: ask.to_owned() };
         let body = strict::to_vec(&request).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
         let ask = Ask::post(paths::OUTCOME, JSON, body);
         let answer = connection.send(ask, self.times.request).await.map_err(Failure::Client)?;
         outcome(&answer)
+    }
+
+    async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
+        let tls = outcome_client(&self.tls, &retirement.ca, retirement.server_pin)
+            .map_err(Failure::setup)?;
+        let mut connection = self.open(&retirement.server_url, tls).await?;
+        let request = RetireRequest { statement: retirement.statement.clone() };
+        let body = strict::to_vec(&request).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
+        let ask = Ask::post(paths::RETIRE, JSON, body);
+        let answer = connection.send(ask, self.times.request).await.map_err(Failure::Client)?;
+        let RetireAnswer { counter, .. } = content(&answer)?;
+        if counter == retirement.counter {
+            Ok(())
+        } else {
+            Err(LinkError::Refused(ErrorCode::ConnectionRefusedByStation))
+        }
     }
 
     async fn heartbeat(

@@ -62,6 +62,12 @@ pub trait LocalAccounts: Send + Sync {
     /// # Errors
     /// `not_permitted`, `operator_unknown`.
     async fn unlock(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport>;
+
+    /// Makes the first account, an administrator, audited; only while there is none.
+    ///
+    /// # Errors
+    /// `state_conflict` once there is an operator.
+    async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<(), ErrorReport>;
 }
 
 /// What the socket is composed of.
@@ -186,6 +192,26 @@ impl Handler {
             }
             ControlRequest::Deprovision { operator, pin } => {
                 service.deprovision_device(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::FactoryReset { operator, pin, confirmation } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                service.factory_reset(proof, &confirmation).await?;
+                DONE
+            }
+            ControlRequest::Migrate { operator, pin, address } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                service.migrate(proof).await?;
+                let is_open = service.view().borrow().pairing.is_some();
+                self.announce(address.filter(|_| is_open)).await
+            }
+            ControlRequest::PostponeMigration { operator, pin } => {
+                service.postpone_migration(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::CreateAdministrator { operator, pin } => {
+                let accounts = self.parts.accounts.as_ref().ok_or(ErrorCode::StateConflict)?;
+                accounts.create_administrator(operator, read_pin(&pin)?).await?;
                 DONE
             }
             ControlRequest::Identity {} => Ok(ControlAnswer::Identity(self.parts.identity.clone())),

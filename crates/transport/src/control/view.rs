@@ -5,9 +5,9 @@ use zmon_domain::time::Now;
 use zmon_provisioning::link::LinkStatus;
 use zmon_provisioning::ports::{AuditReport, AuditRow};
 use zmon_provisioning::qr::QrCodeData;
-use zmon_provisioning::{ProvisioningEvent, ServiceView};
+use zmon_provisioning::{ManualView as ManualConfigurationView, ProvisioningEvent, ServiceView};
 use zmon_wire::audit::{AuditEntry, AuditPage, AuditVerdict};
-use zmon_wire::control::{EventView, IdentityView, LinkView, QrView, StatusView};
+use zmon_wire::control::{EventView, IdentityView, LinkView, ManualView, QrView, StatusView};
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
 
@@ -33,7 +33,20 @@ pub(super) fn status(
         certificate_status: certificate(shown, now),
         device_label: settings.and_then(|settings| settings.label.clone()),
         bed_id: settings.and_then(|settings| settings.bed.clone()),
+        manual_configuration: shown.manual.as_ref().map(manual),
+        retirements_waiting: u64::try_from(shown.retirements).unwrap_or(u64::MAX),
+        erasing: shown.erasing,
         link: self::link(link),
+    }
+}
+
+fn manual(shown: &ManualConfigurationView) -> ManualView {
+    let found = shown.found.as_ref();
+    ManualView {
+        message: shown.message().to_owned(),
+        manual_server_url: found.ok().map(|found| found.server_url.clone()),
+        migrating: shown.migrating,
+        problem: found.err().map(|problem| Box::new(Problem::new(problem))),
     }
 }
 

@@ -8,6 +8,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::Serial;
 use zmon_wire::heartbeat::Heartbeat;
 use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
+use zmon_wire::retire::RetireRequest;
 
 use super::Api;
 use super::answer::{Answer, Refused, ok, read};
@@ -48,7 +49,21 @@ pub(super) async fn outcome(State(api): State<Api>, request: Request) -> Answer 
     }
 }
 
-/// Refusals from before the question's signature was verified.
+/// `POST /api/provisioning/retire`: signed like the question, by a device whose keys are gone (D21).
+pub(super) async fn retire(State(api): State<Api>, request: Request) -> Answer {
+    let source = source(&request);
+    let RetireRequest { statement } = read(request).await?;
+    match api.station.retire(statement.as_bytes()).await {
+        Ok(answer) => ok(&answer),
+        Err(error) if is_unproved(error.code()) => {
+            api.station.note_junk(source, error.code());
+            Err(ErrorCode::SignatureInvalid.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refusals from before the signature was verified.
 fn is_unproved(code: ErrorCode) -> bool {
     matches!(
         code,

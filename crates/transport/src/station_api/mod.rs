@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | operators' | tablets, `zmon` | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
-//! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt | a signed question (D13) | `/api/provisioning/outcome` |
+//! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt, and wiped ones | a signed question (D13) or statement (D21) | `/api/provisioning/outcome`, `/api/provisioning/retire` |
 //!
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
@@ -111,8 +111,10 @@ fn devices_behind(
     Api::new(station, hosts).serve(router)
 }
 
-/// The interface for devices in doubt, which may hold no certificate that is still accepted.
+/// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.
 pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
-    let router = Router::new().route(paths::OUTCOME, post(devices::outcome));
+    let router = Router::new()
+        .route(paths::OUTCOME, post(devices::outcome))
+        .route(paths::RETIRE, post(devices::retire));
     Api::new(station, hosts).serve(router)
 }

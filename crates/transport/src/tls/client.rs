@@ -69,8 +69,8 @@ pub fn device_client(
     Ok(without_memory(config))
 }
 
-/// Device in doubt to station: path to `caCertificate`, name, SPKI pin, and *no* certificate of its
-/// own, under [`OUTCOME_ALPN`] (D13).
+/// Device in doubt, or wiped, to station: path to `caCertificate`, name, SPKI pin, and *no* certificate of its
+/// own, under [`OUTCOME_ALPN`] (D13, D21).
 ///
 /// # Errors
 /// [`TlsSetupError::Authority`] when no CA can be read.

@@ -90,6 +90,11 @@ impl LocalAccounts for Notes {
         self.0.lock().await.push(format!("{} unlocks {account}", proof.id()));
         Ok(())
     }
+
+    async fn create_administrator(&self, id: OperatorId, _pin: Pin) -> Result<(), ErrorReport> {
+        self.0.lock().await.push(format!("first administrator {id}"));
+        Ok(())
+    }
 }
 
 struct Desk {

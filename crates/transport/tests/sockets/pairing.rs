@@ -16,7 +16,7 @@ use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::Tick;
 use zmon_protocol::device::DeviceProfile;
 use zmon_provisioning::clock::VirtualClock;
-use zmon_provisioning::ports::{KeyStore, SharedRng};
+use zmon_provisioning::ports::{KeyStore, LocalData, SharedRng};
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts, IProvisioningService};
 use zmon_station::ports::CertificateState;
 use zmon_transport::device_listener::{Bind, TlsListener};
@@ -61,6 +61,7 @@ impl Monitor {
             listener: Arc::new(listener),
             station: Arc::new(TlsStationLink::new(tls)),
             interlock: DeviceParts::no_patient(),
+            local: LocalData::none(),
             clock: Arc::new(clock),
             rng,
         };

@@ -12,7 +12,7 @@ use zmon_domain::ids::{DeviceId, Serial, SessionId, Thumbprint};
 use zmon_domain::settings::SyncInterval;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::UnixTime;
-use zmon_protocol::device::{LinkCredentials, LinkError};
+use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
 use zmon_provisioning::ports::StationLink;
 use zmon_station::ports::{
     CertificateIssuer, CertificateRow, CertificateState, ClientCertificateOrder,
@@ -285,4 +285,36 @@ async fn every_path_refuses_other_methods_and_bodies() {
     assert_eq!(problem(&answer).code, ErrorCode::RouteUnknown);
     let answer = world.administrator().await.get("/api/device/test").await;
     assert_eq!(problem(&answer).code, ErrorCode::RouteUnknown);
+}
+
+#[tokio::test]
+async fn a_statement_needs_no_certificate_and_teaches_strangers_nothing() {
+    let world = World::open().await;
+    let credentials = enrol(&world, CertificateState::Current).await;
+    let link = TlsStationLink::new(world.tls.clone());
+    let retirement = |statement: &str| Retirement {
+        counter: 1,
+        statement: statement.to_owned(),
+        server_url: credentials.server_url.clone(),
+        ca: credentials.ca.clone(),
+        server_pin: credentials.server_pin,
+    };
+    // Nobody's, and one about a certificate that exists, signed by nobody: one answer.
+    let payload = br#"{"v":1,"deviceId":"ZM-001","serials":["8001020304050607"],"reason":"deprovisioned","counter":1}"#;
+    let forged = format!(
+        "{}.{}.{}",
+        zmon_wire::b64::encode_url(br#"{"alg":"ES256","typ":"zp-retire+jws"}"#),
+        zmon_wire::b64::encode_url(payload),
+        zmon_wire::b64::encode_url(&[7; 64]),
+    );
+    for junk in ["", "a.b.c", forged.as_str()] {
+        let refused = link.retire(&retirement(junk)).await.unwrap_err();
+        assert_eq!(refused, LinkError::Refused(ErrorCode::SignatureInvalid), "{junk:?}");
+    }
+    assert!(link.heartbeat(&credentials, &heartbeat()).await.is_ok(), "nothing was revoked");
+    // A server that does not have the pinned key does not get to see the statement.
+    let mut other = retirement("");
+    other.server_pin = Some(Thumbprint::from_bytes([7; 32]));
+    let refused = link.retire(&other).await.unwrap_err();
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::ServerPinMismatch));
 }
