@@ -18,7 +18,7 @@ use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion};
 use zmon_domain::limits;
 use zmon_domain::role::OperatorProof;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
-use zmon_persistence::DEVICE_DATABASE;
+use zmon_persistence::{CLINICAL_FOLDER, DEVICE_DATABASE};
 use zmon_protocol::device::{DeviceProfile, LinkCredentials};
 use zmon_provisioning::link::LinkStatus;
 use zmon_provisioning::ports::{
@@ -42,6 +42,9 @@ use crate::{TestStation, disk, wait};
 
 /// The PIN of every operator of a simulated device.
 pub const PIN: &str = "48392017";
+
+/// Where a simulated device looks for a manual configuration, in its directory.
+pub(crate) const MANUAL_FOLDER: &str = "manual";
 
 /// The device's administrator and technician.
 const ADMINISTRATOR: &str = "admin";
@@ -356,6 +359,18 @@ impl SimulatedDevice {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Where it looks for a manual configuration.
+    #[must_use]
+    pub fn manual_folder(&self) -> PathBuf {
+        self.dir.path().join(MANUAL_FOLDER)
+    }
+
+    /// Where its clinical data lie.
+    #[must_use]
+    pub fn clinical_folder(&self) -> PathBuf {
+        self.dir.path().join(CLINICAL_FOLDER)
     }
 
     /// Its database.

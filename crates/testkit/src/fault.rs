@@ -51,6 +51,8 @@ words! {
         Commit = "commit",
         /// Device: the question about the outcome.
         Outcome = "outcome",
+        /// Device: a statement about dead certificates.
+        Retire = "retire",
         /// Device: a heartbeat.
         Heartbeat = "heartbeat",
         /// Device: a transaction of its database.
@@ -67,8 +69,8 @@ words! {
         Drop = "drop",
         /// It waits until [`Faults::release`].
         Delay = "delay",
-        /// One bit of what is sent, or answered, is another. At [`Step::Test`] and
-        /// [`Step::Heartbeat`]: another server answers.
+        /// One bit of what is sent, or answered, is another. At [`Step::Test`],
+        /// [`Step::Retire`] and [`Step::Heartbeat`]: another server answers.
         Tamper = "tamper",
         /// Only half of what is sent arrives.
         Truncate = "truncate",

@@ -18,11 +18,11 @@ use zmon_domain::role::{OperatorProof, Role, danger};
 use zmon_domain::time::Now;
 use zmon_persistence::{FileKeyStore, PrivateDir, SqliteDeviceStore};
 use zmon_protocol::device::{
-    BootState, DeviceProfile, DeviceRecord, DeviceWrite, LinkCredentials, LinkError,
+    BootState, DeviceProfile, DeviceRecord, DeviceWrite, LinkCredentials, LinkError, Retirement,
 };
 use zmon_provisioning::ports::{
     AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore, KeyStore, ListenError,
-    Listener, SharedRng, StationLink, StoreError,
+    Listener, LocalData, SharedRng, StationLink, StoreError,
 };
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts};
 use zmon_transport::device_listener::{Bind, TlsListener};
@@ -114,6 +114,7 @@ impl Device {
             listener: Arc::new(Noted { inner, trace: notes.clone() }),
             station: Arc::new(Noted { inner: TlsStationLink::new(tls), trace: notes }),
             interlock: DeviceParts::no_patient(),
+            local: LocalData::none(),
             clock: Arc::clone(&clock),
             rng,
         });
@@ -197,6 +198,10 @@ impl StationLink for Noted<TlsStationLink> {
         ask: &str,
     ) -> Result<Vec<u8>, LinkError> {
         self.inner.ask_outcome(credentials, ask).await
+    }
+
+    async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
+        self.inner.retire(retirement).await
     }
 
     async fn heartbeat(

@@ -9,17 +9,20 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::Role;
 use zmon_persistence::{
-    FileAuthenticator, FileKeyStore, HashCost, PersistenceError, PrivateDir, SqliteDeviceStore,
+    ClinicalFolder, FileAuthenticator, FileKeyStore, HashCost, ManualFolder, PersistenceError,
+    PrivateDir, SqliteDeviceStore,
 };
 use zmon_protocol::device::DeviceProfile;
-use zmon_provisioning::ports::{Authenticator, DeviceStore, KeyStore, Pin, SharedRng};
+use zmon_provisioning::ports::{
+    Authenticator, ClinicalData, DeviceStore, KeyStore, LocalData, LocalOperators, Pin, SharedRng,
+};
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts, ProvisioningError};
 use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
 
-use super::{ADMINISTRATOR, DeviceOptions, PIN, TECHNICIAN};
+use super::{ADMINISTRATOR, DeviceOptions, MANUAL_FOLDER, PIN, TECHNICIAN};
 use crate::clock::TestClock;
 use crate::fault::Faults;
 use crate::faulty::{FaultyLink, FaultyStore, Luck};
@@ -76,6 +79,7 @@ struct Disk {
     store: Arc<dyn DeviceStore>,
     keys: Arc<dyn KeyStore>,
     operators: Arc<FileAuthenticator>,
+    clinical: Arc<ClinicalFolder>,
     rng: SharedRng,
 }
 
@@ -88,7 +92,7 @@ async fn compose(
         tracing::warn!(error = %error.describe(), "the device does not start");
         ErrorReport::from(error.code())
     })?;
-    let Parts { options, profile, anchors, first_start, .. } = parts;
+    let Parts { dir: parts_dir, options, profile, anchors, first_start, .. } = parts;
     if first_start {
         let (operators, clock) = (Arc::clone(&disk.operators), options.clock.clone());
         aside(async move || add_operators(&operators, &clock).await).await;
@@ -109,6 +113,11 @@ async fn compose(
         listener: Arc::new(listener.expect("a listener")),
         station: Arc::new(FaultyLink { inner: TlsStationLink::new(tls), luck }),
         interlock: options.interlock,
+        local: LocalData {
+            clinical: Arc::clone(&disk.clinical) as Arc<dyn ClinicalData>,
+            operators: Arc::clone(&disk.operators) as Arc<dyn LocalOperators>,
+            manual: Arc::new(ManualFolder::new(parts_dir.join(MANUAL_FOLDER))),
+        },
         clock: Arc::new(options.clock),
         rng: disk.rng.clone(),
     });
@@ -126,9 +135,10 @@ async fn disk(parts: &Parts) -> Result<Disk, PersistenceError> {
     let keys: Arc<dyn KeyStore> = Arc::new(keys);
     let cost = HashCost::LEAST;
     let operators = FileAuthenticator::open_with(Arc::clone(&dir), &*keys, rng.clone(), cost)?;
+    let clinical = Arc::new(ClinicalFolder::open(Arc::clone(&dir))?);
     let id = parts.profile.device_id.clone();
     let store = SqliteDeviceStore::open(dir, id, Arc::clone(&keys), rng.clone()).await?;
-    Ok(Disk { store: Arc::new(store), keys, operators: Arc::new(operators), rng })
+    Ok(Disk { store: Arc::new(store), keys, operators: Arc::new(operators), clinical, rng })
 }
 
 /// After a crash the directory is free as soon as the last task of the old run is gone.

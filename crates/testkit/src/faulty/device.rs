@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::Thumbprint;
 use zmon_domain::time::Now;
-use zmon_protocol::device::{BootState, DeviceRecord, LinkCredentials, LinkError};
+use zmon_protocol::device::{BootState, DeviceRecord, LinkCredentials, LinkError, Retirement};
 use zmon_provisioning::ports::{
     AuditPage, AuditReport, AuditRow, DeviceStore, StationLink, StoreError,
 };
@@ -52,10 +52,12 @@ impl<L: StationLink> FaultyLink<L> {
     }
 }
 
+const ANOTHER_SERVER: Thumbprint = Thumbprint::from_bytes([0x5a; 32]);
+
 /// The credentials with a pin that the server's key does not match.
 fn another_server(credentials: &LinkCredentials) -> LinkCredentials {
     let mut other = credentials.clone();
-    other.server_pin = Some(Thumbprint::from_bytes([0x5a; 32]));
+    other.server_pin = Some(ANOTHER_SERVER);
     other
 }
 
@@ -84,6 +86,22 @@ impl<L: StationLink> StationLink for FaultyLink<L> {
         let call =
             async |credentials: &LinkCredentials| self.inner.ask_outcome(credentials, ask).await;
         self.faulty(Step::Outcome, credentials, call, |answer| spoil(answer)).await
+    }
+
+    async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
+        match self.luck.at(Step::Retire).await {
+            None => self.inner.retire(retirement).await,
+            Some(Kind::Drop) => {
+                let _lost = self.inner.retire(retirement).await;
+                Err(LinkError::Network(ErrorCode::NetworkError))
+            }
+            Some(Kind::Tamper) => {
+                let mut other = retirement.clone();
+                other.server_pin = Some(ANOTHER_SERVER);
+                self.inner.retire(&other).await
+            }
+            Some(_) => Err(LinkError::Network(ErrorCode::NetworkError)),
+        }
     }
 
     async fn heartbeat(
