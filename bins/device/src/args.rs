@@ -143,6 +143,9 @@ pub struct Run {
     /// Path of the control socket [default: DIR/control.sock].
     #[arg(long, env = "DEVICE_CONTROL", value_name = "PATH")]
     pub control: Option<PathBuf>,
+    /// Folder of a configuration laid down by hand [default: DIR/manual].
+    #[arg(long, env = "DEVICE_MANUAL_CONFIGURATION", value_name = "PATH")]
+    pub manual_configuration: Option<PathBuf>,
     /// Minutes a pairing code lives, 1 to 60 [default: 10].
     #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N")]
     pub window_minutes: Option<u64>,

@@ -9,12 +9,14 @@ use zmon_domain::{
     error::ErrorCode,
     time::{ClockQuality, Now},
 };
-use zmon_persistence::{FileAuthenticator, FileKeyStore, PrivateDir, SqliteDeviceStore};
+use zmon_persistence::{
+    ClinicalFolder, FileAuthenticator, FileKeyStore, ManualFolder, PrivateDir, SqliteDeviceStore,
+};
 use zmon_protocol::device::{DeviceProfile, DeviceRecord};
 use zmon_provisioning::{
     CentralStationProvisioningService, DeviceParts,
     clock::SystemClock,
-    ports::{Clock, DeviceStore, KeyStore, SharedRng},
+    ports::{ClinicalData, Clock, DeviceStore, KeyStore, LocalData, LocalOperators, SharedRng},
 };
 use zmon_transport::{
     device_listener::TlsListener, provider::Provider, station_link::TlsStationLink, tls::TlsContext,
@@ -32,6 +34,7 @@ pub(crate) struct Disk {
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) operators: Arc<FileAuthenticator>,
     pub(crate) store: Arc<SqliteDeviceStore>,
+    pub(crate) clinical: Arc<ClinicalFolder>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: SharedRng,
 }
@@ -65,6 +68,7 @@ impl Disk {
         let rng = system_rng();
         let operators = FileAuthenticator::open(Arc::clone(&dir), keys.as_ref(), rng.clone())
             .map_err(stored)?;
+        let clinical = ClinicalFolder::open(Arc::clone(&dir)).map_err(stored)?;
         let device = profile.device_id.clone();
         let store = SqliteDeviceStore::open(dir, device, Arc::clone(&keys), rng.clone());
         let store = store.await.map_err(stored)?;
@@ -72,6 +76,7 @@ impl Disk {
             keys,
             operators: Arc::new(operators),
             store: Arc::new(store),
+            clinical: Arc::new(clinical),
             clock: Arc::new(SystemClock::new(clock)),
             rng,
         })
@@ -118,6 +123,11 @@ pub(crate) async fn start(
         listener: Arc::new(listener),
         station: Arc::new(TlsStationLink::new(tls)),
         interlock: settings.interlock.adapter(),
+        local: LocalData {
+            clinical: Arc::clone(&disk.clinical) as Arc<dyn ClinicalData>,
+            operators: Arc::clone(&disk.operators) as Arc<dyn LocalOperators>,
+            manual: Arc::new(ManualFolder::new(settings.manual_configuration.clone())),
+        },
         clock: Arc::clone(&disk.clock),
         rng: disk.rng.clone(),
     });

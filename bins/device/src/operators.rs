@@ -145,6 +145,28 @@ impl LocalAccounts for AuditedOperators {
         let work = self.operators.unlock(proof, &now, account);
         self.audited(proof, &now, EventType::OperatorChanged, row, work).await
     }
+
+    async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<(), ErrorReport> {
+        let (now, event) = (self.clock.now(), EventType::OperatorAdded);
+        let row = |row: AuditEvent| row.with("operator", &id).with("role", Role::Administrator);
+        if !self.operators.list().await.is_empty() {
+            let code = ErrorCode::StateConflict;
+            self.record(&now, row(AuditEvent::failed(event, Actor::Local, code))).await?;
+            return Err(code.into());
+        }
+        let intent = row(AuditEvent::new(event, Actor::Local));
+        self.record(&now, intent.with("stage", "intent")).await?;
+        let made = self.operators.create_administrator(id.clone(), pin).await.map_err(|error| {
+            tracing::warn!(error = %error.describe(), "no administrator made");
+            error.code()
+        });
+        let outcome = match made {
+            Ok(()) => AuditEvent::new(event, Actor::Local),
+            Err(code) => AuditEvent::failed(event, Actor::Local, code),
+        };
+        self.record(&now, row(outcome).with("stage", "outcome")).await?;
+        Ok(made?)
+    }
 }
 
 /// What the row of a changed account says besides its actor.

@@ -27,6 +27,8 @@ use crate::{
 pub(crate) const FILE: &str = "device.toml";
 /// Where a device listens when nobody says so.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Where a manual configuration lies when nobody says so, in the device directory.
+const MANUAL: &str = "manual";
 /// Level of logs when nobody says so.
 const LOG: &str = "info";
 
@@ -52,6 +54,8 @@ pub(crate) struct SettingsFile {
     pub(crate) address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) control: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) manual_configuration: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clock: Option<ClockName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +123,7 @@ pub(crate) struct Settings {
     pub(crate) bind: Bind,
     pub(crate) address: DeviceAddress,
     pub(crate) control: PathBuf,
+    pub(crate) manual_configuration: PathBuf,
     pub(crate) clock: ClockQuality,
     pub(crate) interlock: InterlockSetting,
     pub(crate) log: String,
@@ -145,7 +150,10 @@ impl Settings {
                 .next("Add --address with the IP address that stations reach."));
         }
         let control = args.control.clone().or_else(|| file.control.clone());
+        let manual = args.manual_configuration.clone();
+        let manual = manual.or_else(|| file.manual_configuration.clone());
         Ok(Self {
+            manual_configuration: manual.unwrap_or_else(|| args.dir.join(MANUAL)),
             profile: file.profile()?,
             bind: bind(listen),
             address: DeviceAddress::parse(&address.to_string())?,

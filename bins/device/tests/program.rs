@@ -397,3 +397,52 @@ async fn the_interlock_of_the_settings_is_asked_and_only_an_administrator_overri
     control.ask(&enter("tina", "572019", None)).await.unwrap();
     running.stop();
 }
+
+#[tokio::test]
+async fn after_a_factory_reset_only_the_first_administrator_can_be_made() {
+    let made = Made::new();
+    let clinical = made.dir.join("clinical");
+    fs::write(clinical.join("trend"), "of a patient").unwrap();
+    let running = made.start();
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let reset = |typed: &str| ControlRequest::FactoryReset {
+        operator: "admin".parse().unwrap(),
+        pin: PIN.into(),
+        confirmation: typed.to_owned(),
+    };
+    let first = |name: &str| ControlRequest::CreateAdministrator {
+        operator: name.parse().unwrap(),
+        pin: "572019".into(),
+    };
+    let code = |refused: ControlError| refused.report().unwrap().code;
+    let refused = control.ask(&first("eve")).await.unwrap_err();
+    assert_eq!(code(refused).as_str(), "state_conflict");
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let refused = control.ask(&reset("ZM-002")).await.unwrap_err();
+    assert_eq!(code(refused).as_str(), "confirmation_mismatch");
+    assert!(clinical.join("trend").exists());
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    assert!(matches!(control.ask(&reset("ZM-001")).await, Ok(ControlAnswer::Done {})));
+    assert_eq!(fs::read_dir(&clinical).unwrap().count(), 0);
+    let refused = control.ask(&reset("ZM-001")).await.unwrap_err();
+    assert_eq!(code(refused).as_str(), "no_operators");
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    assert!(matches!(control.ask(&first("ada")).await, Ok(ControlAnswer::Done {})));
+    let enter = ControlRequest::Enter {
+        operator: "ada".parse().unwrap(),
+        pin: "572019".into(),
+        address: None,
+        override_interlock: None,
+    };
+    assert!(matches!(control.ask(&enter).await, Ok(ControlAnswer::Done {})));
+    drop(control);
+    running.stop();
+    let log = AuditLog::open_device(&made.dir).await.unwrap();
+    assert!(log.verify().await.unwrap().damage().is_none());
+    let mut lines = Vec::new();
+    log.export(&mut lines).await.unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    for event in ["key_created", "factory_reset_started", "factory_reset", "operator_added"] {
+        assert!(lines.contains(event), "{event}: the log outlives the reset");
+    }
+}

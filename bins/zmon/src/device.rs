@@ -81,6 +81,28 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             finish(&mut control, streams).await
         }
         DeviceCommand::Operator(command) => operator::run(&mut control, command, streams).await,
+        DeviceCommand::FactoryReset { person, confirm } => {
+            let (operator, pin) = read_person(&person)?;
+            let request = ControlRequest::FactoryReset { operator, pin, confirmation: confirm };
+            control.done(&request).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Migrate { person, not_now: true, .. } => {
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::PostponeMigration { operator, pin }).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Migrate { person, address, not_now: false } => {
+            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::Migrate { operator, pin, address }).await?;
+            let status = control.status().await?;
+            if status.pairing_code.is_none() {
+                // Provisioned already: only the removal is left.
+                return show::answer(streams, &status, show::status);
+            }
+            show_qr(&control.qr().await?, streams)
+        }
         DeviceCommand::Identity => {
             let answer = control.ask(&ControlRequest::Identity {}).await?;
             let ControlAnswer::Identity(identity) = answer else { return Err(unexpected()) };

@@ -123,6 +123,46 @@ Example:
     /// The operators of the device (administrator).
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Erase the device: configuration, clinical data, operators (administrator).
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device factory-reset --dir ./bed-7 --operator admin --confirm ZM-001
+  zmon device operator first ada --dir ./bed-7
+
+The audit log, the identity and the anchors stay; so do statements that wait
+for a station."
+    )]
+    FactoryReset {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+        /// The identifier of the device, typed to confirm.
+        #[arg(long, value_name = "DEVICE-ID")]
+        confirm: String,
+    },
+    /// Go from a manual configuration to provisioning, or keep it for now.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device migrate --dir ./bed-7 --operator tina
+  zmon device migrate --dir ./bed-7 --operator tina --not-now
+
+The manual configuration stays until the new connection has been proven."
+    )]
+    Migrate {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+        /// Address that the QR code says [default: the configured one].
+        #[arg(long, value_name = "IP")]
+        address: Option<String>,
+        /// Keep the manual configuration.
+        #[arg(long, conflicts_with = "address")]
+        not_now: bool,
+    },
     /// Show who the device is.
     #[command(
         max_term_width = 80,
@@ -157,6 +197,20 @@ Example:
 /// `zmon device operator …`; the PIN asked first is the administrator's.
 #[derive(Debug, Subcommand)]
 pub enum OperatorCommand {
+    /// Make the first administrator of a device that has no operator.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device operator first ada --dir ./bed-7"
+    )]
+    First {
+        /// Name of the new administrator.
+        account: String,
+        /// File with the new PIN instead of asking.
+        #[arg(long, value_name = "FILE")]
+        new_pin_file: Option<PathBuf>,
+    },
     /// Add an operator; the new PIN is asked.
     #[command(
         max_term_width = 80,

@@ -32,6 +32,12 @@ pub(super) async fn run(
             let ControlAnswer::Operators(view) = answer else { return Err(unexpected()) };
             return show::answer(streams, &view, show::operators);
         }
+        OperatorCommand::First { account, new_pin_file } => {
+            let operator = OperatorId::parse(&account)?;
+            let pin = new_pin(&account, new_pin_file.as_deref())?;
+            let done = format!("{account} is the first administrator");
+            (ControlRequest::CreateAdministrator { operator, pin }, done)
+        }
         OperatorCommand::Add { account, role, new_pin_file, person } => {
             let (new_operator, role) = (OperatorId::parse(&account)?, role.into());
             let (operator, pin) = read_person(&person)?;

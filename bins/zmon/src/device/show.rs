@@ -53,6 +53,23 @@ pub(super) fn status(view: &StatusView) -> Vec<String> {
     if let Some(bed) = &view.bed_id {
         lines.push(format!("bed      {bed}"));
     }
+    if let Some(manual) = &view.manual_configuration {
+        lines.push(format!("manual   {}", manual.message));
+        if let Some(url) = &manual.manual_server_url {
+            lines.push(format!("         {url}"));
+        }
+        if let Some(problem) = &manual.problem {
+            lines.push(format!("         {}: {}", problem.code, problem.detail));
+            lines.push(format!("next     {}", problem.next));
+        }
+    }
+    if view.retirements_waiting > 0 {
+        let waiting = view.retirements_waiting;
+        lines.push(format!("retire   {waiting} waiting for their station"));
+    }
+    if view.erasing {
+        lines.push("erasing  a factory reset is under way".to_owned());
+    }
     if view.is_provisioned {
         lines.push(format!("link     {}", connected(&view.link)));
     }

@@ -260,7 +260,7 @@ errors! {
         "Look at the state on the screen and choose one of its actions.";
     NoOperators = "no_operators": -, Operator, Authenticate, Device, 409, no,
         "There is no operator on this monitor yet.",
-        "Make the first administrator: zmon device create-administrator.";
+        "Make the first administrator: zmon device operator first.";
     ConfirmationMismatch = "confirmation_mismatch": -, Operator, Administer, Operator, 422, no,
         "What was typed to confirm is not this device's identifier.",
         "Type the device identifier exactly as the screen shows it.";
