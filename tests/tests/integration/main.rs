@@ -9,7 +9,9 @@
 )]
 
 mod connection;
+mod end_of_life;
 mod listener;
+mod migration;
 mod power;
 mod provisioning;
 mod recovery;

@@ -20,9 +20,12 @@ async fn refused(station: &TestStation, device: &SimulatedDevice, fault: Fault) 
         Step::Dial | Step::Session | Step::Identity | Step::Issue | Step::Deliver => {
             station.faults()
         }
-        Step::Test | Step::Commit | Step::Outcome | Step::Heartbeat | Step::Store => {
-            device.faults()
-        }
+        Step::Test
+        | Step::Commit
+        | Step::Outcome
+        | Step::Retire
+        | Step::Heartbeat
+        | Step::Store => device.faults(),
     };
     let qr = device.open_window().await;
     side.order(fault.step, fault.kind);
