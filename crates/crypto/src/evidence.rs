@@ -7,9 +7,9 @@
 //! let forged = zmon_crypto::evidence::SignatureVerified(());
 //! ```
 
-/// A claim MAC was right: the peer has the pairing token (§3 of the protocol, D11).
+/// A claim was right: the peer has the pairing token, or has typed the code (§3 of the protocol, D11).
 ///
-/// Returned by [`crate::schedule::Prk::verify_claim`].
+/// Returned by [`crate::schedule::Prk::verify_claim`] and [`crate::pake::Verifier::finish`].
 #[derive(Debug)]
 #[must_use]
 pub struct CodeClaimed(pub(crate) ());

@@ -11,6 +11,8 @@ pub const TOKEN_ID: &[u8] = b"zp1 token id";
 pub const HELLO: &[u8] = b"zp1 hello";
 /// Pseudorandom key → key of the claim MAC.
 pub const CLAIM: &[u8] = b"zp1 claim";
+/// Prefix of the salt and of the context of a typed code's key exchange (D2).
+pub const PAKE: &[u8] = b"zp1 pake";
 /// Hash prefix of the session transcript `T`.
 pub const SESSION: &[u8] = b"zp1 session";
 /// Pseudorandom key → envelope MAC key.

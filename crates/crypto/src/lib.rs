@@ -3,10 +3,11 @@
 //! The crate composes published primitives and never invents one: HPKE (RFC 9180) for suite 1,
 //! RSAES-OAEP (RFC 8017) with HKDF (RFC 5869) and AES-256-GCM for suite 2, ES256 and PS256 in JWS
 //! compact form (RFC 7515, RFC 7518), HMAC-SHA256, and X.509 path validation by `rustls-webpki`
-//! followed by this project's own certificate profiles.
+//! followed by this project's own certificate profiles; SPAKE2+ (RFC 9383) for the typed code.
 //!
 //! ```text
-//!   QR token ──► schedule::Prk ──► claim MAC ──► evidence::CodeClaimed
+//!   QR token ───► schedule::Prk ─► claim MAC ──► evidence::CodeClaimed
+//!   typed code ─► pake ─┤        ─► confirmP ──► evidence::CodeClaimed
 //!                     │
 //!   hello, identity ──┴─► Transcript ─► SessionKeys{mac, psk, key, words}
 //!                                            │
@@ -85,6 +86,7 @@ pub mod identity;
 pub mod jws;
 pub mod kem;
 pub mod labels;
+pub mod pake;
 pub mod root;
 pub mod schedule;
 pub mod secret;
