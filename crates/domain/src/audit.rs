@@ -79,6 +79,8 @@ event_types! {
         PairingCancelled = "pairing_cancelled",
         /// A hello or claim was refused.
         ClaimRefused = "claim_refused",
+        /// A station began a run of the typed code, which spends a try.
+        TypedTryStarted = "typed_try_started",
         /// A configuration was refused.
         ConfigurationRefused = "configuration_refused",
         /// A configuration that was delivered before came again.

@@ -135,6 +135,10 @@ limits! {
     OPENS_PER_SESSION: u8 = plain, "opensPerSession", 3, 1..=10, "count", "D5";
     /// Runs of the typed code before the window is void.
     TYPED_TRIES: u8 = plain, "typedTries", 5, 1..=10, "count", "D2";
+    /// How long a run of the typed code waits for the station's confirmation.
+    TYPED_RUN: Duration = seconds, "typedRun", 30, 1..=120, "s", "D2";
+    /// Runs of the typed code that fail, per operator and hour, before the station takes no more.
+    TYPED_TRIES_HOURLY: u8 = plain, "typedTriesHourly", 20, 1..=100, "count", "D2";
     /// Tolerated difference of two synchronised clocks.
     CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "D14";
     /// Lifetime of a device's client certificate.

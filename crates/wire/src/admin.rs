@@ -1,9 +1,11 @@
 //! The station's API for logging in and for administration.
 
 use alloc::{string::String, vec::Vec};
+use core::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
+    address::DeviceAddress,
     ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, StationId, Thumbprint},
     role::Role,
     time::UnixTime,
@@ -85,6 +87,12 @@ pub struct DeviceRow {
     /// The thumbprint of its identity key.
     #[serde(with = "text")]
     pub identity_key: Thumbprint,
+    /// Where it listens for a typed code.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub ip_address: Option<DeviceAddress>,
+    /// The port of its listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
     /// Its bed.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub bed_id: Option<BedId>,

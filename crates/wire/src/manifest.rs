@@ -1,9 +1,11 @@
 //! The registry's manifest: who may be paired (D9). A JSON array, or one JSON object a line.
 
 use alloc::{format, vec::Vec};
+use core::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
+    address::DeviceAddress,
     ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, Thumbprint},
     limits,
     settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval},
@@ -27,6 +29,12 @@ pub struct ManifestRow {
     /// The full thumbprint of its identity key, in hexadecimal.
     #[serde(with = "text")]
     pub identity_key: Thumbprint,
+    /// Where it listens for a typed code, as a fixed address.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub ip_address: Option<DeviceAddress>,
+    /// The port of its listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
     /// Its bed.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub bed_id: Option<BedId>,
@@ -52,6 +60,8 @@ impl ManifestRow {
             device_id: id,
             device_serial: serial,
             identity_key,
+            ip_address: None,
+            port: None,
             bed_id: None,
             device_label: None,
             measurement_unit: None,

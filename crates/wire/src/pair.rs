@@ -1,6 +1,7 @@
 //! The station's pairing API ([W §11.3], D7, D11).
 
 use alloc::string::String;
+use core::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// `POST /api/provisioning/sessions`: what the tablet scanned; the seven members of the QR code fit as
-/// they are.
+/// they are. Without the token it is the typed code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScanRequest {
@@ -32,8 +33,12 @@ pub struct ScanRequest {
     pub ip_address: Option<DeviceAddress>,
     /// The pairing code.
     pub pairing_code: SecretText,
-    /// The pairing token.
-    pub pairing_token: SecretText,
+    /// The pairing token; absent for the typed code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairing_token: Option<SecretText>,
+    /// The port of the device's listener, for the typed code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
     /// When the code expires.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub expires_at: Option<UnixTime>,
@@ -86,6 +91,9 @@ pub struct PairRequest {
     /// Where the device is.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub ip_address: Option<DeviceAddress>,
+    /// The port of the device's listener, for the typed code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
     /// The bed to configure.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub bed_id: Option<BedId>,

@@ -49,8 +49,7 @@ fn the_vectors_of_rfc_9383_hold() {
     let (share_v, confirm_v) = Spake2Plus::answer(&verifier, &share_p).unwrap();
     assert_eq!(share_v.as_bytes(), &unhex(SHARE_V));
     assert_eq!(confirm_v, unhex(CONFIRM_V));
-    let (confirm_p, at_prover) =
-        Spake2Plus::finish_prover(&prover, &share_v, &confirm_v).unwrap();
+    let (confirm_p, at_prover) = Spake2Plus::finish_prover(&prover, &share_v, &confirm_v).unwrap();
     assert_eq!(confirm_p, unhex(CONFIRM_P));
     let at_verifier = Spake2Plus::finish_verifier(&verifier, &share_p, &confirm_p).unwrap();
     assert_eq!(at_prover.expose(), &unhex(K_SHARED));

@@ -85,6 +85,9 @@ errors! {
     PairingCodeTypo = "pairing_code_typo": InvalidPairingCode, Operator, Scan, Operator, 422, no,
         "The pairing code is mistyped: one symbol is wrong or two are swapped.",
         "Compare the code with the monitor's screen and enter it again.";
+    TypedTriesExhausted = "typed_tries_exhausted": InvalidPairingCode, Operator, Claim, Device, 409, no,
+        "The pairing code has been tried too often and is void.",
+        "Regenerate the code on the monitor and enter the new one.";
     PairingCodeConsumed = "pairing_code_consumed": InvalidPairingCode, Operator, Claim, Device, 409, no,
         "The pairing code has already been used.",
         "Regenerate the QR code on the monitor and scan it again.";
@@ -252,9 +255,6 @@ errors! {
     SimulationUnavailable = "simulation_unavailable": -, Environment, Enter, Device, 501, no,
         "This build cannot simulate a provisioning.",
         "Use a development build.";
-    TypedCodeUnavailable = "typed_code_unavailable": -, Environment, Claim, Station, 501, no,
-        "Pairing by the typed code alone is not available.",
-        "Scan the QR code instead.";
     StateConflict = "state_conflict": -, Operator, Enter, Device, 409, no,
         "This is not possible in the present state.",
         "Look at the state on the screen and choose one of its actions.";

@@ -13,11 +13,12 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
 use zmon_domain::time::Tick;
+use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::kind::V1;
 use zmon_wire::strict;
 
-use super::hello::{self, Refused, Verified};
+use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceReply, DeviceWrite};
 use super::state::{Claim, Opening, Pairing, Ready, State, Window};
@@ -37,19 +38,28 @@ pub(super) fn open(
         State::Ready(ready) => claim(core, step, ready, hello, mac),
         // A station whose connection broke dials again.
         State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
-            let hash = request_hash(hello, mac);
-            match state.opening().filter(|opening| opening.request_hash == hash) {
-                Some(opening) => {
-                    let identity = String::from(&*opening.identity);
-                    (state, Ok(DeviceReply::Identity(identity)))
-                }
-                None => busy(core, step, state),
-            }
+            repeated(core, step, state, request_hash(hello, mac))
         }
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
             core.junk.count(step, ErrorCode::NotInProvisioningMode);
             (state, uniform())
         }
+    }
+}
+
+/// A claim while a session stands: the very one that began it gets its answer again, no other does.
+pub(super) fn repeated(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    request_hash: [u8; 32],
+) -> Outcome {
+    match state.opening().filter(|opening| opening.request_hash == request_hash) {
+        Some(opening) => {
+            let identity = String::from(&*opening.identity);
+            (state, Ok(DeviceReply::Identity(identity)))
+        }
+        None => busy(core, step, state),
     }
 }
 
@@ -59,13 +69,14 @@ pub(super) fn uniform() -> Result<DeviceReply, ErrorReport> {
 }
 
 /// Another session holds the window.
-fn busy(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
+pub(super) fn busy(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
     let code = ErrorCode::SessionBusy;
     refused(core, step, Refused { code, session: None, junk: false });
     (state, uniform())
 }
 
-fn refused(core: &mut Core, step: &mut Step<'_>, refused: Refused) {
+/// Writes a refusal down, or counts it.
+pub(super) fn refused(core: &mut Core, step: &mut Step<'_>, refused: Refused) {
     if refused.junk {
         return core.junk.count(step, refused.code);
     }
@@ -97,8 +108,23 @@ fn claim(
             return (State::Ready(ready), uniform());
         }
     };
-    let port = tokens.port;
-    let (tls, identity) = match identify(step, &ready.window, &verified, bytes) {
+    consume(core, step, ready, verified, bytes, request_hash(bytes, mac))
+}
+
+/// The claim is valid, by token or by code: the window is consumed, the identity document answers.
+pub(super) fn consume(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    ready: Box<Ready>,
+    verified: Verified,
+    bytes: &[u8],
+    request_hash: [u8; 32],
+) -> Outcome {
+    let Some(port) = ready.port else {
+        core.junk.count(step, ErrorCode::NotInProvisioningMode);
+        return (State::Ready(ready), uniform());
+    };
+    let (tls, identity) = match identify(step, &ready.window, &verified.checked.hello, bytes) {
         Ok(made) => made,
         Err(code) => {
             refused(core, step, Refused { code, session: None, junk: false });
@@ -106,19 +132,18 @@ fn claim(
         }
     };
     let Ready { mode, window, .. } = *ready;
-    record(core, step, &window, &verified);
+    let Verified { checked, prk, claimed } = verified;
+    record(core, step, &window, &checked);
     let transcript = transcript(bytes, identity.as_bytes());
-    let Verified { hello, certificate, prk, claimed, .. } = verified;
+    let Checked { hello, certificate, .. } = checked;
     let now = step.now.mono;
     let claim = Claim {
         session_id: hello.session_id,
+        method: hello.method,
         station_id: hello.station_id,
         station_name: hello.station_name,
         certificate,
-        opening: Opening {
-            request_hash: request_hash(bytes, mac),
-            identity: Arc::from(identity.as_str()),
-        },
+        opening: Opening { request_hash, identity: Arc::from(identity.as_str()) },
         keys: Arc::new(prk.session(&transcript)),
         transcript,
         tls: Arc::new(tls),
@@ -140,17 +165,17 @@ fn release_at(now: Tick) -> Tick {
 }
 
 /// The rows and writes of a valid claim: they are durable before the identity document leaves.
-fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, verified: &Verified) {
-    let hello = &verified.hello;
+fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, checked: &Checked) {
+    let Checked { hello, certificate, .. } = checked;
     let row = step
         .row(EventType::PairingCodeValidated, Actor::Peer)
         .session(hello.session_id)
         .code_hash(code_hash(step.ctx.code_hash_key, &window.code))
         .with("station", &hello.station_id)
-        .with("certificate", verified.certificate.fingerprint());
+        .with("certificate", certificate.fingerprint());
     step.out.row(row);
     step.out.write(DeviceWrite::ClaimWindow(window.id, hello.session_id));
-    let (site, begun) = (verified.certificate.site_id(), verified.certificate.not_before());
+    let (site, begun) = (certificate.site_id(), certificate.not_before());
     match core.sites.iter_mut().find(|(known, _)| known == site) {
         Some((_, latest)) if begun <= *latest => {}
         Some((_, latest)) => {
@@ -173,8 +198,8 @@ fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, verified: &Veri
 fn identify(
     step: &mut Step<'_>,
     window: &Window,
-    verified: &Verified,
-    hello: &[u8],
+    hello: &Hello,
+    bytes: &[u8],
 ) -> Result<(TlsKey, String), ErrorCode> {
     let profile = step.ctx.profile;
     let public = step.ctx.identity.public();
@@ -182,8 +207,8 @@ fn identify(
     let csr = csr::create(&tls, &profile.device_id, step.rng).map_err(|error| error.code())?;
     let document = IdentityDocument {
         v: V1::default(),
-        session_id: verified.hello.session_id,
-        hello_hash: sha256(hello),
+        session_id: hello.session_id,
+        hello_hash: sha256(bytes),
         device_id: profile.device_id.clone(),
         device_serial: profile.serial.clone(),
         firmware_version: profile.firmware.clone(),

@@ -143,8 +143,7 @@ pub(super) fn regenerate(
     };
     let State::Ready(ready) = state else { return done(state) };
     step.note(EventType::PairingCodeRegenerated, actor.clone());
-    let port = ready.tokens.map(|tokens| tokens.port);
-    done(window::replace(step, ready.mode, window, port, actor))
+    done(window::replace(step, ready.mode, window, ready.port, actor))
 }
 
 /// Leaves provisioning mode, or dismisses an error.

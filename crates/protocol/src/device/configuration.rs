@@ -12,7 +12,6 @@ use zmon_domain::ids::StationId;
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
 use zmon_wire::configuration::ConfigurationDocument;
-use zmon_wire::kind::Method;
 
 use super::machine::Core;
 use super::slot::{Loaded, Slot};
@@ -110,7 +109,7 @@ fn check_binding(
     if document.session != *claim.transcript.as_bytes()
         || document.session_id != claim.session_id
         || document.station_id != claim.station_id
-        || document.method != Method::Qr
+        || document.method != claim.method
     {
         return Err(ErrorCode::SessionMismatch.into());
     }

@@ -154,6 +154,9 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::Regenerate { .. }
         | DeviceInput::Exit { .. }
         | DeviceInput::SessionOpen { .. }
+        | DeviceInput::AskWindow
+        | DeviceInput::PakeStart { .. }
+        | DeviceInput::PakeConfirm { .. }
         | DeviceInput::Configuration { .. }
         | DeviceInput::Junk { .. }
         | DeviceInput::Tested(_)

@@ -20,14 +20,20 @@ use super::state::Tokens;
 use super::step::Step;
 use super::window;
 
-/// A hello that holds in every respect, with the evidence.
-pub(super) struct Verified {
+/// A hello that holds in every respect, with the evidence; nothing is claimed yet.
+#[derive(Clone)]
+pub(super) struct Checked {
     pub(super) hello: Hello,
     pub(super) certificate: SigningCertificate,
-    pub(super) prk: Prk,
-    pub(super) claimed: CodeClaimed,
     pub(super) _signature: SignatureVerified,
     pub(super) _chain: ChainVerified,
+}
+
+/// A claim: its hello, the secret both sides share, and the evidence.
+pub(super) struct Verified {
+    pub(super) checked: Checked,
+    pub(super) prk: Prk,
+    pub(super) claimed: CodeClaimed,
 }
 
 /// Why a hello was refused. The peer learns none of it.
@@ -39,8 +45,7 @@ pub(super) struct Refused {
     pub(super) junk: bool,
 }
 
-/// Runs every check. Each refusal spends the work of a claim MAC, so that none is told from another
-/// by its time (D24).
+/// Runs every check of a claim by token.
 pub(super) fn verify(
     core: &Core,
     step: &Step<'_>,
@@ -48,9 +53,30 @@ pub(super) fn verify(
     bytes: &[u8],
     mac: &[u8; 32],
 ) -> Result<Verified, Refused> {
+    let token = |hello: &Hello| {
+        let token = window::accepted(step, tokens, &TokenId::from_bytes(hello.window_ref));
+        token.cloned().ok_or(ErrorCode::PairingTokenStale)
+    };
+    let (checked, token) = check(core, step, Method::Qr, bytes, token)?;
+    let session = Some(checked.hello.session_id);
+    let (prk, claimed) =
+        check_claim(bytes, mac, &token).map_err(|code| Refused { code, session, junk: false })?;
+    Ok(Verified { checked, prk, claimed })
+}
+
+/// Runs every check of a hello that can be made without token or code; `window` finds what its
+/// `windowRef` names. Each refusal spends the work of a claim MAC, so that none is told from another
+/// by its time (D24).
+pub(super) fn check<T>(
+    core: &Core,
+    step: &Step<'_>,
+    method: Method,
+    bytes: &[u8],
+    window: impl FnOnce(&Hello) -> Result<T, ErrorCode>,
+) -> Result<(Checked, T), Refused> {
     let refused = |code, session, junk| {
         // The verdict is known; only the time it takes matters.
-        let _ = refuse_claim(bytes, mac);
+        let _ = refuse_claim(bytes, &[0; 32]);
         Refused { code, session, junk }
     };
     let jws =
@@ -71,16 +97,14 @@ pub(super) fn verify(
         .map_err(|error| refuse(error.code()))?;
     let hello: Hello = strict::parse(verified.payload(), limits::BODY_MAX.default)
         .map_err(|_| refuse(ErrorCode::HelloMalformed))?;
-    check_names(core, step, &hello, &certificate).map_err(refuse)?;
-    let token = window::accepted(step, tokens, &TokenId::from_bytes(hello.window_ref));
-    let token = token.ok_or_else(|| refuse(ErrorCode::PairingTokenStale))?;
+    check_names(core, step, method, &hello, &certificate).map_err(refuse)?;
+    let window = window(&hello).map_err(refuse)?;
     if hello.device_key16 != ctx.identity.public().thumbprint().short() {
         return Err(refuse(ErrorCode::DeviceKeyMismatch));
     }
     let chain = check_time(core, step.now, &hello, &certificate).map_err(refuse)?;
-    let (prk, claimed) =
-        check_claim(bytes, mac, token).map_err(|code| Refused { code, session, junk: false })?;
-    Ok(Verified { hello, certificate, prk, claimed, _signature: verified.proof(), _chain: chain })
+    let checked = Checked { hello, certificate, _signature: verified.proof(), _chain: chain };
+    Ok((checked, window))
 }
 
 /// Latest instant the device may take as trusted from this hello (D14).
@@ -91,10 +115,11 @@ pub(super) fn trusted_time(now: &Now, iat: UnixTime) -> UnixTime {
 fn check_names(
     core: &Core,
     step: &Step<'_>,
+    method: Method,
     hello: &Hello,
     certificate: &SigningCertificate,
 ) -> Result<(), ErrorCode> {
-    if hello.method != Method::Qr {
+    if hello.method != method {
         return Err(ErrorCode::HelloMalformed);
     }
     if &hello.site_id != certificate.site_id() {

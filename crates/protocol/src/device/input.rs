@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::OverrideReason;
+use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
 
 /// One thing that happened: a command, a message, the result of an action, or time.
@@ -124,6 +125,22 @@ pub enum DeviceInput {
         hello: Vec<u8>,
         /// HMAC over the hello, keyed from the token.
         claim_mac: [u8; 32],
+    },
+    /// A station asks which window is open: `GET /api/provisioning/window` (D2).
+    AskWindow,
+    /// A run of the typed code begins: `POST /api/provisioning/pake/start`.
+    PakeStart {
+        /// The hello JWS, exact bytes.
+        hello: Vec<u8>,
+        /// The station's share.
+        share_p: [u8; SHARE_LEN],
+    },
+    /// A run of the typed code ends: `POST /api/provisioning/pake/confirm`.
+    PakeConfirm {
+        /// The session of the run's hello.
+        session_id: SessionId,
+        /// The station's confirmation.
+        confirm_p: Confirmation,
     },
     /// A sealed configuration arrived: `POST /api/provisioning/configuration`.
     Configuration {

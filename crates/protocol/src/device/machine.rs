@@ -16,8 +16,8 @@ use super::state::{Finished, State};
 use super::step::{Outbox, Outcome, Step, done};
 use super::table::StateKind;
 use super::{
-    apply, claim, command, doubt, erase, listener, migrate, restore, retire, snapshot, testing,
-    timer,
+    apply, claim, command, doubt, erase, listener, migrate, pake, restore, retire, snapshot,
+    testing, timer,
 };
 
 /// The device. Cheap to clone: secrets are shared and wiped with their last holder.
@@ -159,6 +159,13 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         }
         DeviceInput::SessionOpen { hello, claim_mac } => {
             claim::open(core, step, state, &hello, &claim_mac)
+        }
+        DeviceInput::AskWindow => pake::window(core, step, state),
+        DeviceInput::PakeStart { hello, share_p } => {
+            pake::start(core, step, state, &hello, &share_p)
+        }
+        DeviceInput::PakeConfirm { session_id, confirm_p } => {
+            pake::confirm(core, step, state, session_id, &confirm_p)
         }
         DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),
         DeviceInput::Junk { code } => {

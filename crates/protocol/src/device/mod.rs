@@ -6,6 +6,7 @@
 //! | `machine`, `step`, `state`, `table` | dispatch, a step in the making, the states, their table |
 //! | `command`, `listener`, `timer` | operators, the listener, time |
 //! | `window`, `hello`, `claim`, `junk` | codes and tokens, who may claim, what strangers send |
+//! | `pake` | the typed code: tries, runs, and the claim at their end |
 //! | `apply`, `configuration` | an envelope, and what is inside |
 //! | `testing`, `doubt`, `outcome` | test, commit, and the question after it |
 //! | `end`, `restore` | how sessions end, and what a restart makes of them |
@@ -26,6 +27,7 @@ mod machine;
 mod migrate;
 mod outcome;
 mod output;
+mod pake;
 mod profile;
 mod restore;
 mod retire;

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorReport;
@@ -74,6 +75,9 @@ pub enum DeviceWrite {
     OpenWindow(WindowId),
     /// `open → claimed(session)`, conditional on this very window being open (D11).
     ClaimWindow(WindowId, SessionId),
+    /// `tries + 1`, conditional on this very window being open with fewer than
+    /// [`limits::TYPED_TRIES`](zmon_domain::limits::TYPED_TRIES) (D2).
+    SpendTry(WindowId),
     /// No window is open any more, whatever was before. Idempotent.
     CloseWindow,
     /// The configuration waits in slot B.
@@ -163,6 +167,15 @@ pub enum DeviceReply {
     None,
     /// The identity document (JWS) for a claimed session.
     Identity(String),
+    /// The open window.
+    Window(WindowId),
+    /// The device's share and confirmation in a run of the typed code.
+    Share {
+        /// `shareV`.
+        share_v: [u8; SHARE_LEN],
+        /// `confirmV`.
+        confirm_v: Confirmation,
+    },
     /// The `zp-status` JWS of a session that has ended.
     Status(String),
     /// The delivery is accepted; `AnswerDelivery` follows when the session ends.

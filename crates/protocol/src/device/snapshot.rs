@@ -97,7 +97,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         State::Provisioned(provisioned) => snapshot.last_error = provisioned.last_error.clone(),
         State::Error(failed) => snapshot.last_error = Some(failed.report.clone()),
         State::Ready(ready) => {
-            snapshot.code = Some(ready.window.code.display());
+            snapshot.code = (!ready.is_void()).then(|| ready.window.code.display());
             snapshot.qr = ready.tokens.as_ref().map(|tokens| QrContent::clone(&tokens.qr));
             snapshot.expires_in = left(ready.window.deadline);
         }

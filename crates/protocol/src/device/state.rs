@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
+use zmon_crypto::pake::Verifier;
 use zmon_crypto::schedule::{SessionKeys, Transcript};
 use zmon_crypto::token::PairingToken;
 use zmon_crypto::x509::SigningCertificate;
@@ -13,11 +14,14 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{SessionId, SiteId, StationId, StationName, WindowId};
+use zmon_domain::limits;
 use zmon_domain::role::Actor;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_domain::time::{Tick, UnixTime};
+use zmon_wire::kind::Method;
 use zmon_wire::qr::QrContent;
 
+use super::hello::Checked;
 use super::slot::Loaded;
 use super::table::StateKind;
 
@@ -106,15 +110,36 @@ pub(super) struct Tokens {
 pub(super) struct Ready {
     pub(super) mode: Mode,
     pub(super) window: Window,
-    /// None until the listener's port is known.
+    /// None until the listener's port is known, and once the code is void.
     pub(super) tokens: Option<Tokens>,
+    /// The listener's port, once it is known.
+    pub(super) port: Option<u16>,
+    pub(super) typed: Typed,
+}
+
+/// What was made of the typed code in this window (D2).
+#[derive(Clone, Default)]
+pub(super) struct Typed {
+    /// Runs started so far; nothing lowers it.
+    pub(super) tries: u8,
+    /// The one run under way.
+    pub(super) run: Option<Arc<Run>>,
+}
+
+/// A run of the typed code that has been answered; the station's confirmation is awaited.
+pub(super) struct Run {
+    pub(super) checked: Checked,
+    /// The hello, exact bytes.
+    pub(super) hello: Box<[u8]>,
+    pub(super) verifier: Verifier,
+    pub(super) deadline: Tick,
 }
 
 /// The request of a claim and its answer, to answer the same request the same way while the session
 /// stands.
 #[derive(Clone)]
 pub(super) struct Opening {
-    /// SHA-256 over hello and claim MAC.
+    /// SHA-256 over what claimed the window: hello and claim MAC, or session and confirmation.
     pub(super) request_hash: [u8; 32],
     /// The identity document, as it was answered.
     pub(super) identity: Arc<str>,
@@ -127,6 +152,8 @@ pub(super) struct Claim {
     pub(super) window: Window,
     pub(super) port: u16,
     pub(super) session_id: SessionId,
+    /// How the window was claimed.
+    pub(super) method: Method,
     pub(super) station_id: StationId,
     pub(super) station_name: StationName,
     /// The signing certificate of the hello: later messages are verified with this record.
@@ -220,6 +247,13 @@ pub(super) struct Finished {
     pub(super) session_id: SessionId,
     pub(super) envelope_hash: [u8; 32],
     pub(super) status: String,
+}
+
+impl Ready {
+    /// Every try was spent without a valid confirmation: only a new code helps (D2).
+    pub(super) fn is_void(&self) -> bool {
+        self.typed.run.is_none() && self.typed.tries >= limits::TYPED_TRIES.default
+    }
 }
 
 impl Progress {

@@ -100,6 +100,12 @@ kinds! {
         Reprovision,
         /// `SessionOpen`
         SessionOpen,
+        /// `AskWindow`
+        AskWindow,
+        /// `PakeStart`
+        PakeStart,
+        /// `PakeConfirm`
+        PakeConfirm,
         /// `Configuration`
         Configuration,
         /// `Junk`
@@ -141,6 +147,9 @@ impl DeviceInput {
             Self::ManualRemoved(_) => InputKind::ManualRemoved,
             Self::Reprovision { .. } => InputKind::Reprovision,
             Self::SessionOpen { .. } => InputKind::SessionOpen,
+            Self::AskWindow => InputKind::AskWindow,
+            Self::PakeStart { .. } => InputKind::PakeStart,
+            Self::PakeConfirm { .. } => InputKind::PakeConfirm,
             Self::Configuration { .. } => InputKind::Configuration,
             Self::Junk { .. } => InputKind::Junk,
             Self::Tested(_) => InputKind::Tested,
@@ -234,7 +243,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
             | S::Error
             | S::Deprovisioned => &[S::NotProvisioned],
         },
-        InputKind::SessionOpen => match from {
+        InputKind::SessionOpen | InputKind::PakeConfirm => match from {
             S::ReadyToPair => &[S::Pairing],
             S::NotProvisioned
             | S::Pairing
@@ -294,6 +303,8 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         | InputKind::ManualRemoved
         | InputKind::ListenerOpened
         | InputKind::Announce
+        | InputKind::AskWindow
+        | InputKind::PakeStart
         | InputKind::Junk => STAY,
     }
 }

@@ -10,7 +10,7 @@ use super::machine::Core;
 use super::output::DeviceEvent;
 use super::state::{Pairing, Progress, Ready, State, Validating};
 use super::step::{Outcome, Step, done};
-use super::{doubt, end, testing, window};
+use super::{doubt, end, pake, testing, window};
 
 /// When this state wants its `Timeout`.
 pub(super) fn next(state: &State) -> Option<Tick> {
@@ -20,7 +20,8 @@ pub(super) fn next(state: &State) -> Option<Tick> {
         }
         State::Ready(ready) => {
             let rotation = ready.tokens.as_ref().map(|tokens| tokens.rotate_at);
-            rotation.into_iter().chain([ready.window.deadline]).min()
+            let run = ready.typed.run.as_ref().map(|run| run.deadline);
+            rotation.into_iter().chain(run).chain([ready.window.deadline]).min()
         }
         State::Pairing(pairing) => {
             pairing.release_at.into_iter().chain([pairing.claim.deadline]).min()
@@ -92,6 +93,7 @@ fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
         step.out.signal(DeviceEvent::QrCodeExpired);
         return end::fail(core, step, State::Ready(alloc::boxed::Box::new(ready)), code.into());
     }
+    pake::expire(step, &mut ready);
     if let Some(port) =
         ready.tokens.as_ref().filter(|tokens| now >= tokens.rotate_at).map(|tokens| tokens.port)
     {

@@ -15,7 +15,7 @@ use zmon_wire::secret::SecretText;
 
 use super::machine::Core;
 use super::output::{DeviceAction, DeviceEvent, DeviceWrite};
-use super::state::{Minted, Mode, Ready, State, Tokens, Window};
+use super::state::{Minted, Mode, Ready, State, Tokens, Typed, Window};
 use super::step::Step;
 
 /// Makes what a window is made of: id, code, kemKey and deadline. Nothing is open yet.
@@ -45,7 +45,7 @@ pub(super) fn open(core: &mut Core, step: &mut Step<'_>, mode: Mode, window: Win
     step.out.row(row);
     generated_row(step, mode.actor.clone(), &window);
     step.out.act(DeviceAction::OpenListener);
-    State::Ready(alloc::boxed::Box::new(Ready { mode, window, tokens: None }))
+    State::Ready(alloc::boxed::Box::new(ready(mode, window)))
 }
 
 /// Replaces the window by another one while the listener stays open (D10, D11). `actor` is who
@@ -59,7 +59,7 @@ pub(super) fn replace(
 ) -> State {
     step.out.write(DeviceWrite::OpenWindow(window.id));
     generated_row(step, actor, &window);
-    let mut ready = Ready { mode, window, tokens: None };
+    let mut ready = ready(mode, window);
     if let Some(port) = port {
         show(step, &mut ready, port);
     }
@@ -68,11 +68,15 @@ pub(super) fn replace(
 
 /// Mints the next token of the window and shows it. The one shown before stays valid (D10).
 ///
-/// Port 0 comes from no listener; the window then stays without a token.
+/// Port 0 comes from no listener; the window then stays without a token. A void code is shown no more.
 pub(super) fn show(step: &mut Step<'_>, ready: &mut Ready, port: u16) {
+    if ready.is_void() {
+        return;
+    }
     let Some((current, qr)) = mint(step, &ready.mode, &ready.window, port) else { return };
     let previous = ready.tokens.take().filter(|old| old.port == port).map(|old| old.current);
     let rotate_at = step.now.mono + step.ctx.profile.rotation();
+    ready.port = Some(port);
     ready.tokens = Some(Tokens { port, current, previous, qr: Arc::new(qr), rotate_at });
     step.out.signal(DeviceEvent::QrCodeGenerated);
 }
@@ -96,6 +100,10 @@ pub(super) fn accepted<'a>(
 /// Whether the window's time is over; 10:00.0 is over.
 pub(super) fn expired(now: Tick, window: &Window) -> bool {
     now >= window.deadline
+}
+
+fn ready(mode: Mode, window: Window) -> Ready {
+    Ready { mode, window, tokens: None, port: None, typed: Typed::default() }
 }
 
 fn generated_row(step: &mut Step<'_>, actor: Actor, window: &Window) {

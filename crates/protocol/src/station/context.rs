@@ -10,6 +10,7 @@ use zmon_domain::address::{DeviceAddress, NetworkPolicy, ServerUrl};
 use zmon_domain::code::PairingCode;
 use zmon_domain::ids::{
     DeviceId, DeviceSerial, OperatorId, SessionId, SiteId, StationId, StationName, Thumbprint,
+    TokenId,
 };
 use zmon_domain::limits;
 use zmon_domain::role::Role;
@@ -141,7 +142,49 @@ pub struct PairDetails {
     pub config_version: u64,
 }
 
-/// A scan: everything a session starts from.
+/// How a session is begun, and with what.
+#[derive(Clone, Debug)]
+pub enum Opening {
+    /// The QR code was scanned: its token.
+    Scanned(PairingToken),
+    /// The code was typed: the port of the device's listener (D2).
+    Typed {
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Opening {
+    /// The port of the device's listener.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Scanned(token) => token.port(),
+            Self::Typed { port } => *port,
+        }
+    }
+
+    /// The public name of what the session was opened with: the token's, or the session's own where
+    /// there is no token.
+    #[must_use]
+    pub fn reference(&self, session: &SessionId) -> TokenId {
+        match self {
+            Self::Scanned(token) => token.id(),
+            Self::Typed { .. } => TokenId::from_bytes(*session.as_bytes()),
+        }
+    }
+}
+
+/// How often an operator has tried a typed code, from the station's own record (D2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TypedTries {
+    /// In this window of the device.
+    pub window: u32,
+    /// In the last hour and without success, at any device.
+    pub hour: u32,
+}
+
+/// A scan or a typed code: everything a session starts from.
 pub struct OpenRequest {
     /// New, random.
     pub session_id: SessionId,
@@ -149,9 +192,9 @@ pub struct OpenRequest {
     pub device: DeviceRecord,
     /// A live reservation of this device, if there is one.
     pub reservation: Option<Reservation>,
-    /// The token from the QR code.
-    pub token: PairingToken,
-    /// The code from the QR code.
+    /// What the operator has read off the screen, besides the code.
+    pub opening: Opening,
+    /// The code from the screen.
     pub code: PairingCode,
     /// The serial number from the QR code, if the tablet sent it.
     pub scanned_serial: Option<DeviceSerial>,

@@ -8,16 +8,26 @@ use zmon_domain::limits;
 
 use super::end;
 use super::io::StationAction;
-use super::state::{Core, Dialling, State};
+use super::state::{Call, Core, Dialling, State};
 use super::step::{Outcome, Step, done};
 
-/// Sends hello and claim.
+/// Sends what is on its way.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, dialling: &Dialling) {
-    step.act(StationAction::SendSession {
-        attempt: dialling.attempt,
-        target: core.target.clone(),
-        hello: String::from(&*dialling.hello),
-        claim_mac: dialling.claim_mac,
+    let (attempt, target) = (dialling.attempt, core.target.clone());
+    step.act(match &dialling.call {
+        Call::Claim { hello, claim_mac, .. } => StationAction::SendSession {
+            attempt,
+            target,
+            hello: String::from(&**hello),
+            claim_mac: *claim_mac,
+        },
+        Call::Window => StationAction::AskWindow { attempt, target },
+        Call::Start { hello, share_p, .. } => {
+            StationAction::StartPake { hello: String::from(&**hello), share_p: *share_p.as_bytes() }
+        }
+        Call::Confirm { confirm_p, .. } => {
+            StationAction::ConfirmPake { session_id: core.session_id, confirm_p: *confirm_p }
+        }
     });
 }
 
@@ -40,7 +50,8 @@ pub(super) fn failed(
 ) -> Outcome {
     match state {
         State::Dialling(mut dialling) if dialling.retry_at.is_none() => {
-            if may_pass(code) && dialling.attempt < limits::ATTEMPTS.default {
+            let again = may_pass(code) && dialling.call.may_repeat();
+            if again && dialling.attempt < limits::ATTEMPTS.default {
                 dialling.retry_at = Some(step.now.mono + pause(dialling.attempt));
                 dialling.attempt += 1;
                 return done(State::Dialling(dialling));

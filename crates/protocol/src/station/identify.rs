@@ -31,8 +31,9 @@ pub(super) fn identity(
     bytes: &[u8],
 ) -> Outcome {
     let dialling = match state {
-        State::Dialling(dialling) => dialling,
-        State::Identified(_)
+        State::Dialling(dialling) if dialling.call.claim().is_some() => dialling,
+        State::Dialling(_)
+        | State::Identified(_)
         | State::Issuing(_)
         | State::Delivering(_)
         | State::AwaitingCommit(_)
@@ -116,11 +117,10 @@ fn verify(
     let verified = jws
         .verify_with(Typ::Identity, &public, ctx.algorithms)
         .map_err(|_| ErrorCode::IdentityInvalid)?;
+    let (hello, prk) = dialling.call.claim().ok_or(ErrorCode::Internal)?;
     // `claimed` was parsed from the very bytes that are verified now.
     let document = claimed;
-    if document.session_id != core.session_id
-        || document.hello_hash != sha256(dialling.hello.as_bytes())
-    {
+    if document.session_id != core.session_id || document.hello_hash != sha256(hello.as_bytes()) {
         return Err(ErrorCode::SessionMismatch);
     }
     check_device(core, &document)?;
@@ -134,9 +134,9 @@ fn verify(
     if csr.public_key() == &public || csr.spki_der() == document.kem_key.as_slice() {
         return Err(ErrorCode::CsrInvalid);
     }
-    let transcript = transcript(dialling.hello.as_bytes(), bytes);
+    let transcript = transcript(hello.as_bytes(), bytes);
     let device = Identified {
-        keys: Arc::new(dialling.prk.session(&transcript)),
+        keys: Arc::new(prk.session(&transcript)),
         serial: document.device_serial.clone(),
         _signature: verified.proof(),
         public,

@@ -3,24 +3,42 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{
     DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 
-use super::context::{PairDetails, RegistryEntry};
+use super::context::{PairDetails, RegistryEntry, TypedTries};
 use super::machine::SessionMachine;
 
 /// One thing that happened to a session.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SessionInput {
-    /// The device answered the claim with its identity document (result of `SendSession`).
+    /// The device answered the claim with its identity document (result of `SendSession` and
+    /// `ConfirmPake`).
     Identity(Vec<u8>),
-    /// The device could not be reached, or refused the claim (result of `SendSession`).
+    /// The device named its open window (result of `AskWindow`); how often the operator has tried.
+    Window {
+        /// The window.
+        window_id: WindowId,
+        /// From the station's record.
+        tries: TypedTries,
+    },
+    /// The device answered a run of the typed code (result of `StartPake`).
+    Share {
+        /// `shareV`.
+        share_v: [u8; SHARE_LEN],
+        /// `confirmV`.
+        confirm_v: Confirmation,
+    },
+    /// The device could not be reached, or refused (result of `SendSession`, `AskWindow`, `StartPake`
+    /// and `ConfirmPake`).
     DialFailed(ErrorCode),
     /// The registry holds id, serial number or key of this device in another row (D9).
     RegistryConflict,
@@ -116,15 +134,26 @@ pub enum StationWrite {
         device_id: DeviceId,
         /// The operator who holds it.
         operator: OperatorId,
-        /// Which token it was scanned with; unique among claimed sessions.
+        /// What it was opened with ([`Opening::reference`](super::Opening::reference)); unique among
+        /// claimed sessions.
         token_id: TokenId,
     },
-    /// The device has answered: the token is used up, `reserved → claimed`.
+    /// The device has answered: the token, or the window of a typed code, is used up, `reserved →
+    /// claimed`.
     Claim {
         /// Which session.
         session_id: SessionId,
-        /// Which token.
+        /// Which token or window.
         token_id: TokenId,
+    },
+    /// A run of the typed code begins, unless the operator has none left in this window or hour (D2).
+    SpendTry {
+        /// The session it belongs to.
+        session_id: SessionId,
+        /// Who typed the code.
+        operator: OperatorId,
+        /// The window it is tried in.
+        window_id: WindowId,
     },
     /// The registry learns a device that policy admits by its scan; `RegistryConflict` when id,
     /// serial number or key belong to another row.
@@ -192,6 +221,29 @@ pub enum StationAction {
         /// HMAC over the hello.
         claim_mac: [u8; 32],
     },
+    /// `GET /api/provisioning/window` at the device; answer with `Window` or `DialFailed`.
+    AskWindow {
+        /// 1, 2 or 3.
+        attempt: u8,
+        /// Where.
+        target: Target,
+    },
+    /// `POST /api/provisioning/pake/start` over the connection of `AskWindow`; answer with `Share` or
+    /// `DialFailed`.
+    StartPake {
+        /// The hello JWS.
+        hello: String,
+        /// `shareP`.
+        share_p: [u8; SHARE_LEN],
+    },
+    /// `POST /api/provisioning/pake/confirm` over the same connection; answer with `Identity` or
+    /// `DialFailed`.
+    ConfirmPake {
+        /// The session of the hello.
+        session_id: SessionId,
+        /// `confirmP`.
+        confirm_p: Confirmation,
+    },
     /// Sign a client certificate; answer with `Issued` or `IssueFailed`.
     Issue {
         /// The session it is for.
@@ -206,8 +258,8 @@ pub enum StationAction {
     Deliver {
         /// 1, 2 or 3.
         attempt: u8,
-        /// Where; the connection of `SendSession` is used while it lives, then a new one opened by the
-        /// same request.
+        /// Where; the connection of the claim is used while it lives, then a new one opened by the same
+        /// claim.
         target: Target,
         /// The envelope, the same bytes at every attempt.
         envelope: Vec<u8>,
@@ -223,7 +275,7 @@ pub enum StationAction {
 pub struct Target {
     /// Address, inside the allowed networks (D18).
     pub address: DeviceAddress,
-    /// Port out of the token.
+    /// Port out of the token, or of a typed code's device.
     pub port: u16,
     /// Left half of SHA-256 of the SPKI the TLS certificate must carry.
     pub thumbprint16: [u8; 16],

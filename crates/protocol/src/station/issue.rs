@@ -14,7 +14,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{MessageId, OperatorId, Serial};
 use zmon_domain::role::Actor;
 use zmon_wire::configuration::ConfigurationDocument;
-use zmon_wire::kind::{Method, True, V1};
+use zmon_wire::kind::{True, V1};
 use zmon_wire::pair::{PairAnswer, PairedConfiguration};
 use zmon_wire::pem::PemBase64;
 use zmon_wire::secret::SecretText;
@@ -223,7 +223,7 @@ fn document(
         device_serial: device.serial.clone(),
         device_key: device.public.thumbprint(),
         suite: wire_suite(device.public.suite()),
-        method: Method::Qr,
+        method: core.method,
         config_version: details.config_version,
         audit_checkpoint: ctx.checkpoint.map(String::from),
         crit: Vec::new(),

@@ -9,7 +9,7 @@ use super::context::{OpenRequest, SessionContext};
 use super::io::{SessionInput, SessionPhase, SessionTransition};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
-use super::{deliver, dial, end, identify, issue, open, timer};
+use super::{deliver, dial, end, identify, issue, open, pake, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -101,6 +101,12 @@ impl SessionMachine {
 fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionInput) -> Outcome {
     match input {
         SessionInput::Identity(document) => identify::identity(core, step, state, &document),
+        SessionInput::Window { window_id, tries } => {
+            pake::window(core, step, state, window_id, tries)
+        }
+        SessionInput::Share { share_v, confirm_v } => {
+            pake::share(core, step, state, &share_v, &confirm_v)
+        }
         SessionInput::DialFailed(code) => dial::failed(core, step, state, code),
         SessionInput::RegistryConflict => identify::conflict(core, step, state),
         SessionInput::Pair { operator, details } => {

@@ -12,6 +12,7 @@ mod issue;
 mod machine;
 mod open;
 pub mod outcome;
+mod pake;
 pub mod retire;
 mod state;
 mod step;
@@ -19,8 +20,8 @@ mod timer;
 
 pub use certificate::{CertificateConflict, CertificateEvent, CertificateState, CertificateUse};
 pub use context::{
-    DeviceRecord, DeviceTrust, OpenRequest, PairDetails, RegistryEntry, Reservation,
-    ServerParameters, SessionContext, StationPolicy,
+    DeviceRecord, DeviceTrust, OpenRequest, Opening, PairDetails, RegistryEntry, Reservation,
+    ServerParameters, SessionContext, StationPolicy, TypedTries,
 };
 pub use io::{
     Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,

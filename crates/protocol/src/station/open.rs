@@ -8,16 +8,15 @@ use alloc::vec::Vec;
 use rustls_pki_types::CertificateDer;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::Prk;
-use zmon_crypto::token::PairingToken;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_wire::hello::Hello;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::strict;
 
-use super::context::{DeviceRecord, DeviceTrust, OpenRequest, SessionContext};
+use super::context::{DeviceRecord, DeviceTrust, OpenRequest, Opening, SessionContext};
 use super::io::{Refusal, SessionTransition, StationEvent, StationWrite, Target};
-use super::state::{Core, Dialling, Failed, State};
+use super::state::{Call, Core, Dialling, Failed, State};
 use super::step::Step;
 use super::{dial, end};
 
@@ -25,10 +24,17 @@ use super::{dial, end};
 pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransition {
     let now = step.now.mono;
     let policy = step.ctx.policy;
-    let OpenRequest { token, code, pair, reservation, .. } = request;
+    let OpenRequest { opening, code, pair, reservation, .. } = request;
     let device_id = match &request.device {
         DeviceRecord::Known(entry) => entry.device_id.clone(),
         DeviceRecord::Unknown(id) => id.clone(),
+    };
+    let thumbprint16 = match (&opening, &request.device) {
+        (Opening::Scanned(token), _) => token.thumbprint16(),
+        // The registry says which key must answer there.
+        (Opening::Typed { .. }, DeviceRecord::Known(entry)) => entry.identity_key.short(),
+        // Without a key to expect the device is not dialled; `check` refuses it.
+        (Opening::Typed { .. }, DeviceRecord::Unknown(_)) => [0; 16],
     };
     let core = Core {
         session_id: request.session_id,
@@ -37,12 +43,12 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         role: request.role,
         record: request.device,
         scanned_serial: request.scanned_serial,
-        token_id: token.id(),
-        target: Target {
-            address: request.address,
-            port: token.port(),
-            thumbprint16: token.thumbprint16(),
+        method: match &opening {
+            Opening::Scanned(_) => Method::Qr,
+            Opening::Typed { .. } => Method::Typed,
         },
+        token_id: opening.reference(&request.session_id),
+        target: Target { address: request.address, port: opening.port(), thumbprint16 },
         code: Arc::new(code),
         details: pair,
         pair_by: now + policy.claim_without_pair,
@@ -56,8 +62,8 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
     if let Err(code) = check(step.ctx, &core) {
         return refused(step, core, code.into());
     }
-    let (hello, prk) = match sign_hello(&mut step, &core, &token) {
-        Ok(signed) => signed,
+    let call = match call(&mut step, &core, &opening) {
+        Ok(call) => call,
         Err(code) => return refused(step, core, code.into()),
     };
     step.write(StationWrite::Reserve {
@@ -69,11 +75,13 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
     let row = AuditEvent::new(EventType::SessionOpened, core.actor())
         .with("address", core.target.address)
         .with("port", core.target.port)
-        .with("token", core.token_id);
+        .with("method", core.method.number());
+    let row = match &opening {
+        Opening::Scanned(_) => row.with("token", core.token_id),
+        Opening::Typed { .. } => row,
+    };
     step.row(&core, row);
-    let claim_mac = prk.claim_mac(hello.as_bytes());
-    let hello = Arc::from(hello.as_str());
-    let dialling = Dialling { hello, claim_mac, prk, attempt: 1, retry_at: None };
+    let dialling = Dialling { call, attempt: 1, retry_at: None };
     dial::send(&core, &mut step, &dialling);
     step.finish(None, core, State::Dialling(Box::new(dialling)), Ok(()))
 }
@@ -107,19 +115,31 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
                 return Err(ErrorCode::DeviceMismatch);
             }
         }
-        DeviceRecord::Unknown(_) => match ctx.policy.device_trust {
-            DeviceTrust::Registry => return Err(ErrorCode::DeviceUnknown),
-            DeviceTrust::Scanned => {}
+        DeviceRecord::Unknown(_) => match (ctx.policy.device_trust, core.method) {
+            (DeviceTrust::Scanned, Method::Qr) => {}
+            // A typed code says nothing about the key behind an address (D9).
+            (DeviceTrust::Registry | DeviceTrust::Scanned, _) => {
+                return Err(ErrorCode::DeviceUnknown);
+            }
         },
     }
     ctx.policy.networks.permits(core.target.address, core.target.port).map_err(|error| error.code())
 }
 
-fn sign_hello(
-    step: &mut Step<'_>,
-    core: &Core,
-    token: &PairingToken,
-) -> Result<(String, Prk), ErrorCode> {
+/// The first word to the device.
+fn call(step: &mut Step<'_>, core: &Core, opening: &Opening) -> Result<Call, ErrorCode> {
+    let token = match opening {
+        Opening::Scanned(token) => token,
+        Opening::Typed { .. } => return Ok(Call::Window),
+    };
+    let hello = sign_hello(step, core)?;
+    let prk = Prk::from_token(hello.as_bytes(), token);
+    let claim_mac = prk.claim_mac(hello.as_bytes());
+    Ok(Call::Claim { hello: Arc::from(hello), claim_mac, prk })
+}
+
+/// The hello of this session: who, which device, which token or window.
+pub(super) fn sign_hello(step: &mut Step<'_>, core: &Core) -> Result<String, ErrorCode> {
     let mut station_nonce = [0; 32];
     step.rng.fill_bytes(&mut station_nonce);
     let hello = Hello {
@@ -128,7 +148,7 @@ fn sign_hello(
         station_id: step.ctx.station_id.clone(),
         station_name: step.ctx.name.clone(),
         site_id: step.ctx.site_id.clone(),
-        method: Method::Qr,
+        method: core.method,
         device_id: core.device_id.clone(),
         window_ref: *core.token_id.as_bytes(),
         device_key16: core.target.thumbprint16,
@@ -136,9 +156,7 @@ fn sign_hello(
         iat: step.wall()?,
     };
     let payload = strict::to_vec(&hello).map_err(|_| ErrorCode::Internal)?;
-    let signed = sign(step, Typ::Hello, &payload)?;
-    let prk = Prk::from_token(signed.as_bytes(), token);
-    Ok((signed, prk))
+    sign(step, Typ::Hello, &payload)
 }
 
 /// Signs with the configuration-signing key, its chain in the header.

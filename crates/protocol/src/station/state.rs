@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use zmon_crypto::evidence::SignatureVerified;
+use zmon_crypto::pake::{Confirmation, Prover, Share};
 use zmon_crypto::schedule::{Prk, SessionKeys, Transcript};
 use zmon_crypto::x509::csr::CsrKey;
 use zmon_crypto::{IdentityPublic, KemPublic};
@@ -12,6 +13,7 @@ use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::role::Role;
 use zmon_domain::time::Tick;
+use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
 
 use super::context::{DeviceRecord, PairDetails};
@@ -26,6 +28,9 @@ pub(super) struct Core {
     pub(super) role: Role,
     pub(super) record: DeviceRecord,
     pub(super) scanned_serial: Option<DeviceSerial>,
+    /// How the session was begun, and so every message of it.
+    pub(super) method: Method,
+    /// What the session claims: the token, or the window once the device has named it.
     pub(super) token_id: TokenId,
     pub(super) target: Target,
     pub(super) code: Arc<PairingCode>,
@@ -53,12 +58,42 @@ pub(super) enum State {
 /// The hello is on its way, or waits for its next attempt.
 #[derive(Clone)]
 pub(super) struct Dialling {
-    pub(super) hello: Arc<str>,
-    pub(super) claim_mac: [u8; 32],
-    pub(super) prk: Prk,
+    pub(super) call: Call,
     pub(super) attempt: u8,
     /// The next attempt waits until then.
     pub(super) retry_at: Option<Tick>,
+}
+
+/// What is on its way to a device that has not identified itself yet.
+#[derive(Clone)]
+pub(super) enum Call {
+    /// Hello and claim of a scanned token.
+    Claim { hello: Arc<str>, claim_mac: [u8; 32], prk: Prk },
+    /// The question which window is open.
+    Window,
+    /// Hello and share of a typed code. `left`: tries that remain if this one fails.
+    Start { hello: Arc<str>, share_p: Share, prover: Prover, left: u32 },
+    /// The confirmation: the device has shown that it has the same code.
+    Confirm { hello: Arc<str>, confirm_p: Confirmation, prk: Prk },
+}
+
+impl Call {
+    /// Hello and secret of a claim that the device answers with its identity document.
+    pub(super) const fn claim(&self) -> Option<(&Arc<str>, &Prk)> {
+        match self {
+            Self::Claim { hello, prk, .. } | Self::Confirm { hello, prk, .. } => Some((hello, prk)),
+            Self::Window | Self::Start { .. } => None,
+        }
+    }
+
+    /// Whether the device may be asked again after the network failed. A run that was begun has spent
+    /// a try, and its answer is gone with the connection.
+    pub(super) const fn may_repeat(&self) -> bool {
+        match self {
+            Self::Claim { .. } | Self::Window => true,
+            Self::Start { .. } | Self::Confirm { .. } => false,
+        }
+    }
 }
 
 /// A device that proved who it is. It cannot be built without the evidence.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
     admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, pair, problem, qr, ready, retire, session,
+    outcome, pair, pake, problem, qr, ready, retire, session,
     strict::{self, WireError},
 };
 
@@ -58,6 +58,10 @@ goldens! {
     session::SessionAnswer: "session-answer";
     session::DeliveryAnswer: "delivery-answer";
     session::StatusDocument: "status", "status-failed";
+    pake::WindowAnswer: "window-answer";
+    pake::PakeStart: "pake-start";
+    pake::PakeStarted: "pake-started";
+    pake::PakeConfirm: "pake-confirm";
     outcome::CommitRequest: "commit-request";
     outcome::OutcomeAsk: "outcome-ask";
     outcome::OutcomeRequest: "outcome-request";
