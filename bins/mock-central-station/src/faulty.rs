@@ -10,6 +10,7 @@ use zmon_station::ports::{
     IssueError, IssuedCertificate, Target,
 };
 use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use crate::fault::{Fault, Kind, Step};
@@ -65,6 +66,18 @@ impl<D: DeviceDialer> DeviceDialer for FaultyDialer<D> {
         let disturbance = Arc::clone(&self.disturbance);
         Ok((answer, Box::new(FaultyConnection { inner: connection, disturbance })))
     }
+
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+        if self.disturbance.at(Step::Dial).await.is_some() {
+            return Err(ordered());
+        }
+        let (answer, connection) = self.inner.window(target).await?;
+        let disturbance = Arc::clone(&self.disturbance);
+        Ok((answer, Box::new(FaultyConnection { inner: connection, disturbance })))
+    }
 }
 
 struct FaultyConnection {
@@ -74,6 +87,22 @@ struct FaultyConnection {
 
 #[async_trait]
 impl DeviceConnection for FaultyConnection {
+    async fn pake_start(&mut self, mut start: PakeStart) -> Result<PakeStarted, DialError> {
+        let kind = self.disturbance.at(Step::Session).await;
+        match kind {
+            Some(Kind::Fail) => return Err(ordered()),
+            Some(Kind::Tamper) => start.hello = spoil(&start.hello),
+            Some(Kind::Truncate) => start.hello = half(&start.hello),
+            Some(Kind::Drop) | None => {}
+        }
+        let started = self.inner.pake_start(start).await?;
+        if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(started) }
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        self.inner.pake_confirm(confirm).await
+    }
+
     async fn deliver(&mut self, mut envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
         let kind = self.disturbance.at(Step::Deliver).await;
         match kind {
@@ -153,6 +182,7 @@ mod tests {
     use std::sync::Mutex;
 
     use zmon_domain::address::DeviceAddress;
+    use zmon_wire::kind::V1;
 
     use super::*;
 
@@ -171,10 +201,28 @@ mod tests {
             let answer = SessionAnswer { identity: "identity".to_owned() };
             Ok((answer, Box::new(Self(Arc::clone(&self.0)))))
         }
+
+        async fn window(
+            &self,
+            _target: &Target,
+        ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+            let device_id = "ZM-001".parse().unwrap();
+            let answer = WindowAnswer { v: V1::default(), device_id, window_id: [7; 16] };
+            Ok((answer, Box::new(Self(Arc::clone(&self.0)))))
+        }
     }
 
     #[async_trait]
     impl DeviceConnection for Recorder {
+        async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError> {
+            self.0.lock().unwrap().push(start.hello.into_bytes());
+            Ok(PakeStarted { share_v: [4; 65], confirm_v: [0; 32] })
+        }
+
+        async fn pake_confirm(&mut self, _: PakeConfirm) -> Result<SessionAnswer, DialError> {
+            Ok(SessionAnswer { identity: "identity".to_owned() })
+        }
+
         async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
             self.0.lock().unwrap().push(envelope);
             Ok(DeliveryAnswer { status: "status".to_owned() })
@@ -200,6 +248,34 @@ mod tests {
         let is_done = done.await.is_ok();
         let heard = heard.lock().unwrap().clone();
         (heard, is_done)
+    }
+
+    /// What a device hears of a hello with a typed code, and whether the station got its answer.
+    async fn pair_typed(faults: &str) -> (Vec<Vec<u8>>, bool) {
+        let heard = Heard::default();
+        let faults = faults.split_whitespace().map(|fault| fault.parse().unwrap()).collect();
+        let disturbance = Arc::new(Disturbance { faults, delay: Duration::ZERO });
+        let dialer = FaultyDialer { inner: Recorder(Arc::clone(&heard)), disturbance };
+        let address = DeviceAddress::parse("127.0.0.1").unwrap();
+        let target = Target { address, port: 1, thumbprint16: [0; 16] };
+        let done = async {
+            let (_, mut connection) = dialer.window(&target).await?;
+            let start = PakeStart { hello: "hello".to_owned(), share_p: [4; 65] };
+            connection.pake_start(start).await
+        };
+        let is_done = done.await.is_ok();
+        let heard = heard.lock().unwrap().clone();
+        (heard, is_done)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_typed_code_meets_the_same_faults() {
+        assert_eq!(pair_typed("").await, (vec![b"hello".to_vec()], true));
+        assert_eq!(pair_typed("dial=fail").await, (vec![], false));
+        assert_eq!(pair_typed("session=fail").await, (vec![], false));
+        assert_eq!(pair_typed("session=drop").await, (vec![b"hello".to_vec()], false));
+        assert_eq!(pair_typed("session=tamper").await.0[0], b"hellA");
+        assert_eq!(pair_typed("session=truncate").await.0[0], b"he");
     }
 
     #[tokio::test(start_paused = true)]

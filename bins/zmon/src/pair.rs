@@ -49,6 +49,7 @@ pub(crate) fn from_content(content: QrContent) -> PairRequest {
         session_id: None,
         device_serial: Some(content.device_serial),
         ip_address: Some(content.ip_address),
+        port: None,
         bed_id: None,
         device_label: None,
     }
@@ -68,7 +69,8 @@ fn request(args: &Pair) -> Result<PairRequest, Failure> {
     };
     let (code, token) = typed(args.secrets_file.as_deref())?;
     // A typo is caught here and costs no try.
-    PairingCode::parse_any(&code).map_err(|error| ErrorReport::from(error.code()))?;
+    PairingCode::parse_any(&code)
+        .map_err(|error| ErrorReport::field(error.code(), error.into()))?;
     Ok(PairRequest {
         device_id: DeviceId::parse(id)?,
         pairing_code: SecretText::new(&code),
@@ -76,6 +78,7 @@ fn request(args: &Pair) -> Result<PairRequest, Failure> {
         session_id: None,
         device_serial: None,
         ip_address: args.address.as_deref().map(DeviceAddress::parse).transpose()?,
+        port: args.port,
         bed_id: None,
         device_label: None,
     })
@@ -169,6 +172,16 @@ mod tests {
             (failure.code(), failure.class()),
             (ErrorCode::PairingCodeTypo, ExitClass::Refused)
         );
+    }
+
+    #[test]
+    fn a_typed_code_may_say_where_the_device_listens() {
+        let place = ["--address", "10.1.50.104", "--port", "40123"];
+        let typed = ["--device-id", "ZM-001", "--secrets-file"];
+        let request = asked(&[&place[..], &typed[..]].concat(), "ABC-123-XYZ").unwrap();
+        assert!(request.pairing_token.is_none());
+        assert_eq!(request.port.unwrap().get(), 40123);
+        assert!(asked(&typed, "ABC-123-XYZ").unwrap().port.is_none(), "the registry knows");
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod build;
 mod files;
 #[path = "../tests/it/support.rs"]
 mod support;
+#[path = "../tests/it/vectors/typed.rs"]
+mod typed;
 
 use std::fs;
 
@@ -27,4 +29,6 @@ fn main() {
         let text = serde_json::to_string_pretty(&pairing(suite, &keys)).unwrap();
         fs::write(path(suite), text + "\n").unwrap();
     }
+    let text = serde_json::to_string_pretty(&typed::run()).unwrap();
+    fs::write(typed::file(), text + "\n").unwrap();
 }

@@ -37,6 +37,9 @@ mod junk;
 #[path = "protocol/model.rs"]
 mod model;
 #[cfg(test)]
+#[path = "protocol/recording.rs"]
+mod recording;
+#[cfg(test)]
 #[path = "protocol/retry.rs"]
 mod retry;
 #[cfg(test)]
@@ -45,6 +48,9 @@ mod station;
 #[cfg(test)]
 #[path = "protocol/table.rs"]
 mod table;
+#[cfg(test)]
+#[path = "protocol/typed.rs"]
+mod typed;
 #[cfg(test)]
 #[path = "protocol/window.rs"]
 mod window;

@@ -12,7 +12,7 @@ use common::world::{anchors, compose_with};
 use common::{administrator, pass, technician};
 use zmon_crypto::{Algorithms, IdentityKey, RootSecret, SoftIdentity, Suite};
 use zmon_domain::address::DeviceAddress;
-use zmon_domain::error::ErrorReport;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, Serial, Thumbprint};
 use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
@@ -24,8 +24,10 @@ use zmon_station::ports::{
     CertificateState, Clock, DeviceConnection, DeviceDialer, DialError, Entropy, Target,
 };
 use zmon_station::{PairOutcome, Station, StationError};
+use zmon_wire::kind::V1;
 use zmon_wire::manifest::{self, ManifestRow};
 use zmon_wire::pair::PairRequest;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::secret::SecretText;
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -109,6 +111,7 @@ impl Monitor {
             session_id: None,
             device_serial: Some(qr.device_serial),
             ip_address: Some(qr.ip_address),
+            port: None,
             bed_id: None,
             device_label: None,
         }
@@ -187,11 +190,46 @@ impl DeviceDialer for Wire {
             Err(report) => Err(DialError::Refused { report }),
         }
     }
+
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+        assert_eq!(target.port, PORT);
+        assert_eq!(target.thumbprint16, self.0.identity.public().thumbprint().short());
+        match self.0.step(DeviceInput::AskWindow).1 {
+            Ok(DeviceReply::Window(device_id, window)) => {
+                let window_id = *window.as_bytes();
+                let answer = WindowAnswer { v: V1::default(), device_id, window_id };
+                Ok((answer, Box::new(Self(Arc::clone(&self.0)))))
+            }
+            Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
+            Err(report) => Err(DialError::Refused { report }),
+        }
+    }
 }
 
 #[cfg(test)]
 #[async_trait]
 impl DeviceConnection for Wire {
+    async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError> {
+        let hello = start.hello.into_bytes();
+        match self.0.step(DeviceInput::PakeStart { hello, share_p: start.share_p }).1 {
+            Ok(DeviceReply::Share { share_v, confirm_v }) => Ok(PakeStarted { share_v, confirm_v }),
+            Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
+            Err(report) => Err(DialError::Refused { report }),
+        }
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        let PakeConfirm { session_id, confirm_p } = confirm;
+        match self.0.step(DeviceInput::PakeConfirm { session_id, confirm_p }).1 {
+            Ok(DeviceReply::Identity(identity)) => Ok(SessionAnswer { identity }),
+            Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
+            Err(report) => Err(DialError::Refused { report }),
+        }
+    }
+
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
         let (actions, reply) = self.0.step(DeviceInput::Configuration { envelope });
         let status = match reply {
@@ -237,6 +275,7 @@ async fn the_real_machine_is_paired_and_paired_again() {
             session_id: None,
             device_serial: None,
             ip_address: Some(qr.ip_address),
+            port: None,
             bed_id: None,
             device_label: None,
         };
@@ -249,6 +288,38 @@ async fn the_real_machine_is_paired_and_paired_again() {
         let expected = [CertificateState::Current, CertificateState::Superseded];
         assert_eq!(states, expected.map(CertificateState::as_str));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_real_machine_is_paired_by_its_typed_code() {
+    let clock = Arc::new(TestClock::new());
+    let monitor = Monitor::new(&clock, Suite::P256);
+    let (station, store) = compose_with(&clock, Arc::new(Wire(Arc::clone(&monitor))));
+    station.start().await.unwrap();
+    *monitor.station.lock().unwrap() = Some(Arc::clone(&station));
+    let mut row = ManifestRow::new(
+        monitor.profile.device_id.clone(),
+        monitor.profile.serial.clone(),
+        monitor.identity.public().thumbprint(),
+    );
+    // Where it listens comes from the registry: the request is the document's, without its token.
+    row.port = std::num::NonZeroU16::new(PORT);
+    let scanned = monitor.scanned();
+    row.ip_address = scanned.ip_address;
+    station.import(&administrator(), &manifest::to_lines(&[row]).unwrap()).await.unwrap();
+    let typed = || PairRequest {
+        pairing_token: None,
+        device_serial: None,
+        ip_address: None,
+        ..scanned.clone()
+    };
+    let wrong = PairRequest { pairing_code: SecretText::new("000-000-00R"), ..typed() };
+    let refused = station.pair(&technician(), wrong).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidPairingCode);
+    let outcome = station.pair(&technician(), typed()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
+    assert_eq!(monitor.state(), ProvisioningState::Provisioned);
+    assert_eq!(store.certificates().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

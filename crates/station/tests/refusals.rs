@@ -355,13 +355,17 @@ async fn suites_and_key_protection_are_the_policy_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_token_there_is_no_pairing_yet() {
+async fn a_typed_code_needs_to_know_where_the_device_listens() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let typed = PairRequest { pairing_token: None, ..device.pair_request() };
-    let error = world.station.pair(&technician(), typed).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::TypedCodeUnavailable);
+    let nowhere = PairRequest { ip_address: None, ..typed.clone() };
+    for (request, field) in [(typed, "port"), (nowhere, "ipAddress")] {
+        let error = world.station.pair(&technician(), request).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::RequestMalformed);
+        assert_eq!(error.report.detail.unwrap().field(), field);
+    }
     assert_eq!(world.lan.dialled(), []);
 }
 

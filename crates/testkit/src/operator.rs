@@ -1,11 +1,13 @@
 //! An operator's tablet: HTTPS with a bearer token, as in [W §11.3].
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{BedId, DeviceLabel, Serial, SessionId};
+use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, Serial, SessionId};
 use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
 use zmon_wire::admin::{
     DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
@@ -95,6 +97,31 @@ impl Operator {
     /// What the station refused with.
     pub async fn pair(&self, qr: &QrContent) -> Result<PairAnswer, ApiError> {
         self.post("/api/provisioning/pair", &pair_request(qr)).await
+    }
+
+    /// `POST /api/provisioning/pair` by the typed code: what an operator reads off the screen without a
+    /// camera. Without `place` the registry says where the device listens.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair_typed(
+        &self,
+        device: &DeviceId,
+        code: &str,
+        place: Option<(DeviceAddress, NonZeroU16)>,
+    ) -> Result<PairAnswer, ApiError> {
+        let request = PairRequest {
+            device_id: device.clone(),
+            pairing_code: SecretText::new(code),
+            pairing_token: None,
+            session_id: None,
+            device_serial: None,
+            ip_address: place.map(|(address, _)| address),
+            port: place.map(|(_, port)| port),
+            bed_id: None,
+            device_label: None,
+        };
+        self.post("/api/provisioning/pair", &request).await
     }
 
     /// As [`Operator::pair`], whatever is answered.
@@ -260,7 +287,8 @@ pub(crate) fn scan_request(qr: &QrContent) -> ScanRequest {
         device_serial: Some(qr.device_serial),
         ip_address: Some(qr.ip_address),
         pairing_code: qr.pairing_code,
-        pairing_token: qr.pairing_token,
+        pairing_token: Some(qr.pairing_token),
+        port: None,
         expires_at: Some(qr.expires_at),
         firmware_version: Some(qr.firmware_version),
     }
@@ -275,6 +303,7 @@ fn pair_request(qr: &QrContent) -> PairRequest {
         session_id: None,
         device_serial: Some(qr.device_serial),
         ip_address: Some(qr.ip_address),
+        port: None,
         bed_id: None,
         device_label: None,
     }

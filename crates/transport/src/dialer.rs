@@ -4,9 +4,12 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 use zmon_domain::limits;
 use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
 
@@ -19,7 +22,7 @@ use crate::tls::{TlsContext, pinned_client};
 /// 30 s later, and a margin for the way.
 const DELIVERY: Duration = limits::DELIVERY_TIMEOUT.default.saturating_add(Duration::from_secs(5));
 
-/// Dials devices over TLS 1.3 pinned to the token's thumbprint.
+/// Dials devices over TLS 1.3 pinned to the thumbprint of the token or of the registry.
 ///
 /// Every failure to get a pinned connection takes exactly the connect bound, so that time tells a
 /// closed port from a filtered one or a wrong key no better than the text does (D18).
@@ -40,30 +43,27 @@ impl TlsDeviceDialer {
         Self { tls, times }
     }
 
-    /// Connects and sends the hello.
-    async fn claim(
-        &self,
-        target: &Target,
-        open: &SessionOpen,
-    ) -> Result<(SessionAnswer, Connection), DialError> {
+    /// Connects; every failure takes the whole bound.
+    async fn connect(&self, target: &Target) -> Result<Connection, DialError> {
         let uniform = Instant::now() + self.times.connect;
-        let mut connection = match self.connect(target).await {
-            Ok(connection) => connection,
+        match self.try_connect(target).await {
+            Ok(connection) => Ok(connection),
             Err(cause) => {
                 sleep_until(uniform).await;
-                return Err(DialError::Unreachable { cause });
+                Err(DialError::Unreachable { cause })
             }
-        };
-        let body = strict::to_vec(open).map_err(|error| unreachable(&error))?;
-        let ask = Ask::post(paths::SESSION, JSON, body);
-        let answer = accepted(connection.send(ask, self.times.request).await)?;
-        Ok((answer, connection))
+        }
     }
 
-    async fn connect(&self, target: &Target) -> Result<Connection, String> {
+    async fn try_connect(&self, target: &Target) -> Result<Connection, String> {
         let tls = pinned_client(&self.tls, target.thumbprint16).map_err(|e| e.to_string())?;
         let endpoint = Endpoint::address(target.address.ip(), target.port);
         Connection::open(&endpoint, tls, self.times.connect).await.map_err(|e| e.to_string())
+    }
+
+    fn pinned(&self, target: &Target, claim: Option<Claim>, connection: Connection) -> Pinned {
+        let (dialer, target) = (self.clone(), target.clone());
+        Pinned { dialer, target, claim, connection: Some(connection) }
     }
 }
 
@@ -74,43 +74,108 @@ impl DeviceDialer for TlsDeviceDialer {
         target: &Target,
         open: SessionOpen,
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
-        let (answer, connection) = self.claim(target, &open).await?;
-        let (dialer, target) = (self.clone(), target.clone());
-        Ok((answer, Box::new(Pinned { dialer, target, open, connection: Some(connection) })))
+        let mut connection = self.connect(target).await?;
+        let claim = Claim::Token(open);
+        let answer = claim.send(&mut connection, self.times.request).await?;
+        Ok((answer, Box::new(self.pinned(target, Some(claim), connection))))
+    }
+
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+        let mut connection = self.connect(target).await?;
+        let ask = Ask::get(paths::WINDOW);
+        let answer = accepted(connection.send(ask, self.times.request).await)?;
+        Ok((answer, Box::new(self.pinned(target, None, connection))))
     }
 }
 
-/// What is needed to deliver, again if need be: a device answers the hello of a session that stands
-/// with the same identity document, and after it the envelope, on whichever connection they come.
+/// The request that claimed the device's window. A device answers it again with the same identity
+/// document while its session stands, on whichever connection it comes.
+enum Claim {
+    /// By the token of a QR code.
+    Token(SessionOpen),
+    /// By a typed code, at the end of its run.
+    Code(PakeConfirm),
+}
+
+impl Claim {
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        within: Duration,
+    ) -> Result<SessionAnswer, DialError> {
+        let ask = match self {
+            Self::Token(open) => post(paths::SESSION, open)?,
+            Self::Code(confirm) => post(paths::PAKE_CONFIRM, confirm)?,
+        };
+        accepted(connection.send(ask, within).await)
+    }
+}
+
+/// One connection at a time, opened again if need be: to the same target, by the same claim.
 struct Pinned {
     dialer: TlsDeviceDialer,
     target: Target,
-    open: SessionOpen,
+    /// None until a typed code's run has come to its end.
+    claim: Option<Claim>,
     /// None once an answer did not come: what it may still carry belongs to another request.
     connection: Option<Connection>,
 }
 
-#[async_trait]
-impl DeviceConnection for Pinned {
-    async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+impl Pinned {
+    async fn send<T: DeserializeOwned>(
+        &mut self,
+        ask: Ask<'_>,
+        within: Duration,
+    ) -> Result<T, DialError> {
         let kept = self.connection.take().filter(|connection| !connection.is_closed());
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.dialer.claim(&self.target, &self.open).await?.1,
+            None => self.opened_again().await?,
         };
-        let ask = Ask::post(paths::CONFIGURATION, OCTETS, envelope);
-        let answer = connection.send(ask, DELIVERY).await;
+        let answer = connection.send(ask, within).await;
         if answer.is_ok() {
             self.connection = Some(connection);
         }
         accepted(answer)
     }
+
+    async fn opened_again(&self) -> Result<Connection, DialError> {
+        let mut connection = self.dialer.connect(&self.target).await?;
+        if let Some(claim) = &self.claim {
+            let _same = claim.send(&mut connection, self.dialer.times.request).await?;
+        }
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl DeviceConnection for Pinned {
+    async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError> {
+        self.send(post(paths::PAKE_START, &start)?, self.dialer.times.request).await
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        let ask = post(paths::PAKE_CONFIRM, &confirm)?;
+        let answer = self.send(ask, self.dialer.times.request).await?;
+        self.claim = Some(Claim::Code(confirm));
+        Ok(answer)
+    }
+
+    async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+        self.send(Ask::post(paths::CONFIGURATION, OCTETS, envelope), DELIVERY).await
+    }
+}
+
+fn post<T: Serialize>(path: &'static str, message: &T) -> Result<Ask<'static>, DialError> {
+    let body = strict::to_vec(message).map_err(|error| unreachable(&error))?;
+    Ok(Ask::post(path, JSON, body))
 }
 
 /// The body of a 200 answer, or the device's refusal.
-fn accepted<T: serde::de::DeserializeOwned>(
-    answer: Result<Answer, ClientError>,
-) -> Result<T, DialError> {
+fn accepted<T: DeserializeOwned>(answer: Result<Answer, ClientError>) -> Result<T, DialError> {
     let answer = answer.map_err(|error| unreachable(&error))?;
     if answer.status == StatusCode::OK {
         return strict::parse(&answer.body, answer.body.len()).map_err(|error| unreachable(&error));

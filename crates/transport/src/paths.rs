@@ -4,6 +4,12 @@ use zmon_domain::ids::SessionId;
 
 /// Device: hello in, identity document out.
 pub const SESSION: &str = "/api/provisioning/session";
+/// Device: the open window, for a typed code.
+pub const WINDOW: &str = "/api/provisioning/window";
+/// Device: hello and share in, share and confirmation out.
+pub const PAKE_START: &str = "/api/provisioning/pake/start";
+/// Device: confirmation in, identity document out.
+pub const PAKE_CONFIRM: &str = "/api/provisioning/pake/confirm";
 /// Device: sealed envelope in, signed status out.
 pub const CONFIGURATION: &str = "/api/provisioning/configuration";
 

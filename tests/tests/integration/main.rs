@@ -16,3 +16,4 @@ mod power;
 mod provisioning;
 mod recovery;
 mod reprovisioning;
+mod typed;

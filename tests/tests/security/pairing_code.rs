@@ -180,12 +180,12 @@ async fn a_mistyped_code_is_told_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_pair_without_a_token_waits_for_the_typed_code() {
+async fn a_typed_code_that_leads_nowhere_is_sent_nowhere() {
     let (station, device) = registered().await;
     let qr = device.open_window().await;
     let rows = device.audit().await.len();
     let refused = typed(&station, &qr).await;
-    assert_eq!(refused, ErrorCode::TypedCodeUnavailable);
+    assert_eq!(refused, ErrorCode::RequestMalformed, "nobody said where the device listens");
     assert_eq!(station.faults().count(Step::Dial), 0);
     assert_eq!(device.audit().await.len(), rows, "nothing derived from the code was sent");
 }

@@ -1,5 +1,6 @@
 //! Commands that an operator gives a station over its HTTPS API.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
@@ -56,6 +57,10 @@ pub struct Pair {
     #[arg(long, value_name = "IP", requires = "device_id",
           conflicts_with_all = ["qr_image", "qr_text"])]
     pub address: Option<String>,
+    /// Port of the device's listener, with a typed code and no token.
+    #[arg(long, value_name = "PORT", requires = "device_id",
+          conflicts_with_all = ["qr_image", "qr_text"])]
+    pub port: Option<NonZeroU16>,
     /// Bed the device stands at.
     #[arg(long, value_name = "ID")]
     pub bed: Option<String>,

@@ -37,6 +37,9 @@ pub(super) fn status(view: &StatusView) -> Vec<String> {
         let left = remaining(core::time::Duration::from_secs(left));
         lines.push(format!("code     {}  {left}", code.expose()));
     }
+    if let Some(listener) = &view.listener {
+        lines.push(format!("listens  {listener}"));
+    }
     if let Some(error) = &view.last_error {
         lines.push(format!("error    {}: {}", error.code, error.detail));
         lines.push(format!("next     {}", error.next));

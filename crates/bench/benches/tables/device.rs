@@ -32,6 +32,7 @@ use zmon_transport::tls::TlsContext;
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -229,6 +230,18 @@ impl Listener for Noted<TlsListener> {
 impl DeviceEndpoint for Noted<Arc<dyn DeviceEndpoint>> {
     async fn session(&self, open: SessionOpen) -> Result<SessionAnswer, ErrorReport> {
         self.trace.note("session", self.inner.session(open)).await
+    }
+
+    async fn window(&self) -> Result<WindowAnswer, ErrorReport> {
+        self.inner.window().await
+    }
+
+    async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport> {
+        self.inner.pake_start(start).await
+    }
+
+    async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
+        self.trace.note("session", self.inner.pake_confirm(confirm)).await
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {

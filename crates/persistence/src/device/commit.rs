@@ -4,6 +4,7 @@ use sqlx::SqliteConnection;
 use zmon_crypto::Secret32;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
+use zmon_domain::limits;
 use zmon_protocol::device::{DeviceWrite, Retirement, Slot};
 
 use super::retirements;
@@ -26,11 +27,12 @@ pub(super) async fn apply(
     for write in writes {
         match write {
             DeviceWrite::OpenWindow(id) => {
-                state.window = Some(Window { id: *id.as_bytes(), claimed_by: None });
+                state.window = Some(Window { id: *id.as_bytes(), claimed_by: None, tries: 0 });
             }
             DeviceWrite::ClaimWindow(id, session) => {
                 claim(state, id.as_bytes(), session.as_bytes())?;
             }
+            DeviceWrite::SpendTry(id) => spend_try(state, id.as_bytes())?,
             DeviceWrite::CloseWindow => state.window = None,
             DeviceWrite::StageB(slot) => stage(store, connection, state, slot, staged).await?,
             DeviceWrite::DropB => drop_slot(connection, state, Name::B).await?,
@@ -100,6 +102,21 @@ fn claim(state: &mut PlainState, id: &[u8; 16], session: &[u8; 16]) -> Result<()
             Ok(())
         }
         _ => Err(conflict("the window to claim is not open")),
+    }
+}
+
+/// `tries + 1`, only in exactly this open window and while one is left (D2).
+fn spend_try(state: &mut PlainState, id: &[u8; 16]) -> Result<()> {
+    match &mut state.window {
+        Some(window)
+            if window.id == *id
+                && window.claimed_by.is_none()
+                && window.tries < limits::TYPED_TRIES.default =>
+        {
+            window.tries += 1;
+            Ok(())
+        }
+        _ => Err(conflict("the window has no try left")),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) const STATE_LABEL: &[u8] = b"zp1 state";
 pub(super) struct Window {
     pub(super) id: [u8; 16],
     pub(super) claimed_by: Option<[u8; 16]>,
+    /// Runs of the typed code that were started in it (D2).
+    pub(super) tries: u8,
 }
 
 /// Everything durable on the device that is neither sealed nor an audit row.
@@ -54,7 +56,7 @@ impl PlainState {
     ) -> Result<Self> {
         let row = sqlx::query(
             "SELECT generation, slot_a, slot_b, commit_sent, window_id, window_session, \
-             deprovisioned, floor, retire_counter, erasing, migrating, mac \
+             window_tries, deprovisioned, floor, retire_counter, erasing, migrating, mac \
              FROM device_state WHERE id = 1",
         )
         .fetch_optional(&mut *connection)
@@ -96,14 +98,15 @@ impl PlainState {
         let mac = self.mac(device, key)?;
         sqlx::query(
             "INSERT INTO device_state (id, generation, slot_a, slot_b, commit_sent, window_id, \
-             window_session, deprovisioned, floor, retire_counter, erasing, migrating, mac) \
-             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             window_session, deprovisioned, floor, retire_counter, erasing, migrating, mac, \
+             window_tries) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, \
              slot_a = excluded.slot_a, slot_b = excluded.slot_b, \
              commit_sent = excluded.commit_sent, window_id = excluded.window_id, \
              window_session = excluded.window_session, deprovisioned = excluded.deprovisioned, \
              floor = excluded.floor, retire_counter = excluded.retire_counter, \
-             erasing = excluded.erasing, migrating = excluded.migrating, mac = excluded.mac",
+             erasing = excluded.erasing, migrating = excluded.migrating, mac = excluded.mac, \
+             window_tries = excluded.window_tries",
         )
         .bind(stored(self.generation)?)
         .bind(self.slot_a.map(stored).transpose()?)
@@ -117,6 +120,7 @@ impl PlainState {
         .bind(self.erasing)
         .bind(self.migrating)
         .bind(mac.as_slice())
+        .bind(self.window.as_ref().map_or(0, |window| window.tries))
         .execute(connection)
         .await
         .map_err(unwritable)?;
@@ -132,12 +136,13 @@ impl PlainState {
         let window: Option<&[u8]> = row.try_get("window_id").map_err(unreadable)?;
         let claimed: Option<&[u8]> = row.try_get("window_session").map_err(unreadable)?;
         let claimed_by = claimed.map(read_id).transpose()?;
+        let tries = row.try_get("window_tries").map_err(unreadable)?;
         Ok(Self {
             generation: generation("generation")?.unwrap_or(0),
             slot_a: generation("slot_a")?,
             slot_b: generation("slot_b")?,
             commit_sent: row.try_get("commit_sent").map_err(unreadable)?,
-            window: window.map(read_id).transpose()?.map(|id| Window { id, claimed_by }),
+            window: window.map(read_id).transpose()?.map(|id| Window { id, claimed_by, tries }),
             deprovisioned: row.try_get("deprovisioned").map_err(unreadable)?,
             floor: floor.map(read_time).transpose()?,
             retire_counter: generation("retire_counter")?.unwrap_or(0),
@@ -172,6 +177,11 @@ impl PlainState {
         out.extend_from_slice(&number(count(self.loose.len())));
         for generation in &self.loose {
             out.extend_from_slice(&number(*generation));
+        }
+        // A state of before there were tries has none, and nothing here.
+        if let Some(tries) = window.map(|window| window.tries).filter(|tries| *tries > 0) {
+            put(&mut out, b"tries");
+            out.push(tries);
         }
         self.put_end_of_life(&mut out);
         let mut mac = Hmac::<Sha256>::new_from_slice(key.expose())

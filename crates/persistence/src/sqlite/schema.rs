@@ -16,14 +16,14 @@ pub(crate) struct Schema {
 pub(crate) static DEVICE: Schema = Schema {
     migrations: sqlx::migrate!("migrations/device"),
     application_id: 0x5A4D_4456,
-    shape: "5b69cabe6a9379a47104c059ccbb6c51f19896917a095e36d116701130cd3616",
+    shape: "9db472448bdef9b47aec1ad62ac28172ec918960405a1e23ccf3cf319ad51c16",
 };
 
 /// The Central Station's database.
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "5e0f1c7c97449cc91c803ce350c4b2cbef4c8cdf0f1ac705e9b9a32f56905d3c",
+    shape: "9025e412c62224a5f29f22ed48d17ebbc398682c4b74c4c6e979031f3b083e52",
 };
 
 impl Schema {

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
-use super::{certificates, registry, sessions};
+use super::{certificates, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
 
 /// Why a record is rolled back.
@@ -48,6 +48,9 @@ pub(super) async fn apply(
         StationWrite::Reserve(row) => sessions::reserve(connection, row).await?,
         StationWrite::ClaimToken { session_id, token_id } => {
             sessions::claim_token(connection, session_id, token_id).await?;
+        }
+        StationWrite::SpendTry { session_id, operator, window_id, at } => {
+            tries::spend(connection, session_id, operator, window_id, *at).await?;
         }
         StationWrite::Session { session_id, phase, error } => {
             sessions::set_phase(connection, session_id, *phase, *error).await?;

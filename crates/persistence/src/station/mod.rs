@@ -10,5 +10,6 @@ mod decode;
 mod registry;
 mod sessions;
 mod store;
+mod tries;
 
 pub use store::SqliteStationStore;

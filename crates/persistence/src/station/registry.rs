@@ -1,7 +1,10 @@
 //! Devices, operators, logins.
 
+use core::num::NonZeroU16;
+
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Thumbprint};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
@@ -265,7 +268,8 @@ async fn clash(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<Cla
 async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
     sqlx::query(
         "INSERT INTO devices (id, serial, identity, status, bed, label, unit, language, \
-         sync_interval, registered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         sync_interval, registered_at, ip_address, port) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(row.id.as_str())
     .bind(row.serial.as_str())
@@ -277,6 +281,8 @@ async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Re
     .bind(row.language.as_ref().map(Language::as_str))
     .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
     .bind(row.registered_at.unix())
+    .bind(row.address.map(|address| address.to_string()))
+    .bind(row.port.map(NonZeroU16::get))
     .execute(connection)
     .await
     .map_err(failed("devices"))?;
@@ -288,7 +294,8 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
     sqlx::query(
         "UPDATE devices SET bed = coalesce($2, bed), label = coalesce($3, label), \
          unit = coalesce($4, unit), language = coalesce($5, language), \
-         sync_interval = coalesce($6, sync_interval) WHERE id = $1",
+         sync_interval = coalesce($6, sync_interval), ip_address = coalesce($7, ip_address), \
+         port = coalesce($8, port) WHERE id = $1",
     )
     .bind(row.id.as_str())
     .bind(row.bed.as_ref().map(BedId::as_str))
@@ -296,6 +303,8 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
     .bind(row.unit.map(MeasurementUnit::as_str))
     .bind(row.language.as_ref().map(Language::as_str))
     .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
+    .bind(row.address.map(|address| address.to_string()))
+    .bind(row.port.map(NonZeroU16::get))
     .execute(connection)
     .await
     .map_err(failed("devices"))?;
@@ -304,6 +313,7 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
 
 fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
     let columns = Columns { table: "devices", row };
+    let port: Option<u16> = columns.raw("port")?;
     let interval: Option<i64> = columns.raw("sync_interval")?;
     let sync_interval = interval
         .map(|seconds| SyncInterval::from_secs(u64::try_from(seconds).unwrap_or(0)))
@@ -314,6 +324,8 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
         serial: columns.text("serial", DeviceSerial::parse)?,
         identity: Thumbprint::from_bytes(columns.bytes("identity")?),
         status: columns.word("status", DeviceStatus::parse)?,
+        address: columns.optional("ip_address", DeviceAddress::parse)?,
+        port: port.map(NonZeroU16::try_from).transpose().map_err(|_| columns.damaged("port"))?,
         bed: columns.optional("bed", BedId::parse)?,
         label: columns.optional("label", DeviceLabel::parse)?,
         unit: columns.optional("unit", MeasurementUnit::parse)?,

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
-use zmon_protocol::station::CertificateState;
+use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow,
     OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord, StationStore,
@@ -19,7 +19,7 @@ use zmon_station::ports::{
 };
 
 use super::apply::{Stop, apply};
-use super::{certificates, registry, sessions};
+use super::{certificates, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
@@ -211,6 +211,15 @@ impl StationStore for SqliteStationStore {
 
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
         read!(self, sessions::reservation, device)
+    }
+
+    async fn typed_tries(
+        &self,
+        operator: &OperatorId,
+        window: &WindowId,
+        at: UnixTime,
+    ) -> Result<TypedTries, StoreError> {
+        read!(self, tries::counted, operator, window, at)
     }
 
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {

@@ -33,7 +33,11 @@ async fn provisioned(home: &Home) -> Device {
     let device = Device::create(home).await;
     for writes in [
         vec![DeviceWrite::StageB(slot(1)), DeviceWrite::Flip],
-        vec![DeviceWrite::StageB(slot(2)), DeviceWrite::OpenWindow(WINDOW)],
+        vec![
+            DeviceWrite::StageB(slot(2)),
+            DeviceWrite::OpenWindow(WINDOW),
+            DeviceWrite::SpendTry(WINDOW),
+        ],
     ] {
         device.store.commit(&now(), &record(&[EventType::Started], writes)).await.unwrap();
     }
@@ -282,6 +286,7 @@ async fn an_edited_state_is_found_whichever_table_it_is_in() {
         "UPDATE device_state SET deprovisioned = 1",
         "UPDATE device_state SET generation = 9",
         "UPDATE device_state SET window_id = NULL",
+        "UPDATE device_state SET window_tries = 0",
         "UPDATE device_state SET floor = 5",
         "DELETE FROM device_state",
         "UPDATE settings SET bed_id = 'ICU-9'",

@@ -78,6 +78,32 @@ async fn one_pairing_survives_a_restart_at_every_step() {
 }
 
 #[tokio::test]
+async fn tries_are_counted_for_the_open_window_and_survive_a_restart() {
+    let home = Home::new();
+    let mut device = Device::create(&home).await;
+    let spend = |id| {
+        let events = [EventType::TypedTryStarted];
+        record(&events, vec![DeviceWrite::SpendTry(id)])
+    };
+    let other = WindowId::from_bytes([8; 16]);
+    assert!(device.store.commit(&now(), &spend(WINDOW)).await.is_err(), "no window, no try");
+    commit(&device, &[], vec![DeviceWrite::OpenWindow(WINDOW)]).await;
+    assert!(device.store.commit(&now(), &spend(other)).await.is_err());
+    for _ in 0..5 {
+        device.store.commit(&now(), &spend(WINDOW)).await.unwrap();
+        drop(device);
+        device = Device::open(&home).await;
+    }
+    let rows = device.store.verify_audit().await.unwrap().rows();
+    assert!(device.store.commit(&now(), &spend(WINDOW)).await.is_err(), "the sixth");
+    assert_eq!(device.store.verify_audit().await.unwrap().rows(), rows, "and it left no row");
+    commit(&device, &[], vec![DeviceWrite::OpenWindow(other)]).await;
+    device.store.commit(&now(), &spend(other)).await.unwrap();
+    commit(&device, &[], vec![DeviceWrite::ClaimWindow(other, session(1))]).await;
+    assert!(device.store.commit(&now(), &spend(other)).await.is_err(), "it is claimed");
+}
+
+#[tokio::test]
 async fn a_second_pairing_destroys_the_first_one() {
     let home = Home::new();
     let device = Device::create(&home).await;

@@ -10,7 +10,7 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
     BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, StationId,
-    Thumbprint, TokenId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
@@ -43,6 +43,8 @@ fn device(n: u8) -> DeviceRow {
         serial: DeviceSerial::parse(&format!("SN-{n:03}")).unwrap(),
         identity: Thumbprint::from_bytes([n; 32]),
         status: DeviceStatus::Active,
+        address: None,
+        port: None,
         bed: None,
         label: None,
         unit: None,
@@ -318,6 +320,52 @@ async fn a_token_is_claimed_once_and_for_ever() {
     {
         assert!(sqlx::query(statement).execute(&mut sql).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn typed_tries_are_held_to_a_window_and_an_hour() {
+    let home = Home::new();
+    let store = open(&home).await;
+    let tess = OperatorId::parse("tess").unwrap();
+    let window = |n: u8| WindowId::from_bytes([n; 16]);
+    let spend = |n: u8, w: u8, seconds| StationWrite::SpendTry {
+        session_id: session(n),
+        operator: tess.clone(),
+        window_id: window(w),
+        at: at(seconds),
+    };
+    for n in 0..5 {
+        answer(&store, vec![spend(n, 1, 1000)]).await.unwrap();
+    }
+    assert_eq!(answer(&store, vec![spend(5, 1, 1000)]).await, Err(Refusal::TriesSpent));
+    drop(store);
+    let store = open(&home).await;
+    let tries = async |w: u8, seconds| {
+        store.typed_tries(&tess, &WindowId::from_bytes([w; 16]), at(seconds)).await.unwrap()
+    };
+    let first = tries(1, 1001).await;
+    assert_eq!((first.window, first.hour), (5, 5));
+    // Fifteen more in other windows; one that claimed its window is no guess.
+    for n in 10..25 {
+        answer(&store, vec![spend(n, n / 5, 2000)]).await.unwrap();
+    }
+    assert_eq!(answer(&store, vec![spend(30, 9, 2000)]).await, Err(Refusal::TriesSpent));
+    let token_id = TokenId::from_bytes([3; 16]);
+    let claim = StationWrite::ClaimToken { session_id: session(15), token_id };
+    answer(&store, vec![claim]).await.unwrap();
+    assert_eq!(tries(3, 2000).await.hour, 19);
+    answer(&store, vec![spend(31, 9, 2000)]).await.unwrap();
+    assert_eq!(answer(&store, vec![spend(32, 9, 2000)]).await, Err(Refusal::TriesSpent));
+    // Another operator starts afresh, and so does everybody an hour later.
+    let tom = StationWrite::SpendTry {
+        session_id: session(40),
+        operator: OperatorId::parse("tom").unwrap(),
+        window_id: window(9),
+        at: at(2000),
+    };
+    answer(&store, vec![tom]).await.unwrap();
+    assert_eq!(tries(9, 5600).await.hour, 0);
+    answer(&store, vec![spend(41, 9, 5600)]).await.unwrap();
 }
 
 #[tokio::test]

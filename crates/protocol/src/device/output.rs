@@ -8,7 +8,7 @@ use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{DeviceLabel, SessionId, SiteId, WindowId};
+use zmon_domain::ids::{DeviceId, DeviceLabel, SessionId, SiteId, WindowId};
 use zmon_domain::state::ProvisioningStatus;
 use zmon_domain::time::UnixTime;
 use zmon_wire::outcome::CommitRequest;
@@ -167,8 +167,8 @@ pub enum DeviceReply {
     None,
     /// The identity document (JWS) for a claimed session.
     Identity(String),
-    /// The open window.
-    Window(WindowId),
+    /// Whose window is open, and which.
+    Window(DeviceId, WindowId),
     /// The device's share and confirmation in a run of the typed code.
     Share {
         /// `shareV`.

@@ -30,8 +30,9 @@ pub(super) fn window(core: &mut Core, step: &mut Step<'_>, state: State) -> Outc
     match state {
         State::Ready(ready) => match open(step, &ready) {
             Ok(()) => {
-                let id = ready.window.id;
-                (State::Ready(ready), Ok(DeviceReply::Window(id)))
+                let reply =
+                    DeviceReply::Window(step.ctx.profile.device_id.clone(), ready.window.id);
+                (State::Ready(ready), Ok(reply))
             }
             Err(code) => closed(core, step, State::Ready(ready), code),
         },

@@ -30,6 +30,8 @@ pub struct DeviceSnapshot {
     pub code: Option<Zeroizing<String>>,
     /// Content of the QR code, once the listener's port is known.
     pub qr: Option<QrContent>,
+    /// The port of the provisioning listener, while a window is open and unclaimed.
+    pub port: Option<u16>,
     /// Time left until the code expires, or until the claimed session ends. Never negative.
     pub expires_in: Option<Duration>,
     /// The session that claimed the window.
@@ -80,6 +82,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         is_provisioned: machine.is_provisioned(),
         code: None,
         qr: None,
+        port: None,
         expires_in: None,
         session_id: None,
         station_name: None,
@@ -99,6 +102,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         State::Ready(ready) => {
             snapshot.code = (!ready.is_void()).then(|| ready.window.code.display());
             snapshot.qr = ready.tokens.as_ref().map(|tokens| QrContent::clone(&tokens.qr));
+            snapshot.port = ready.port;
             snapshot.expires_in = left(ready.window.deadline);
         }
         State::Pairing(pairing) => {

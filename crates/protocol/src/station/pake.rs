@@ -116,7 +116,7 @@ fn begin(
         device_id: &core.device_id,
     };
     let (prover, share_p) = Prover::start(&inputs, step.rng).map_err(|error| error.code())?;
-    Ok(Call::Start { hello: Arc::from(hello), share_p, prover, left })
+    Ok(Call::Start { hello: Arc::from(hello), share_p, prover: Box::new(prover), left })
 }
 
 fn proceed(core: &Core, step: &mut Step<'_>, call: Call) -> Outcome {

@@ -72,7 +72,7 @@ pub(super) enum Call {
     /// The question which window is open.
     Window,
     /// Hello and share of a typed code. `left`: tries that remain if this one fails.
-    Start { hello: Arc<str>, share_p: Share, prover: Prover, left: u32 },
+    Start { hello: Arc<str>, share_p: Share, prover: Box<Prover>, left: u32 },
     /// The confirmation: the device has shown that it has the same code.
     Confirm { hello: Arc<str>, confirm_p: Confirmation, prk: Prk },
 }
@@ -87,11 +87,11 @@ impl Call {
     }
 
     /// Whether the device may be asked again after the network failed. A run that was begun has spent
-    /// a try, and its answer is gone with the connection.
+    /// a try, and beginning it again spends another.
     pub(super) const fn may_repeat(&self) -> bool {
         match self {
-            Self::Claim { .. } | Self::Window => true,
-            Self::Start { .. } | Self::Confirm { .. } => false,
+            Self::Claim { .. } | Self::Window | Self::Confirm { .. } => true,
+            Self::Start { .. } => false,
         }
     }
 }

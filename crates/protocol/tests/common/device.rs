@@ -10,6 +10,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId};
+use zmon_domain::limits;
 use zmon_domain::role::{Actor, OperatorProof, Role, danger};
 use zmon_domain::time::{Now, Tick};
 use zmon_protocol::device::{
@@ -29,6 +30,8 @@ pub(crate) struct Device {
     /// What a store would hold.
     pub(crate) stored: BootState,
     pub(crate) window: Option<zmon_domain::ids::WindowId>,
+    /// Tries of the typed code in this window, as the store counts them.
+    pub(crate) tries: u8,
     pub(crate) audit: Vec<AuditEvent>,
     /// Rows per commit.
     pub(crate) commits: Vec<Vec<EventType>>,
@@ -92,6 +95,7 @@ impl Device {
             machine,
             stored: BootState::default(),
             window: None,
+            tries: 0,
             audit: Vec::new(),
             commits: Vec::new(),
             actions: VecDeque::new(),
@@ -173,10 +177,16 @@ impl Device {
             DeviceWrite::OpenWindow(id) => {
                 stored.window_open = true;
                 self.window = Some(*id);
+                self.tries = 0;
             }
             DeviceWrite::ClaimWindow(id, _) => {
                 assert_eq!(self.window, Some(*id), "only the open window can be claimed");
                 self.window = None;
+            }
+            DeviceWrite::SpendTry(id) => {
+                assert_eq!(self.window, Some(*id), "only the open window has tries");
+                self.tries += 1;
+                assert!(self.tries <= limits::TYPED_TRIES.default, "five tries in all");
             }
             DeviceWrite::CloseWindow => {
                 stored.window_open = false;

@@ -7,6 +7,7 @@ pub(crate) mod forge;
 pub(crate) mod liar;
 pub(crate) mod pair;
 pub(crate) mod station;
+pub(crate) mod typed;
 
 pub(crate) use clock::seconds;
 pub(crate) use device::{actor, address, administrator, proof, technician};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zmon_crypto::x509::AnchorSet;
 use zmon_crypto::{IdentityKey, Suite};
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::Serial;
+use zmon_domain::ids::{Serial, SessionId};
 use zmon_domain::time::Now;
 use zmon_protocol::device::{
     DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError, Retirement,
@@ -57,11 +57,18 @@ pub(crate) struct Pair {
     pub(crate) removals: VecDeque<Result<(), ErrorCode>>,
     /// How many dials fail.
     pub(crate) dials_to_fail: u8,
+    /// How many answers to a typed code's confirmation are lost.
+    pub(crate) confirms_to_lose: u8,
     /// The answer to the delivery does not arrive.
     pub(crate) lose_status: bool,
     /// Does something to every envelope on its way.
     pub(crate) tamper: Option<fn(&mut Vec<u8>)>,
     pub(crate) last_session: Option<(Vec<u8>, [u8; 32])>,
+    /// The last run of a typed code.
+    pub(crate) last_start: Option<(Vec<u8>, [u8; 65])>,
+    pub(crate) last_confirm: Option<(SessionId, [u8; 32])>,
+    /// Every field that station and device have said to each other in a typed pairing.
+    pub(crate) wire: Vec<Vec<u8>>,
     pub(crate) last_envelope: Option<Vec<u8>>,
     pub(crate) last_status: Option<String>,
     pub(crate) delivered: bool,
@@ -103,9 +110,13 @@ impl Pair {
             erasures: VecDeque::new(),
             removals: VecDeque::new(),
             dials_to_fail: 0,
+            confirms_to_lose: 0,
             lose_status: false,
             tamper: None,
             last_session: None,
+            last_start: None,
+            last_confirm: None,
+            wire: Vec::new(),
             last_envelope: None,
             last_status: None,
             delivered: false,
@@ -157,6 +168,21 @@ impl Pair {
         drop(self.station.open(&now, request));
         self.settle();
         self.phase()
+    }
+
+    /// The code typed, and pair in one call.
+    pub(crate) fn pair_typed(&mut self, code: &str) -> SessionPhase {
+        let details = Some(station::details("ICU-3B"));
+        let request = self.station.typed_request(code, self.port, details);
+        let now = self.now();
+        drop(self.station.open(&now, request));
+        self.settle();
+        self.phase()
+    }
+
+    /// The code on the screen.
+    pub(crate) fn code(&self) -> String {
+        self.snapshot().code.expect("a code is shown").to_string()
     }
 
     /// Scan only: the device is claimed, `pair` is to follow.
@@ -381,6 +407,56 @@ impl Pair {
                     };
                 self.station.input(&now, input).unwrap();
             }
+            StationAction::AskWindow { .. } => {
+                if self.dials_to_fail > 0 || !self.listening {
+                    self.dials_to_fail = self.dials_to_fail.saturating_sub(1);
+                    let code = ErrorCode::DeviceUnreachable;
+                    self.station.input(&now, SessionInput::DialFailed(code)).unwrap();
+                    return;
+                }
+                let input = match self.device.input(&now, DeviceInput::AskWindow) {
+                    Ok(DeviceReply::Window(_, window_id)) => {
+                        self.wire.push(window_id.as_bytes().to_vec());
+                        SessionInput::Window { window_id, tries: self.station.tries }
+                    }
+                    Ok(other) => panic!("a question is not answered by {other:?}"),
+                    Err(report) => SessionInput::DialFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            StationAction::StartPake { hello, share_p } => {
+                let hello = hello.into_bytes();
+                self.wire.extend([hello.clone(), share_p.to_vec()]);
+                self.last_start = Some((hello.clone(), share_p));
+                let reply = self.device.input(&now, DeviceInput::PakeStart { hello, share_p });
+                let input = match reply {
+                    Ok(DeviceReply::Share { share_v, confirm_v }) => {
+                        self.wire.extend([share_v.to_vec(), confirm_v.to_vec()]);
+                        SessionInput::Share { share_v, confirm_v }
+                    }
+                    Ok(other) => panic!("a run is not answered by {other:?}"),
+                    Err(report) => SessionInput::DialFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            StationAction::ConfirmPake { session_id, confirm_p } => {
+                self.wire.push(confirm_p.to_vec());
+                self.last_confirm = Some((session_id, confirm_p));
+                let input = DeviceInput::PakeConfirm { session_id, confirm_p };
+                let input = match self.device.input(&now, input) {
+                    Ok(DeviceReply::Identity(_)) if self.confirms_to_lose > 0 => {
+                        self.confirms_to_lose -= 1;
+                        SessionInput::DialFailed(ErrorCode::DeviceUnreachable)
+                    }
+                    Ok(DeviceReply::Identity(identity)) => {
+                        self.wire.push(identity.clone().into_bytes());
+                        SessionInput::Identity(identity.into_bytes())
+                    }
+                    Ok(other) => panic!("a claim is not answered by {other:?}"),
+                    Err(report) => SessionInput::DialFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
             StationAction::Issue { device_id, csr_spki, .. } => {
                 let at = now.wall.unwrap_or_else(super::clock::start);
                 let (chain, serial) = self.station.ca.issue(&csr_spki, &device_id, at);
@@ -391,6 +467,7 @@ impl Pair {
                     tamper(&mut envelope);
                 }
                 self.last_envelope = Some(envelope.clone());
+                self.wire.push(envelope.clone());
                 let input = match self.device.input(&now, DeviceInput::Configuration { envelope }) {
                     Ok(DeviceReply::Pending) => {
                         self.delivered = true;

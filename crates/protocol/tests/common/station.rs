@@ -16,9 +16,9 @@ use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInter
 use zmon_domain::time::Now;
 use zmon_protocol::station::outcome::{self, CertificateView, Change, Verdict};
 use zmon_protocol::station::{
-    CertificateState, DeviceRecord, OpenRequest, PairDetails, Refusal, RegistryEntry, Reservation,
-    ServerParameters, SessionContext, SessionInput, SessionMachine, SessionTransition,
-    StationAction, StationEvent, StationPolicy, StationWrite,
+    CertificateState, DeviceRecord, OpenRequest, Opening, PairDetails, Refusal, RegistryEntry,
+    Reservation, ServerParameters, SessionContext, SessionInput, SessionMachine, SessionTransition,
+    StationAction, StationEvent, StationPolicy, StationWrite, TypedTries,
 };
 use zmon_wire::outcome::CommitRequest;
 use zmon_wire::qr::QrContent;
@@ -39,6 +39,8 @@ pub(crate) struct Station {
     pub(crate) rng: ChaCha20Rng,
     pub(crate) registry: Option<RegistryEntry>,
     pub(crate) reservation: Option<Reservation>,
+    /// What the store says about the operator's typed codes.
+    pub(crate) tries: TypedTries,
     pub(crate) machine: Option<SessionMachine>,
     pub(crate) certificates: BTreeMap<Serial, CertificateView>,
     pub(crate) identity: Option<IdentityPublic>,
@@ -89,6 +91,7 @@ impl Station {
             rng: ChaCha20Rng::seed_from_u64(seed ^ 0x5a5a),
             registry: None,
             reservation: None,
+            tries: TypedTries::default(),
             machine: None,
             certificates: BTreeMap::new(),
             identity: None,
@@ -124,10 +127,33 @@ impl Station {
             session_id: SessionId::generate(&mut self.rng),
             device,
             reservation: self.reservation.clone(),
-            token: PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap(),
+            opening: Opening::Scanned(
+                PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap(),
+            ),
             code: PairingCode::parse_any(qr.pairing_code.expose()).unwrap(),
             scanned_serial: Some(qr.device_serial.clone()),
             address: qr.ip_address,
+            operator: operator(),
+            role: Role::Technician,
+            pair,
+        }
+    }
+
+    /// The typed code of a registered device, and where it listens.
+    pub(crate) fn typed_request(
+        &mut self,
+        code: &str,
+        port: u16,
+        pair: Option<PairDetails>,
+    ) -> OpenRequest {
+        OpenRequest {
+            session_id: SessionId::generate(&mut self.rng),
+            device: DeviceRecord::Known(self.registry.clone().expect("a registered device")),
+            reservation: self.reservation.clone(),
+            opening: Opening::Typed { port },
+            code: PairingCode::parse_any(code).unwrap(),
+            scanned_serial: None,
+            address: super::address(),
             operator: operator(),
             role: Role::Technician,
             pair,
@@ -177,6 +203,10 @@ impl Station {
                 if self.reservation.as_ref().is_some_and(|held| held.session_id == *session_id) =>
             {
                 self.reservation = None;
+            }
+            StationWrite::SpendTry { .. } => {
+                self.tries.window += 1;
+                self.tries.hour += 1;
             }
             StationWrite::InsertPending { serial, device_id, session_id, .. } => {
                 let minted = self.certificates.values().any(|view| view.session_id == *session_id);

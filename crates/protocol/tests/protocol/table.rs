@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use zmon_crypto::jws::Typ;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::OverrideReason;
+use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, Role};
 use zmon_protocol::device::{
     DeviceAction, DeviceInput, DeviceReply, DeviceWrite, InputKind, LinkError, StateKind,
@@ -14,6 +14,7 @@ use zmon_wire::kind::V1;
 use zmon_wire::outcome::{Outcome, OutcomeResult};
 use zmon_wire::strict;
 
+use crate::common::typed::Run;
 use crate::common::{
     Forge, Pair, actor, address, administrator, forge, proof, seconds, technician,
 };
@@ -169,6 +170,22 @@ fn in_doubt(origin: Origin, honest: &mut Vec<DeviceInput>, ask: bool) -> Pair {
     pair
 }
 
+/// A run of the typed code is under way; the right confirmation and a wrong one.
+fn typed(origin: Origin) -> Fixture {
+    let mut pair = window(origin);
+    let code = pair.code();
+    let run = Run::new(&mut pair, &code);
+    let (hello, share_p, session_id) = (run.hello.clone(), run.share_p, run.session);
+    let answer = run.start(&mut pair).unwrap();
+    let confirm_p = run.confirmation(&answer).unwrap();
+    let honest = vec![
+        DeviceInput::PakeStart { hello, share_p },
+        DeviceInput::PakeConfirm { session_id, confirm_p: [0; 32] },
+        DeviceInput::PakeConfirm { session_id, confirm_p },
+    ];
+    Fixture { pair, honest }
+}
+
 /// Every input with content that makes sense somewhere, and with junk.
 fn inputs(pair: &Pair) -> Vec<DeviceInput> {
     let now = pair.now();
@@ -217,6 +234,10 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::ManualRemoved(Err(ErrorCode::StorageUnavailable)),
         DeviceInput::SessionOpen { hello: Vec::new(), claim_mac: [0; 32] },
         DeviceInput::SessionOpen { hello: b"a.b.c".to_vec(), claim_mac: [0; 32] },
+        DeviceInput::AskWindow,
+        DeviceInput::PakeStart { hello: Vec::new(), share_p: [0; 65] },
+        DeviceInput::PakeStart { hello: b"a.b.c".to_vec(), share_p: [4; 65] },
+        DeviceInput::PakeConfirm { session_id: SessionId::from_bytes([0; 16]), confirm_p: [0; 32] },
         DeviceInput::Configuration { envelope: Vec::new() },
         DeviceInput::Configuration { envelope: vec![1; 200] },
         DeviceInput::Junk { code: ErrorCode::RequestMalformed },
@@ -274,7 +295,7 @@ fn all_edges() -> BTreeSet<Edge> {
             Fixture { pair, honest }
         };
         let fixtures = StateKind::ALL.iter().filter_map(|kind| fixture(*kind, origin));
-        for mut fixture in fixtures.chain([asking]) {
+        for mut fixture in fixtures.chain([asking, typed(origin)]) {
             let honest = core::mem::take(&mut fixture.honest);
             let clock = fixture.pair.clock;
             for input in inputs(&fixture.pair).into_iter().chain(honest) {

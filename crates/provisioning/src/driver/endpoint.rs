@@ -5,6 +5,8 @@ use tokio::time::timeout;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
+use zmon_wire::kind::V1;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use super::handle::{Handle, Reception};
@@ -13,16 +15,49 @@ use crate::ports::DeviceEndpoint;
 /// The driver as the listener sees it.
 pub(crate) struct Endpoint(pub(super) Handle);
 
+impl Endpoint {
+    /// A claim by either method is answered by the identity document.
+    async fn claim(&self, input: DeviceInput) -> Result<SessionAnswer, ErrorReport> {
+        let DeviceReply::Identity(identity) = self.0.input(input).await? else {
+            return Err(other("a claim"));
+        };
+        Ok(SessionAnswer { identity })
+    }
+}
+
+fn other(asked: &str) -> ErrorReport {
+    tracing::error!(asked, "answered by the reply of something else");
+    ErrorReport::from(ErrorCode::Internal)
+}
+
 #[async_trait]
 impl DeviceEndpoint for Endpoint {
     async fn session(&self, open: SessionOpen) -> Result<SessionAnswer, ErrorReport> {
         let SessionOpen { hello, claim_mac, .. } = open;
         let input = DeviceInput::SessionOpen { hello: hello.into_bytes(), claim_mac };
-        let DeviceReply::Identity(identity) = self.0.input(input).await? else {
-            tracing::error!("a session got the reply of something else");
-            return Err(ErrorReport::from(ErrorCode::Internal));
+        self.claim(input).await
+    }
+
+    async fn window(&self) -> Result<WindowAnswer, ErrorReport> {
+        let DeviceReply::Window(device_id, window) = self.0.input(DeviceInput::AskWindow).await?
+        else {
+            return Err(other("a question for the window"));
         };
-        Ok(SessionAnswer { identity })
+        Ok(WindowAnswer { v: V1::default(), device_id, window_id: *window.as_bytes() })
+    }
+
+    async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport> {
+        let PakeStart { hello, share_p } = start;
+        let input = DeviceInput::PakeStart { hello: hello.into_bytes(), share_p };
+        let DeviceReply::Share { share_v, confirm_v } = self.0.input(input).await? else {
+            return Err(other("a run of the typed code"));
+        };
+        Ok(PakeStarted { share_v, confirm_v })
+    }
+
+    async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
+        let PakeConfirm { session_id, confirm_p } = confirm;
+        self.claim(DeviceInput::PakeConfirm { session_id, confirm_p }).await
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {

@@ -56,11 +56,12 @@ impl Driver {
         let code = snapshot.code.as_ref()?;
         let code = PairingCode::parse(code, self.parts.profile.code_format).ok()?;
         let mut view = PairingView::new(code, now.mono + snapshot.expires_in?);
-        view.qr = snapshot.qr.as_ref().and_then(|qr| {
+        view.qr = snapshot.qr.as_ref().zip(snapshot.port).and_then(|(qr, port)| {
             let content = qr.to_json();
             Some(QrView {
                 content: Arc::new(Zeroizing::new(content.ok()?)),
                 address: qr.ip_address,
+                port,
                 timestamp: qr.expires_at - self.parts.profile.window(),
                 expires_at: qr.expires_at,
             })

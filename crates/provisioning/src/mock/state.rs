@@ -371,6 +371,7 @@ impl Window {
         view.qr = Some(QrView {
             content: Arc::clone(&self.content),
             address: self.address,
+            port: PORT,
             timestamp: self.made_at,
             expires_at: self.expires_at,
         });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 /// The TLS 1.3 listener, self-signed by the identity key, open only while a window or a session is
@@ -32,11 +33,20 @@ pub trait DeviceEndpoint: Send + Sync {
     /// `POST /api/provisioning/session`: hello and claim in, identity document out.
     async fn session(&self, open: SessionOpen) -> Result<SessionAnswer, ErrorReport>;
 
+    /// `GET /api/provisioning/window`: which window is open, for a typed code.
+    async fn window(&self) -> Result<WindowAnswer, ErrorReport>;
+
+    /// `POST /api/provisioning/pake/start`: a run of the typed code; the try is spent with the answer.
+    async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport>;
+
+    /// `POST /api/provisioning/pake/confirm`: the claim at the end of a run, identity document out.
+    async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport>;
+
     /// `POST /api/provisioning/configuration`: the sealed envelope in, the device's signed status
     /// out. Resolves when the session ended (applied or refused), at most 30 s later.
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport>;
 
-    /// Something that is none of the two: an unknown path, a body that does not parse. Counted in
+    /// Something that is none of them: an unknown path, a body that does not parse. Counted in
     /// the audit log, one row per reason and minute (D16).
     async fn junk(&self, _code: ErrorCode) {}
 }

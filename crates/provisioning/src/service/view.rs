@@ -115,6 +115,8 @@ pub struct QrView {
     pub content: Arc<Zeroizing<String>>,
     /// The address in it.
     pub address: DeviceAddress,
+    /// The port of the listener: what a typed code needs besides the address (D2).
+    pub port: u16,
     /// When the code was made.
     pub timestamp: UnixTime,
     /// When the code dies.

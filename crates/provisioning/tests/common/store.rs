@@ -102,6 +102,7 @@ impl DeviceStore for MemoryStore {
 fn apply(boot: &mut BootState, write: &DeviceWrite) {
     match write {
         DeviceWrite::OpenWindow(_) | DeviceWrite::ClaimWindow(..) => boot.window_open = true,
+        DeviceWrite::SpendTry(_) => assert!(boot.window_open, "only an open window has tries"),
         DeviceWrite::CloseWindow => boot.window_open = false,
         DeviceWrite::StageB(slot) => {
             boot.generation = slot.generation;

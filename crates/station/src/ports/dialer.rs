@@ -3,17 +3,18 @@
 use async_trait::async_trait;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorReport;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 /// Where a device listens and which key it must prove there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The address in the QR code; already checked against the policy (D18).
+    /// The device's address; already checked against the policy (D18).
     pub address: DeviceAddress,
-    /// The port in the pairing token; already checked against the policy (D18).
+    /// The port in the pairing token, or of a typed code's device; already checked against the policy (D18).
     pub port: u16,
-    /// Left half of SHA-256 of the identity key's `SubjectPublicKeyInfo`, from the token (D3). The
-    /// TLS peer must hold exactly this key.
+    /// Left half of SHA-256 of the identity key's `SubjectPublicKeyInfo`, from the token (D3) or the
+    /// registry. The TLS peer must hold exactly this key.
     pub thumbprint16: [u8; 16],
 }
 
@@ -33,11 +34,35 @@ pub trait DeviceDialer: Send + Sync {
         target: &Target,
         open: SessionOpen,
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError>;
+
+    /// Connects as [`DeviceDialer::open`] does, sends `GET /api/provisioning/window` and returns the
+    /// answer with the connection kept open.
+    ///
+    /// # Errors
+    /// As [`DeviceDialer::open`].
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError>;
 }
 
-/// The connection of one pairing after the device answered the hello. Dropping it closes it.
+/// The connection of one pairing after the device's first answer. Dropping it closes it.
 #[async_trait]
 pub trait DeviceConnection: Send + Sync {
+    /// Begins a run of the typed code: `POST /api/provisioning/pake/start`. Never sent twice by an
+    /// implementation: it costs a try.
+    ///
+    /// # Errors
+    /// As [`DeviceDialer::open`].
+    async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError>;
+
+    /// Ends the run: `POST /api/provisioning/pake/confirm`. Called again, with the same message, after
+    /// [`DialError::Unreachable`]; where the connection is gone a new one carries it.
+    ///
+    /// # Errors
+    /// As [`DeviceDialer::open`].
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError>;
+
     /// Sends the sealed configuration and waits for the device's status
     /// statement, which comes when the device has applied or refused it.
     ///

@@ -1,5 +1,8 @@
 //! What the station remembers, as plain rows of domain values.
 
+use core::num::NonZeroU16;
+
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
@@ -56,6 +59,10 @@ pub struct DeviceRow {
     pub identity: Thumbprint,
     /// Whether it may be paired.
     pub status: DeviceStatus,
+    /// Where it listens for a typed code, if it has a fixed address.
+    pub address: Option<DeviceAddress>,
+    /// The port of its listener, if it has a fixed one.
+    pub port: Option<NonZeroU16>,
     /// Where it stands, once known.
     pub bed: Option<BedId>,
     /// What it is called, once known.
@@ -121,7 +128,8 @@ pub struct SessionRow {
     pub phase: SessionPhase,
     /// Whether it keeps the device for its operator, until `expires_at`.
     pub reserved: bool,
-    /// The token it was opened with; public ([`TokenId`] is a hash).
+    /// The token it was opened with; public ([`TokenId`] is a hash). Without a token the session's own
+    /// id stands here.
     pub token_id: TokenId,
     /// When it was opened.
     pub opened_at: UnixTime,

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
-use zmon_protocol::station::{CertificateState, SessionPhase};
+use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus, LoginRow,
@@ -96,6 +96,21 @@ pub enum StationWrite {
         /// Which token.
         token_id: TokenId,
     },
+    /// Counts a run of a typed code. [`Refusal::TriesSpent`] when the operator has none left in this
+    /// window or in the hour before `at` ([`limits::TYPED_TRIES`], [`limits::TYPED_TRIES_HOURLY`]).
+    ///
+    /// [`limits::TYPED_TRIES`]: zmon_domain::limits::TYPED_TRIES
+    /// [`limits::TYPED_TRIES_HOURLY`]: zmon_domain::limits::TYPED_TRIES_HOURLY
+    SpendTry {
+        /// The session it belongs to; it has one.
+        session_id: SessionId,
+        /// Who typed the code.
+        operator: OperatorId,
+        /// The window it is tried in.
+        window_id: WindowId,
+        /// When.
+        at: UnixTime,
+    },
     /// Moves a session that is not yet in a final phase. [`Refusal::SessionEnded`].
     Session {
         /// Which.
@@ -166,6 +181,8 @@ pub enum Refusal {
     DeviceReserved(Box<SessionRow>),
     /// The token was claimed by this session before.
     TokenUsed(SessionId),
+    /// The operator has no try of a typed code left.
+    TriesSpent,
     /// The session has ended in this phase; `None`: there is no such session.
     SessionEnded(Option<SessionPhase>),
     /// The device has been taken out of service: it gets no certificate any more.
@@ -281,6 +298,14 @@ pub trait StationStore: Send + Sync {
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError>;
     /// The session that keeps a device reserved, whatever its deadline.
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError>;
+    /// How often the operator has tried a typed code: in this window, and without success in the hour
+    /// before `at`.
+    async fn typed_tries(
+        &self,
+        operator: &OperatorId,
+        window: &WindowId,
+        at: UnixTime,
+    ) -> Result<TypedTries, StoreError>;
     /// Every session that keeps a device reserved or is in no final phase.
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError>;
 

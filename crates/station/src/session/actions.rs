@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_protocol::station::{SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
 
 use super::driver::SessionDriver;
@@ -18,6 +19,19 @@ impl SessionDriver {
                 StationAction::SendSession { target, hello, claim_mac, .. } => {
                     let open = SessionOpen { hello, claim_mac };
                     self.spawn_effect(effects::dial(station, target, open));
+                }
+                StationAction::AskWindow { target, .. } => {
+                    self.spawn_effect(effects::ask_window(station, target));
+                }
+                StationAction::StartPake { hello, share_p } => {
+                    let connection = self.connection.take();
+                    let start = PakeStart { hello, share_p };
+                    self.spawn_effect(effects::start_pake(connection, start));
+                }
+                StationAction::ConfirmPake { session_id, confirm_p } => {
+                    let connection = self.connection.take();
+                    let confirm = PakeConfirm { session_id, confirm_p };
+                    self.spawn_effect(effects::confirm_pake(connection, confirm));
                 }
                 StationAction::Issue { session_id, device_id, csr_spki } => {
                     let facts = self.facts.clone();

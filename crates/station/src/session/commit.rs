@@ -7,13 +7,13 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_protocol::station::{
-    SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed,
+    SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed, TypedTries,
 };
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::strict;
 
 use super::driver::SessionDriver;
-use super::step::{Halt, Step};
+use super::step::{Halt, Known, Step};
 use super::{Identified, OpenFacts, translate};
 use crate::error::StationError;
 use crate::ports::{StationRecord, StationWrite};
@@ -25,12 +25,15 @@ impl SessionDriver {
         let store = Arc::clone(&self.station.parts.store);
         let (own, peer) = self.checkpoints(step).await.map_err(Halt::Store)?;
         let now = self.station.now();
-        let issued = self.certificate.as_ref().map(|row| row.serial);
+        let known = Known {
+            issued: self.certificate.as_ref().map(|row| row.serial),
+            tries: self.tries(step, &now).await?,
+        };
         let transition = {
             let checkpoints = Checkpoints { own: own.as_deref(), peer: peer.as_deref() };
             let ctx = self.station.context(checkpoints);
             let mut rng = self.station.parts.entropy.generator();
-            self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(issued))
+            self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(&known))
         };
         let SessionTransition { next, record, actions, reply } = transition;
         if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
@@ -62,6 +65,15 @@ impl SessionDriver {
         } else {
             (None, None)
         })
+    }
+
+    /// How often the operator of a typed code has tried before (D2).
+    async fn tries(&self, step: &Step, now: &Now) -> Result<TypedTries, Halt> {
+        let Step::Window(window) = step else { return Ok(TypedTries::default()) };
+        let at = Station::wall(now).map_err(Halt::Store)?;
+        let store = &self.station.parts.store;
+        let tries = store.typed_tries(self.machine.operator(), window, at).await;
+        tries.map_err(|error| Halt::Store(error.into()))
     }
 
     /// The station's record alone decides whether a device is paired (D13), not what it says.

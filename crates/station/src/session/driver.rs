@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::TokenId;
-use zmon_protocol::station::{SessionMachine, SessionPhase, SessionTransition, StationAction};
+use zmon_protocol::station::{
+    Opening, SessionMachine, SessionPhase, SessionTransition, StationAction,
+};
 
 use super::effects::{Effect, Failure, IssueFacts};
 use super::step::{Halt, Step};
@@ -42,7 +43,7 @@ impl SessionDriver {
     pub(crate) fn spawn(
         station: &Arc<Station>,
         opened: SessionTransition,
-        token_id: TokenId,
+        opening: Opening,
         code: PairingCode,
         config_version: u64,
     ) -> SessionHandle {
@@ -55,7 +56,7 @@ impl SessionDriver {
             id: machine.session_id(),
             operator: machine.operator().clone(),
             device_id: machine.device_id().clone(),
-            token_id,
+            opening,
             code,
             commands: command_sender,
             view: view_receiver,
@@ -122,7 +123,18 @@ impl SessionDriver {
                 self.connection = Some(connection);
                 Step::Identity(identity)
             }
-            Ok(Effect::DialFailed(failure)) => Step::DialFailed(failure),
+            Ok(Effect::Window(window, connection)) => {
+                self.connection = Some(connection);
+                Step::Window(window)
+            }
+            Ok(Effect::Share(started, connection)) => {
+                self.connection = Some(connection);
+                Step::Share(started)
+            }
+            Ok(Effect::DialFailed(failure, connection)) => {
+                self.connection = connection;
+                Step::DialFailed(failure)
+            }
             Ok(Effect::Issued(row, chain)) => {
                 self.certificate = Some(row);
                 Step::Issued(chain)
@@ -224,6 +236,10 @@ impl SessionDriver {
             } => Ok(Step::Committed(serial)),
             Refusal::TokenUsed(_) => {
                 Ok(Step::DialFailed(Failure { code: ErrorCode::PairingCodeConsumed, cause: None }))
+            }
+            // Two sessions of one operator had read the same count.
+            Refusal::TriesSpent => {
+                Ok(Step::DialFailed(Failure { code: ErrorCode::TypedTriesExhausted, cause: None }))
             }
             Refusal::SessionEnded(_) => Err(ErrorCode::SessionExpired),
             Refusal::CertificateState { .. }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, SessionId};
+use zmon_domain::ids::{DeviceId, SessionId, WindowId};
 use zmon_protocol::station::Target as ProposedTarget;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted};
 use zmon_wire::session::SessionOpen;
 
 use crate::ca::random_serial;
@@ -17,8 +18,12 @@ use crate::station::Station;
 pub(crate) enum Effect {
     /// The device answered the hello; the connection stays open.
     Dialled(Vec<u8>, Box<dyn DeviceConnection>),
-    /// It did not.
-    DialFailed(Failure),
+    /// The device named its window; the connection stays open.
+    Window(WindowId, Box<dyn DeviceConnection>),
+    /// The device answered a run of the typed code.
+    Share(Box<PakeStarted>, Box<dyn DeviceConnection>),
+    /// It did not; the connection may still serve another attempt.
+    DialFailed(Failure, Option<Box<dyn DeviceConnection>>),
     /// A certificate was signed; the row is complete but for nothing.
     Issued(Box<CertificateRow>, Vec<Vec<u8>>),
     /// It was not.
@@ -62,12 +67,53 @@ pub(crate) async fn dial(
     target: ProposedTarget,
     open: SessionOpen,
 ) -> Effect {
-    let target =
-        Target { address: target.address, port: target.port, thumbprint16: target.thumbprint16 };
-    match station.parts.dialer.open(&target, open).await {
+    match station.parts.dialer.open(&dialled(target), open).await {
         Ok((answer, connection)) => Effect::Dialled(answer.identity.into_bytes(), connection),
-        Err(error) => Effect::DialFailed(error.into()),
+        Err(error) => Effect::DialFailed(error.into(), None),
     }
+}
+
+/// Asks which window is open.
+pub(crate) async fn ask_window(station: Arc<Station>, target: ProposedTarget) -> Effect {
+    match station.parts.dialer.window(&dialled(target)).await {
+        Ok((answer, connection)) => {
+            Effect::Window(WindowId::from_bytes(answer.window_id), connection)
+        }
+        Err(error) => Effect::DialFailed(error.into(), None),
+    }
+}
+
+/// Begins a run of the typed code over the session's one connection.
+pub(crate) async fn start_pake(
+    connection: Option<Box<dyn DeviceConnection>>,
+    start: PakeStart,
+) -> Effect {
+    let Some(mut connection) = connection else { return Effect::DialFailed(gone(), None) };
+    match connection.pake_start(start).await {
+        Ok(started) => Effect::Share(Box::new(started), connection),
+        Err(error) => Effect::DialFailed(error.into(), None),
+    }
+}
+
+/// Ends the run: the device answers with its identity document.
+pub(crate) async fn confirm_pake(
+    connection: Option<Box<dyn DeviceConnection>>,
+    confirm: PakeConfirm,
+) -> Effect {
+    let Some(mut connection) = connection else { return Effect::DialFailed(gone(), None) };
+    match connection.pake_confirm(confirm).await {
+        Ok(answer) => Effect::Dialled(answer.identity.into_bytes(), connection),
+        Err(error) => Effect::DialFailed(error.into(), Some(connection)),
+    }
+}
+
+fn dialled(target: ProposedTarget) -> Target {
+    Target { address: target.address, port: target.port, thumbprint16: target.thumbprint16 }
+}
+
+fn gone() -> Failure {
+    let cause = Some("the connection is gone".to_owned());
+    Failure { code: ErrorCode::DeviceUnreachable, cause }
 }
 
 /// Has a certificate signed.
@@ -128,10 +174,7 @@ pub(crate) async fn deliver(
     connection: Option<Box<dyn DeviceConnection>>,
     envelope: Vec<u8>,
 ) -> Effect {
-    let Some(mut connection) = connection else {
-        let cause = Some("the connection is gone".to_owned());
-        return Effect::DeliveryFailed(Failure { code: ErrorCode::DeviceUnreachable, cause }, None);
-    };
+    let Some(mut connection) = connection else { return Effect::DeliveryFailed(gone(), None) };
     match connection.deliver(envelope).await {
         Ok(answer) => Effect::Delivered(answer.status.into_bytes(), connection),
         Err(error) => Effect::DeliveryFailed(error.into(), Some(connection)),

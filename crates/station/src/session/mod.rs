@@ -20,11 +20,9 @@ use tokio::task::AbortHandle;
 use zmon_crypto::token::PairingToken;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{
-    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
-};
+use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
-use zmon_protocol::station::{PairDetails, SessionPhase};
+use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
 use zmon_wire::pair::PairAnswer;
 
 use crate::error::StationError;
@@ -85,21 +83,31 @@ pub(crate) struct SessionHandle {
     pub(crate) operator: OperatorId,
     /// The device it is about.
     pub(crate) device_id: DeviceId,
-    /// What it was scanned with.
-    pub(crate) token_id: TokenId,
+    /// How it was begun.
+    opening: Opening,
     code: PairingCode,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<SessionView>,
 }
 
 impl SessionHandle {
-    /// Whether code and token (if given) are those of the scan.
-    pub(crate) fn was_scanned_with(
-        &self,
-        code: &PairingCode,
-        token: Option<&PairingToken>,
-    ) -> bool {
-        self.code == *code && token.is_none_or(|token| token.id() == self.token_id)
+    /// Whether code and token (if given) are those it was begun with.
+    pub(crate) fn was_begun_with(&self, code: &PairingCode, token: Option<&PairingToken>) -> bool {
+        let same = |token: &PairingToken| match &self.opening {
+            Opening::Scanned(own) => own.ct_eq(token),
+            Opening::Typed { .. } => false,
+        };
+        self.code == *code && token.is_none_or(same)
+    }
+
+    /// Whether it was begun by typing this code.
+    pub(crate) fn was_typed(&self, code: &PairingCode) -> bool {
+        matches!(self.opening, Opening::Typed { .. }) && self.code == *code
+    }
+
+    /// Whether it was begun by the other method.
+    pub(crate) fn mixes_with(&self, opening: &Opening) -> bool {
+        matches!(self.opening, Opening::Scanned(_)) != matches!(opening, Opening::Scanned(_))
     }
 
     /// The state right now.

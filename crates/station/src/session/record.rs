@@ -82,6 +82,9 @@ fn translate_write(
         ProposedWrite::PeerCheckpoint { device_id, checkpoint } => {
             StationWrite::PeerCheckpoint { device_id, checkpoint }
         }
+        ProposedWrite::SpendTry { session_id, operator, window_id } => {
+            StationWrite::SpendTry { session_id, operator, window_id, at: facts.at }
+        }
         ProposedWrite::AddDevice(entry) => {
             StationWrite::ImportDevices(vec![device(entry, facts.at)])
         }
@@ -118,6 +121,8 @@ fn device(entry: RegistryEntry, at: UnixTime) -> DeviceRow {
         } else {
             DeviceStatus::Active
         },
+        address: None,
+        port: None,
         bed: None,
         label: None,
         unit: None,

@@ -1,8 +1,9 @@
 //! What can happen to a session, and why a step may not.
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{OperatorId, Serial};
-use zmon_protocol::station::{PairDetails, SessionInput, StationAction, StationEvent};
+use zmon_domain::ids::{OperatorId, Serial, WindowId};
+use zmon_protocol::station::{PairDetails, SessionInput, StationAction, StationEvent, TypedTries};
+use zmon_wire::pake::PakeStarted;
 
 use super::effects::Failure;
 use crate::error::StationError;
@@ -12,6 +13,8 @@ use crate::ports::Refusal;
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Identity(Vec<u8>),
+    Window(WindowId),
+    Share(Box<PakeStarted>),
     DialFailed(Failure),
     RegistryConflict,
     Issued(Vec<Vec<u8>>),
@@ -27,6 +30,15 @@ pub(super) enum Step {
     Timeout,
 }
 
+/// What an input says that did not come with it.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The serial number of the certificate that was signed.
+    pub(super) issued: Option<Serial>,
+    /// How often the operator has tried a typed code.
+    pub(super) tries: TypedTries,
+}
+
 /// Why a step did not happen.
 pub(super) enum Halt {
     /// The store failed; the machine is as it was.
@@ -38,13 +50,18 @@ pub(super) enum Halt {
 }
 
 impl Step {
-    /// The machine's input; `issued` is the serial number of the certificate that was signed.
-    pub(super) fn input(&self, issued: Option<Serial>) -> SessionInput {
+    /// The machine's input; `known` is what the driver has looked up for it.
+    pub(super) fn input(&self, known: &Known) -> SessionInput {
         match self.clone() {
             Self::Identity(document) => SessionInput::Identity(document),
+            Self::Window(window_id) => SessionInput::Window { window_id, tries: known.tries },
+            Self::Share(started) => {
+                let PakeStarted { share_v, confirm_v } = *started;
+                SessionInput::Share { share_v, confirm_v }
+            }
             Self::DialFailed(failure) => SessionInput::DialFailed(failure.code),
             Self::RegistryConflict => SessionInput::RegistryConflict,
-            Self::Issued(chain) => match issued {
+            Self::Issued(chain) => match known.issued {
                 Some(serial) => SessionInput::Issued { chain, serial },
                 None => SessionInput::IssueFailed(ErrorCode::Internal),
             },
@@ -78,6 +95,8 @@ impl Step {
         match self {
             Self::DialFailed(failure) | Self::DeliveryFailed(failure) => failure.cause.as_deref(),
             Self::Identity(_)
+            | Self::Window(_)
+            | Self::Share(_)
             | Self::RegistryConflict
             | Self::Issued(_)
             | Self::IssueFailed(_)

@@ -116,6 +116,8 @@ impl Station {
             device_id: row.id,
             device_serial: row.serial,
             identity_key: row.identity,
+            ip_address: row.address,
+            port: row.port,
             bed_id: row.bed,
             device_label: row.label,
             provisioned: current.is_some(),
@@ -239,6 +241,8 @@ fn registered(row: ManifestRow, at: UnixTime) -> DeviceRow {
         serial: row.device_serial,
         identity: row.identity_key,
         status: DeviceStatus::Active,
+        address: row.ip_address,
+        port: row.port,
         bed: row.bed_id,
         label: row.device_label,
         unit: row.measurement_unit,
@@ -252,7 +256,9 @@ fn changes(old: &DeviceRow, new: &DeviceRow) -> bool {
     fn differs<T: PartialEq>(old: Option<&T>, new: Option<&T>) -> bool {
         new.is_some() && new != old
     }
-    differs(old.bed.as_ref(), new.bed.as_ref())
+    differs(old.address.as_ref(), new.address.as_ref())
+        || differs(old.port.as_ref(), new.port.as_ref())
+        || differs(old.bed.as_ref(), new.bed.as_ref())
         || differs(old.label.as_ref(), new.label.as_ref())
         || differs(old.unit.as_ref(), new.unit.as_ref())
         || differs(old.language.as_ref(), new.language.as_ref())

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use zmon_crypto::token::PairingToken;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
@@ -12,7 +11,7 @@ use zmon_domain::ids::{DeviceId, DeviceSerial, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::time::{Now, is_expired};
 use zmon_protocol::station::{
-    DeviceRecord, OpenRequest, PairDetails, RegistryEntry, Reservation, SessionMachine,
+    DeviceRecord, OpenRequest, Opening, PairDetails, RegistryEntry, Reservation, SessionMachine,
 };
 
 use super::certificates::RACES;
@@ -25,7 +24,7 @@ use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, translate
 pub(super) struct Scan {
     pub(super) device_id: DeviceId,
     pub(super) code: PairingCode,
-    pub(super) token: PairingToken,
+    pub(super) opening: Opening,
     pub(super) serial: Option<DeviceSerial>,
     pub(super) address: DeviceAddress,
 }
@@ -48,7 +47,7 @@ impl Station {
         pair: Option<PairDetails>,
     ) -> Result<Opened, StationError> {
         let now = self.now();
-        if self.parts.policy.is_own(scan.address.ip(), scan.token.port()) {
+        if self.parts.policy.is_own(scan.address.ip(), scan.opening.port()) {
             let code = ErrorCode::AddressNotPermitted;
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
@@ -57,11 +56,16 @@ impl Station {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
-                Some(row) if row.token_id == scan.token.id() => {
+                Some(row) if self.is_repeated(&row, &scan) => {
                     if row.operator == *proof.id() {
                         return self.join(&row, proof, &scan, pair).await;
                     }
                     Some(row)
+                }
+                Some(row) if row.operator == *proof.id() && self.is_mixed(&row, &scan) => {
+                    let code = ErrorCode::StateConflict;
+                    let row = self.refused(actor, &scan.device_id, code);
+                    return self.refuse(&now, row.with("reason", "method"), code.into()).await;
                 }
                 Some(row) if self.overtake(&row, proof, &now).await? => continue,
                 other => other,
@@ -93,7 +97,7 @@ impl Station {
                 device: registry_record(row, &scan.device_id),
                 reservation: holder
                     .map(|row| Reservation { session_id: row.id, operator: row.operator }),
-                token: scan.token.clone(),
+                opening: scan.opening.clone(),
                 code: scan.code.clone(),
                 scanned_serial: scan.serial.clone(),
                 address: scan.address,
@@ -118,8 +122,8 @@ impl Station {
             self.alarm(&opened);
             return Err(refusal.clone().into());
         }
-        let (token, code) = (scan.token.id(), scan.code.clone());
-        let handle = SessionDriver::spawn(self, opened, token, code, config_version);
+        let (opening, code) = (scan.opening.clone(), scan.code.clone());
+        let handle = SessionDriver::spawn(self, opened, opening, code, config_version);
         Ok(Some(Opened::Live(handle)))
     }
 
@@ -156,7 +160,25 @@ impl Station {
         Ok(Some(row))
     }
 
-    /// The same scan again, by the operator whose session it opened: that session goes on.
+    /// Whether a session was opened by the very same thing: this token, or this code typed.
+    fn is_repeated(&self, row: &SessionRow, scan: &Scan) -> bool {
+        match &scan.opening {
+            Opening::Scanned(token) => row.token_id == token.id(),
+            Opening::Typed { .. } => {
+                let live = self.sessions.get(&row.id);
+                live.is_some_and(|handle| handle.was_typed(&scan.code))
+            }
+        }
+    }
+
+    /// Whether a live session was begun by the other method: what began by one must not end by another
+    /// (T15).
+    fn is_mixed(&self, row: &SessionRow, scan: &Scan) -> bool {
+        let live = self.sessions.get(&row.id);
+        live.is_some_and(|handle| handle.mixes_with(&scan.opening))
+    }
+
+    /// The same scan or code again, by the operator whose session it opened: that session goes on.
     async fn join(
         &self,
         row: &SessionRow,

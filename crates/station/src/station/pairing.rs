@@ -1,8 +1,10 @@
 //! Scanning and pairing ([W §11.3], D7, D11).
 
+use core::num::NonZeroU16;
 use std::sync::Arc;
 
 use zmon_crypto::token::PairingToken;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, FieldError};
@@ -10,7 +12,7 @@ use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::settings::DeviceSettings;
-use zmon_protocol::station::{PairDetails, SessionPhase};
+use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
 use zmon_wire::kind::{False, True};
 use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
 use zmon_wire::strict;
@@ -54,10 +56,18 @@ impl Station {
         let now = self.now();
         let actor = self.authorise(proof, Action::Pair, &now).await?;
         let device = request.device_id.clone();
+        let code = read_code(request.pairing_code.expose())?;
+        let (address, opening) = match &request.pairing_token {
+            Some(token) => {
+                let address = request.ip_address.ok_or_else(address_missing)?;
+                (address, Opening::Scanned(read_token(token.expose())?))
+            }
+            None => self.place(&request.device_id, request.ip_address, request.port).await?,
+        };
         let scan = Scan {
-            code: read_code(request.pairing_code.expose())?,
-            token: read_token(request.pairing_token.expose())?,
-            address: request.ip_address.ok_or_else(address_missing)?,
+            code,
+            opening,
+            address,
             device_id: request.device_id,
             serial: request.device_serial,
         };
@@ -72,8 +82,8 @@ impl Station {
     /// afterwards the answer is given for the session only, and the token is used up (D11).
     ///
     /// # Errors
-    /// As [`Station::scan`]; `typed_code_unavailable` without token and session; `session_unknown`
-    /// for a session that is not this operator's; why the pairing failed.
+    /// As [`Station::scan`]; `session_unknown` for a session that is not this operator's; why the
+    /// pairing failed.
     pub async fn pair(
         self: &Arc<Self>,
         proof: &OperatorProof,
@@ -94,32 +104,32 @@ impl Station {
         let token = request.pairing_token.as_ref().map(|t| read_token(t.expose())).transpose()?;
         let (bed, label) = (request.bed_id, request.device_label);
         let details = self.details(&request.device_id, bed, label).await?;
-        let known = match (request.session_id, &token) {
-            (Some(id), _) => Some(self.own_session(proof, &id, &request.device_id).await?),
-            (None, Some(token)) if request.ip_address.is_none() => {
+        let known = match (request.session_id, &token, request.ip_address) {
+            (Some(id), _, _) => Some(self.own_session(proof, &id, &request.device_id).await?),
+            (None, Some(token), None) => {
                 Some(self.scanned_before(proof, &actor, &request.device_id, token).await?)
             }
-            (None, Some(_)) => None,
-            (None, None) => return Err(ErrorCode::TypedCodeUnavailable.into()),
+            (None, Some(_), Some(_)) | (None, None, _) => None,
         };
-        let opened = match (known, token) {
-            (Some(opened), token) => {
-                if let Opened::Live(handle) = &opened {
-                    self.go_on(handle, proof, &code, token.as_ref(), details).await?;
-                }
-                opened
+        let opened = if let Some(opened) = known {
+            if let Opened::Live(handle) = &opened {
+                self.go_on(handle, proof, &code, token.as_ref(), details).await?;
             }
-            (None, Some(token)) => {
-                let scan = Scan {
-                    device_id: request.device_id,
-                    code,
-                    token,
-                    serial: request.device_serial,
-                    address: request.ip_address.ok_or_else(address_missing)?,
-                };
-                self.open(proof, &actor, scan, Some(details)).await?
-            }
-            (None, None) => return Err(ErrorCode::TypedCodeUnavailable.into()),
+            opened
+        } else {
+            let (address, opening) = match (token, request.ip_address) {
+                (Some(token), Some(address)) => (address, Opening::Scanned(token)),
+                (Some(_), None) => return Err(address_missing()),
+                (None, address) => self.place(&request.device_id, address, request.port).await?,
+            };
+            let scan = Scan {
+                device_id: request.device_id,
+                code,
+                opening,
+                serial: request.device_serial,
+                address,
+            };
+            self.open(proof, &actor, scan, Some(details)).await?
         };
         match opened {
             Opened::Live(handle) => self.paired(&handle).await,
@@ -206,6 +216,22 @@ impl Station {
         }
     }
 
+    /// Where a device listens for its typed code: as the operator says, else as the registry does.
+    async fn place(
+        &self,
+        device: &DeviceId,
+        address: Option<DeviceAddress>,
+        port: Option<NonZeroU16>,
+    ) -> Result<(DeviceAddress, Opening), StationError> {
+        let row = self.parts.store.device(device).await?;
+        let address = address.or_else(|| row.as_ref().and_then(|row| row.address));
+        let port = port.or_else(|| row.as_ref().and_then(|row| row.port));
+        let rule = "must be given unless the registry has it";
+        let address = address.ok_or(FieldError::new("ipAddress", rule))?;
+        let port = port.ok_or(FieldError::new("port", rule))?;
+        Ok((address, Opening::Typed { port: port.get() }))
+    }
+
     /// Sends a session on its way; saying the same twice changes nothing.
     pub(super) async fn go_on(
         &self,
@@ -215,7 +241,7 @@ impl Station {
         token: Option<&PairingToken>,
         details: PairDetails,
     ) -> Result<(), StationError> {
-        if !handle.was_scanned_with(code, token) {
+        if !handle.was_begun_with(code, token) {
             return Err(ErrorCode::InvalidPairingCode.into());
         }
         let operator = proof.id().clone();
@@ -309,7 +335,8 @@ fn failure(view: &SessionView) -> StationError {
 
 /// Either format: the device decides which one it shows (D1).
 fn read_code(text: &str) -> Result<PairingCode, StationError> {
-    PairingCode::parse_any(text).map_err(|error| error.code().into())
+    PairingCode::parse_any(text)
+        .map_err(|error| StationError::field(error.code(), FieldError::from(error)))
 }
 
 fn read_token(text: &str) -> Result<PairingToken, StationError> {

@@ -1,6 +1,7 @@
 //! A device of few words: it speaks the protocol with the primitives of `zmon-crypto`, keeps no
 //! state machine, and misbehaves on request.
 
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -8,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use zmon_crypto::envelope::Envelope;
 use zmon_crypto::jws::{self, Typ, Unverified};
+use zmon_crypto::pake::{PakeInputs, Share, Verifier};
 use zmon_crypto::schedule::{Prk, SessionKeys, Transcript, transcript};
 use zmon_crypto::token::{PairingToken, TokenInputs};
 use zmon_crypto::x509::{self, CertificateChain, ClientExpectation, csr};
@@ -24,10 +26,11 @@ use zmon_wire::checkpoint::{Checkpoint, LaneHead};
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
-use zmon_wire::kind::{KeyProtection, V1};
+use zmon_wire::kind::{KeyProtection, Method, V1};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
 use zmon_wire::pair::{PairRequest, ScanRequest};
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::secret::SecretText;
 use zmon_wire::session::{SessionOpen, StatusDocument};
 use zmon_wire::strict;
@@ -68,10 +71,12 @@ pub(crate) enum Fault {
 
 /// What the device remembers of its window.
 struct Window {
+    id: WindowId,
     kem: KemKey,
     token: PairingToken,
     code: PairingCode,
     session: Option<Session>,
+    run: Option<(Verifier, String)>,
 }
 
 #[derive(Clone)]
@@ -81,6 +86,10 @@ struct Session {
     transcript: Transcript,
     keys: SessionKeys,
     tls: Arc<SoftIdentity>,
+}
+
+fn refused() -> DialError {
+    DialError::Refused { report: ErrorReport::new(ErrorCode::ClaimRefused) }
 }
 
 /// A simulated device.
@@ -157,8 +166,9 @@ impl FakeDevice {
     ) -> Window {
         let code = PairingCode::generate(CodeFormat::Grouped9, rng);
         let nonce = *WindowId::generate(rng).as_bytes();
+        let window_id = WindowId::generate(rng);
         let inputs = TokenInputs {
-            window_id: &WindowId::generate(rng),
+            window_id: &window_id,
             port,
             nonce: &nonce,
             thumbprint16: &identity.public().thumbprint().short(),
@@ -170,7 +180,7 @@ impl FakeDevice {
         };
         let token = PairingToken::mint(&root.token_key(), &inputs).unwrap();
         let kem = KemKey::generate(identity.public().suite(), rng).unwrap();
-        Window { kem, token, code, session: None }
+        Window { id: window_id, kem, token, code, session: None, run: None }
     }
 
     /// Opens a new window: new code, token and keys.
@@ -220,7 +230,8 @@ impl FakeDevice {
             device_serial: Some(self.serial.clone()),
             ip_address: Some(self.address),
             pairing_code: SecretText::new(&window.code.display()),
-            pairing_token: SecretText::new(&window.token.to_base64url()),
+            pairing_token: Some(SecretText::new(&window.token.to_base64url())),
+            port: None,
             expires_at: None,
             firmware_version: None,
         }
@@ -232,10 +243,11 @@ impl FakeDevice {
         PairRequest {
             device_id: scan.device_id,
             pairing_code: scan.pairing_code,
-            pairing_token: Some(scan.pairing_token),
+            pairing_token: scan.pairing_token,
             session_id: None,
             device_serial: None,
             ip_address: scan.ip_address,
+            port: None,
             bed_id: None,
             device_label: None,
         }
@@ -261,10 +273,73 @@ impl FakeDevice {
         *self.log.lock().unwrap() = checkpoint;
     }
 
+    /// What a tablet sends after the code was typed.
+    pub(crate) fn typed_request(&self, code: &str) -> PairRequest {
+        PairRequest {
+            pairing_token: None,
+            pairing_code: SecretText::new(code),
+            port: NonZeroU16::new(self.port),
+            ..self.pair_request()
+        }
+    }
+
+    /// The code on the screen.
+    pub(crate) fn code(&self) -> String {
+        self.window.lock().unwrap().code.display().to_string()
+    }
+
+    /// Answers `GET /api/provisioning/window`.
+    pub(crate) fn answer_window(&self) -> Result<WindowAnswer, DialError> {
+        if *self.fault.lock().unwrap() == Fault::Unreachable {
+            return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+        }
+        let window_id = *self.window.lock().unwrap().id.as_bytes();
+        Ok(WindowAnswer { v: V1::default(), device_id: self.id.clone(), window_id })
+    }
+
+    /// Answers `POST /api/provisioning/pake/start`.
+    pub(crate) fn answer_start(&self, start: &PakeStart) -> Result<PakeStarted, DialError> {
+        let _ = self.opens.fetch_add(1, Ordering::SeqCst);
+        if *self.fault.lock().unwrap() == Fault::RefusesClaim {
+            return Err(refused());
+        }
+        let mut window = self.window.lock().unwrap();
+        let hello = start.hello.as_bytes();
+        let payload = Unverified::parse(hello).unwrap();
+        let document: Hello = strict::parse(payload.payload_unverified(), 65_536).unwrap();
+        assert_eq!(document.method, Method::Typed);
+        assert_eq!(document.window_ref, *window.id.as_bytes());
+        assert_eq!(document.device_key16, self.identity.public().thumbprint().short());
+        let inputs = PakeInputs {
+            code: &window.code,
+            window_id: &window.id,
+            hello,
+            station_id: &document.station_id,
+            device_id: &self.id,
+        };
+        let share = Share::parse(&start.share_p).unwrap();
+        let mut rng = self.rng.lock().unwrap();
+        let (verifier, share_v, confirm_v) = Verifier::start(&inputs, share, &mut *rng).unwrap();
+        window.run = Some((verifier, start.hello.clone()));
+        Ok(PakeStarted { share_v: *share_v.as_bytes(), confirm_v })
+    }
+
+    /// Answers `POST /api/provisioning/pake/confirm`.
+    pub(crate) fn answer_confirm(&self, confirm: &PakeConfirm) -> Result<String, DialError> {
+        let mut window = self.window.lock().unwrap();
+        let (verifier, hello) = window.run.take().ok_or_else(refused)?;
+        let claimed = verifier.finish(hello.as_bytes(), &confirm.confirm_p);
+        let (prk, _claimed) = claimed.map_err(|_| refused())?;
+        let payload = Unverified::parse(hello.as_bytes()).unwrap();
+        let document: Hello = strict::parse(payload.payload_unverified(), 65_536).unwrap();
+        assert_eq!(document.session_id, confirm.session_id);
+        let fault = *self.fault.lock().unwrap();
+        Ok(self.identify(&mut window, &document, hello.as_bytes(), &prk, fault))
+    }
+
     /// Answers `POST /api/provisioning/session`.
     pub(crate) fn answer_hello(&self, open: &SessionOpen) -> Result<String, DialError> {
         let _ = self.opens.fetch_add(1, Ordering::SeqCst);
-        let refused = || DialError::Refused { report: ErrorReport::new(ErrorCode::ClaimRefused) };
         let fault = *self.fault.lock().unwrap();
         if fault == Fault::Unreachable {
             return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
@@ -284,9 +359,21 @@ impl FakeDevice {
             Some(_) => return Err(refused()),
             None => {}
         }
+        Ok(self.identify(&mut window, &document, hello, &prk, fault))
+    }
+
+    /// The identity document, and the session that begins with it.
+    fn identify(
+        &self,
+        window: &mut Window,
+        document: &Hello,
+        hello: &[u8],
+        prk: &Prk,
+        fault: Fault,
+    ) -> String {
         let mut rng = self.rng.lock().unwrap();
         let tls = Arc::new(SoftIdentity::generate(Suite::P256, &mut *rng).unwrap());
-        let identity = self.identity_document(&document, hello, &window.kem, &tls, fault, &mut rng);
+        let identity = self.identity_document(document, hello, &window.kem, &tls, fault, &mut rng);
         let payload = strict::to_vec(&identity).unwrap();
         let stranger = SoftIdentity::generate(self.identity.public().suite(), &mut *rng);
         let key: &dyn IdentityKey = match &stranger {
@@ -302,7 +389,7 @@ impl FakeDevice {
             transcript,
             tls,
         });
-        Ok(answer)
+        answer
     }
 
     fn identity_document(

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
+use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
+use zmon_protocol::station::TypedTries;
 use zmon_station::ports::*;
 
 /// Everything a station remembers.
@@ -21,6 +24,7 @@ struct Tables {
     logins: BTreeMap<[u8; 32], LoginRow>,
     sessions: BTreeMap<SessionId, SessionRow>,
     tokens: BTreeMap<TokenId, SessionId>,
+    typed: Vec<(SessionId, OperatorId, WindowId, UnixTime)>,
     certificates: BTreeMap<Serial, CertificateRow>,
     crl: Option<CrlRow>,
     audit: Vec<(Option<i64>, AuditEvent)>,
@@ -147,6 +151,14 @@ impl StationStore for MemoryStore {
     }
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.reservation(device).cloned()))
+    }
+    async fn typed_tries(
+        &self,
+        operator: &OperatorId,
+        window: &WindowId,
+        at: UnixTime,
+    ) -> Result<TypedTries, StoreError> {
+        Ok(self.read(|t| t.tries(operator, window, at)))
     }
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         let open = |row: &&SessionRow| row.reserved || !row.phase.is_final();
@@ -317,9 +329,32 @@ impl Tables {
                 }
                 self.crl = Some(row.clone());
             }
+            StationWrite::SpendTry { session_id, operator, window_id, at } => {
+                let tries = self.tries(operator, window_id, *at);
+                if tries.window >= u32::from(limits::TYPED_TRIES.default)
+                    || tries.hour >= u32::from(limits::TYPED_TRIES_HOURLY.default)
+                {
+                    return Err(Refusal::TriesSpent);
+                }
+                self.typed.push((*session_id, operator.clone(), *window_id, *at));
+            }
             other => panic!("the test store does not know {other:?}"),
         }
         Ok(())
+    }
+
+    fn tries(&self, operator: &OperatorId, window: &WindowId, at: UnixTime) -> TypedTries {
+        let since = at - Duration::from_secs(3600);
+        let mut tries = TypedTries::default();
+        let own = |row: &&(SessionId, OperatorId, WindowId, UnixTime)| {
+            row.1 == *operator && row.3 > since
+        };
+        for (session, _, tried, _) in self.typed.iter().filter(own) {
+            let claimed = self.tokens.get(&TokenId::from_bytes(*tried.as_bytes()));
+            tries.window += u32::from(tried == window);
+            tries.hour += u32::from(claimed != Some(session));
+        }
+        tries
     }
 
     fn reserve(&mut self, row: &SessionRow) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
 use zmon_station::ports::*;
 use zmon_station::{ServerParameters, Station, StationParts, StationPolicy, StationProfile};
 use zmon_wire::manifest;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use super::device::FakeDevice;
@@ -73,6 +74,19 @@ impl Lan {
         self.devices.lock().unwrap().insert(place, Arc::clone(device));
     }
 
+    /// One more connection.
+    fn reach(&self, target: &Target) -> Result<Arc<FakeDevice>, DialError> {
+        self.dialled.lock().unwrap().push(target.clone());
+        let unreachable = |cause: &str| DialError::Unreachable { cause: cause.to_owned() };
+        let place = (target.address.ip(), target.port);
+        let device = self.devices.lock().unwrap().get(&place).cloned();
+        let device = device.ok_or_else(|| unreachable("nobody there"))?;
+        if device.identity.public().thumbprint().short() != target.thumbprint16 {
+            return Err(unreachable("wrong pin"));
+        }
+        Ok(device)
+    }
+
     /// Every connection so far.
     pub(crate) fn dialled(&self) -> Vec<Target> {
         self.dialled.lock().unwrap().clone()
@@ -86,16 +100,18 @@ impl DeviceDialer for Lan {
         target: &Target,
         open: SessionOpen,
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
-        self.dialled.lock().unwrap().push(target.clone());
-        let unreachable = |cause: &str| DialError::Unreachable { cause: cause.to_owned() };
-        let place = (target.address.ip(), target.port);
-        let device = self.devices.lock().unwrap().get(&place).cloned();
-        let device = device.ok_or_else(|| unreachable("nobody there"))?;
-        if device.identity.public().thumbprint().short() != target.thumbprint16 {
-            return Err(unreachable("wrong pin"));
-        }
+        let device = self.reach(target)?;
         let identity = device.answer_hello(&open)?;
         Ok((SessionAnswer { identity }, Box::new(Connection(device))))
+    }
+
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+        let device = self.reach(target)?;
+        let answer = device.answer_window()?;
+        Ok((answer, Box::new(Connection(device))))
     }
 }
 
@@ -103,6 +119,15 @@ struct Connection(Arc<FakeDevice>);
 
 #[async_trait]
 impl DeviceConnection for Connection {
+    async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError> {
+        self.0.answer_start(&start)
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        let identity = self.0.answer_confirm(&confirm)?;
+        Ok(SessionAnswer { identity })
+    }
+
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
         let status = self.0.answer_configuration(envelope).await?;
         Ok(DeliveryAnswer { status })

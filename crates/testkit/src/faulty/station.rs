@@ -5,6 +5,7 @@ use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer, DialError,
     IssueError, IssuedCertificate, Target,
 };
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use super::{Luck, spoil, spoil_text};
@@ -37,12 +38,18 @@ impl<D: DeviceDialer> DeviceDialer for FaultyDialer<D> {
         if kind == Some(Kind::Drop) {
             return Err(ordered());
         }
-        match self.luck.at(Step::Identity).await {
-            Some(Kind::Tamper) => spoil_text(&mut answer.identity),
-            Some(Kind::Truncate) => answer.identity.truncate(answer.identity.len() / 2),
-            Some(_) => return Err(ordered()),
-            None => {}
+        spoil_identity(&self.luck, &mut answer).await?;
+        Ok((answer, Box::new(FaultyConnection { inner: connection, luck: self.luck.clone() })))
+    }
+
+    async fn window(
+        &self,
+        target: &Target,
+    ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError> {
+        if self.luck.at(Step::Dial).await.is_some() {
+            return Err(ordered());
         }
+        let (answer, connection) = self.inner.window(target).await?;
         Ok((answer, Box::new(FaultyConnection { inner: connection, luck: self.luck.clone() })))
     }
 }
@@ -54,6 +61,24 @@ struct FaultyConnection {
 
 #[async_trait]
 impl DeviceConnection for FaultyConnection {
+    async fn pake_start(&mut self, mut start: PakeStart) -> Result<PakeStarted, DialError> {
+        let kind = self.luck.at(Step::Session).await;
+        match kind {
+            Some(Kind::Fail) => return Err(ordered()),
+            Some(Kind::Tamper) => spoil_text(&mut start.hello),
+            Some(Kind::Truncate) => start.hello.truncate(start.hello.len() / 2),
+            _ => {}
+        }
+        let started = self.inner.pake_start(start).await?;
+        if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(started) }
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        let mut answer = self.inner.pake_confirm(confirm).await?;
+        spoil_identity(&self.luck, &mut answer).await?;
+        Ok(answer)
+    }
+
     async fn deliver(&mut self, mut envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
         let kind = self.luck.at(Step::Deliver).await;
         match kind {
@@ -65,6 +90,16 @@ impl DeviceConnection for FaultyConnection {
         let answer = self.inner.deliver(envelope).await?;
         if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(answer) }
     }
+}
+
+async fn spoil_identity(luck: &Luck, answer: &mut SessionAnswer) -> Result<(), DialError> {
+    match luck.at(Step::Identity).await {
+        Some(Kind::Tamper) => spoil_text(&mut answer.identity),
+        Some(Kind::Truncate) => answer.identity.truncate(answer.identity.len() / 2),
+        Some(_) => return Err(ordered()),
+        None => {}
+    }
+    Ok(())
 }
 
 /// An issuer that fails as ordered.

@@ -1,5 +1,7 @@
 //! What the service knows, as it travels over the socket.
 
+use std::net::SocketAddr;
+
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::time::Now;
 use zmon_provisioning::link::LinkStatus;
@@ -28,6 +30,9 @@ pub(super) fn status(
         is_provisioned: shown.is_provisioned,
         pairing_code: pairing.map(|pairing| SecretText::new(&pairing.code.display())),
         expiration_time: pairing.map(|pairing| pairing.seconds_left(now.mono)),
+        listener: pairing
+            .and_then(|pairing| pairing.qr.as_ref())
+            .map(|qr| SocketAddr::new(qr.address.ip(), qr.port)),
         last_error: shown.last_error.as_ref().map(|error| Box::new(Problem::new(error))),
         server_url: shown.server_url.clone(),
         certificate_status: certificate(shown, now),

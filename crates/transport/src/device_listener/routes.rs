@@ -1,4 +1,4 @@
-//! Two requests, and one answer to everything else (D24).
+//! The requests of a pairing, and one answer to everything else (D24).
 //!
 //! That answer ends the connection and comes at one instant after the request, whatever the cause.
 
@@ -12,10 +12,13 @@ use axum::response::Response;
 use axum::routing::any;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
+use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::problem::Problem;
 use zmon_wire::session::SessionOpen;
 use zmon_wire::strict;
@@ -42,6 +45,9 @@ pub(super) fn service(endpoint: Endpoint) -> Service {
     let router = Router::new()
         // Methods are looked at by the handlers: a router's own refusal would say `Allow`.
         .route(paths::SESSION, any(session))
+        .route(paths::WINDOW, any(window))
+        .route(paths::PAKE_START, any(pake_start))
+        .route(paths::PAKE_CONFIRM, any(pake_confirm))
         .route(paths::CONFIGURATION, any(configuration))
         .fallback(unknown_path)
         .with_state(endpoint);
@@ -50,12 +56,58 @@ pub(super) fn service(endpoint: Endpoint) -> Service {
 
 async fn session(State(endpoint): State<Endpoint>, request: Request) -> Response {
     let claimed = Claimed::of(&request);
-    match open(&endpoint, request).await {
+    let claim = async {
+        let open: SessionOpen = message(request).await?;
+        answer(endpoint.session(open).await)
+    };
+    let claim = claim.await;
+    claiming(&endpoint, &claimed, claim).await
+}
+
+async fn window(State(endpoint): State<Endpoint>, request: Request) -> Response {
+    let window = match *request.method() {
+        Method::GET => answer(endpoint.window().await),
+        _ => Err(Refusal::Junk(ErrorCode::MethodNotAllowed)),
+    };
+    match window {
+        Ok(window) => window,
+        Err(refusal) => refused(&endpoint, refusal).await,
+    }
+}
+
+async fn pake_start(State(endpoint): State<Endpoint>, request: Request) -> Response {
+    let start = async {
+        let start: PakeStart = message(request).await?;
+        answer(endpoint.pake_start(start).await)
+    };
+    match start.await {
+        Ok(started) => started,
+        Err(refusal) => refused(&endpoint, refusal).await,
+    }
+}
+
+async fn pake_confirm(State(endpoint): State<Endpoint>, request: Request) -> Response {
+    let claimed = Claimed::of(&request);
+    let claim = async {
+        let confirm: PakeConfirm = message(request).await?;
+        answer(endpoint.pake_confirm(confirm).await)
+    };
+    let claim = claim.await;
+    claiming(&endpoint, &claimed, claim).await
+}
+
+/// A claim by either method: from its identity document on the peer is the session's own.
+async fn claiming(
+    endpoint: &Endpoint,
+    claimed: &Claimed,
+    claim: Result<Response, Refusal>,
+) -> Response {
+    match claim {
         Ok(identity) => {
             claimed.set();
             identity
         }
-        Err(refusal) => refused(&endpoint, refusal).await,
+        Err(refusal) => refused(endpoint, refusal).await,
     }
 }
 
@@ -65,11 +117,15 @@ enum Refusal {
     Judged(ErrorReport),
 }
 
-async fn open(endpoint: &Endpoint, request: Request) -> Result<Response, Refusal> {
+/// The JSON message of a request.
+async fn message<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     let body = body(request, JSON).await?;
-    let open: SessionOpen = strict::parse(&body, limits::BODY_MAX.default)
-        .map_err(|error| Refusal::Junk(problem::malformed(&error).code))?;
-    let answer = endpoint.session(open).await.map_err(Refusal::Judged)?;
+    strict::parse(&body, limits::BODY_MAX.default)
+        .map_err(|error| Refusal::Junk(problem::malformed(&error).code))
+}
+
+fn answer<T: Serialize>(answer: Result<T, ErrorReport>) -> Result<Response, Refusal> {
+    let answer = answer.map_err(Refusal::Judged)?;
     problem::json(StatusCode::OK, &answer).map_err(Refusal::Judged)
 }
 
@@ -85,8 +141,7 @@ async fn configuration(State(endpoint): State<Endpoint>, request: Request) -> Re
 
 async fn deliver(endpoint: &Endpoint, request: Request) -> Result<Response, Refusal> {
     let envelope = body(request, OCTETS).await?;
-    let answer = endpoint.configuration(envelope.to_vec()).await.map_err(Refusal::Judged)?;
-    problem::json(StatusCode::OK, &answer).map_err(Refusal::Judged)
+    answer(endpoint.configuration(envelope.to_vec()).await)
 }
 
 async fn body(request: Request, media_type: &str) -> Result<Bytes, Refusal> {

@@ -9,17 +9,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::SessionId;
 use zmon_provisioning::ports::DeviceEndpoint;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
 
 use super::routes::service;
 use crate::client::{Ask, Connection, JSON, OCTETS};
-use crate::paths::{CONFIGURATION, SESSION};
+use crate::paths::{CONFIGURATION, PAKE_CONFIRM, PAKE_START, SESSION, WINDOW};
 use crate::server::{ServerLimits, serve_stream};
 
 /// Bound of a wait, in virtual time.
 const LONG: Duration = Duration::from_secs(600);
+
+/// The confirmation that is right.
+const RIGHT: [u8; 32] = [9; 32];
 
 /// Takes its time; claims "yes" succeed, the claim "panic" is a defect, others fail.
 struct Slow {
@@ -38,6 +43,27 @@ impl DeviceEndpoint for Slow {
         }
     }
 
+    async fn window(&self) -> Result<WindowAnswer, ErrorReport> {
+        sleep(self.session).await;
+        Err(ErrorCode::TypedTriesExhausted.into())
+    }
+
+    async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport> {
+        sleep(self.session).await;
+        match start.hello.as_str() {
+            "y.e.s" => Ok(PakeStarted { share_v: [4; 65], confirm_v: [5; 32] }),
+            _ => Err(ErrorCode::HelloMalformed.into()),
+        }
+    }
+
+    async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
+        sleep(self.session).await;
+        match confirm.confirm_p {
+            RIGHT => Ok(SessionAnswer { identity: "a.b.c".into() }),
+            _ => Err(ErrorCode::InvalidPairingCode.into()),
+        }
+    }
+
     async fn configuration(&self, _envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {
         Err(ErrorCode::SessionUnknown.into())
     }
@@ -53,6 +79,15 @@ fn millis(millis: u64) -> Duration {
 
 fn hello(text: &str) -> Vec<u8> {
     strict::to_vec(&SessionOpen { hello: text.into(), claim_mac: [7; 32] }).unwrap()
+}
+
+fn start(hello: &str) -> Vec<u8> {
+    strict::to_vec(&PakeStart { hello: hello.into(), share_p: [4; 65] }).unwrap()
+}
+
+fn confirm(confirm_p: [u8; 32]) -> Vec<u8> {
+    let session_id = SessionId::from_bytes([1; 16]);
+    strict::to_vec(&PakeConfirm { session_id, confirm_p }).unwrap()
 }
 
 /// A connection to a listener whose endpoint is `slow`.
@@ -76,6 +111,11 @@ async fn refusals_of_every_kind_come_at_one_instant_and_end_the_connection() {
         [
             ("wrong mac", Ask::post(SESSION, JSON, hello("n.a.y"))),
             ("defect", Ask::post(SESSION, JSON, hello("p.a.n"))),
+            ("no window", Ask::get(WINDOW)),
+            ("wrong hello", Ask::post(PAKE_START, JSON, start("n.a.y"))),
+            ("wrong code", Ask::post(PAKE_CONFIRM, JSON, confirm([0; 32]))),
+            ("method of the window", Ask::post(WINDOW, JSON, "{}")),
+            ("no share", Ask::post(PAKE_START, JSON, "{}")),
             ("unknown session", Ask::post(CONFIGURATION, OCTETS, vec![1; 100])),
             ("not JSON", Ask::post(SESSION, JSON, "{")),
             ("content type", Ask::post(SESSION, "text/plain", hello("y.e.s"))),
@@ -98,6 +138,20 @@ async fn refusals_of_every_kind_come_at_one_instant_and_end_the_connection() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_well_keeps_its_connection() {
+    let mut connection = connect(Slow { session: millis(0), junk: millis(0) }).await;
+    for ask in
+        [Ask::post(PAKE_START, JSON, start("y.e.s")), Ask::post(PAKE_CONFIRM, JSON, confirm(RIGHT))]
+    {
+        assert_eq!(connection.send(ask, LONG).await.unwrap().status, 200);
+    }
+    // From here on the peer is the session's own, and learns why.
+    let envelope = Ask::post(CONFIGURATION, OCTETS, vec![1; 100]);
+    let answer = connection.send(envelope, LONG).await.unwrap();
+    assert_eq!(answer.status.as_u16(), ErrorCode::SessionUnknown.http_status());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use zmon_crypto::Suite;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::SessionId;
 use zmon_provisioning::ports::{DeviceEndpoint, ListenError, Listener, SharedRng};
 use zmon_station::ports::{DeviceDialer, DialError, Target};
 use zmon_transport::client::{Ask, ClientError, ClientTimes, Connection, JSON, OCTETS, Refusal};
@@ -22,6 +23,8 @@ use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::dialer::TlsDeviceDialer;
 use zmon_transport::server::ServerLimits;
 use zmon_transport::tls::{TlsContext, pinned_client};
+use zmon_wire::kind::V1;
+use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
 
@@ -57,6 +60,22 @@ impl Scripted {
 #[async_trait]
 impl DeviceEndpoint for Scripted {
     async fn session(&self, _open: SessionOpen) -> Result<SessionAnswer, ErrorReport> {
+        self.session.clone()
+    }
+
+    async fn window(&self) -> Result<WindowAnswer, ErrorReport> {
+        let device_id = "ZM-001".parse().unwrap();
+        Ok(WindowAnswer { v: V1::default(), device_id, window_id: [7; 16] })
+    }
+
+    async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport> {
+        match self.session.clone() {
+            Ok(_) => Ok(PakeStarted { share_v: start.share_p, confirm_v: [5; 32] }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pake_confirm(&self, _confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
         self.session.clone()
     }
 
@@ -134,6 +153,34 @@ async fn a_pairing_takes_one_pinned_connection_with_both_suites_and_providers() 
     }
 }
 
+fn start() -> PakeStart {
+    PakeStart { hello: "h.e.y".into(), share_p: [4; 65] }
+}
+
+fn start_body() -> Vec<u8> {
+    strict::to_vec(&start()).unwrap()
+}
+
+fn confirm() -> PakeConfirm {
+    PakeConfirm { session_id: SessionId::from_bytes([1; 16]), confirm_p: [9; 32] }
+}
+
+fn confirm_body() -> Vec<u8> {
+    strict::to_vec(&confirm()).unwrap()
+}
+
+#[tokio::test]
+async fn a_typed_pairing_takes_one_pinned_connection() {
+    let device = Device::open(context(), Suite::P256, Arc::new(Scripted::new())).await;
+    let dialer = TlsDeviceDialer::new(device.tls.clone());
+    let (answer, mut connection) = dialer.window(&device.target()).await.unwrap();
+    assert_eq!(answer.window_id, [7; 16]);
+    let started = connection.pake_start(start()).await.unwrap();
+    assert_eq!((started.share_v, started.confirm_v), ([4; 65], [5; 32]));
+    assert_eq!(connection.pake_confirm(confirm()).await.unwrap().identity, "a.b.c");
+    assert_eq!(connection.deliver(vec![1, 2, 3]).await.unwrap().status, "d.e.f");
+}
+
 #[tokio::test]
 async fn another_key_is_no_device() {
     let device = Device::open(context(), Suite::P256, Arc::new(Scripted::new())).await;
@@ -159,6 +206,9 @@ async fn closed_filtered_and_wrong_key_look_alike() {
         let refused = dialer.open(&target, hello()).await.err().unwrap();
         assert!(matches!(refused, DialError::Unreachable { .. }), "{refused:?}");
         assert_eq!(before.elapsed().as_secs(), 2);
+        let refused = dialer.window(&target).await.err().unwrap();
+        assert!(matches!(refused, DialError::Unreachable { .. }), "{refused:?}");
+        assert_eq!(before.elapsed().as_secs(), 4);
     }
 }
 
@@ -185,6 +235,9 @@ async fn junk_of_every_kind_gets_the_same_bytes() {
     let large = vec![b' '; 65_537];
     let kinds: Vec<(&str, Ask<'_>)> = vec![
         ("wrong mac", Ask::post(session, JSON, hello_body())),
+        ("wrong hello", Ask::post("/api/provisioning/pake/start", JSON, start_body())),
+        ("wrong code", Ask::post("/api/provisioning/pake/confirm", JSON, confirm_body())),
+        ("posted window", Ask::post("/api/provisioning/window", JSON, "{}")),
         ("unknown session", Ask::post(configuration, OCTETS, vec![1; 100])),
         ("empty envelope", Ask::post(configuration, OCTETS, vec![])),
         ("not JSON", Ask::post(session, JSON, "{")),

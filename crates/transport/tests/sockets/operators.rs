@@ -189,13 +189,13 @@ async fn a_logout_ends_the_login() {
 }
 
 #[tokio::test]
-async fn typed_codes_are_told_to_scan() {
+async fn a_typed_code_without_a_place_is_told_what_is_missing() {
     let world = World::open().await;
     let mut ada = world.administrator().await;
     let body = r#"{"deviceId":"ZM-001","pairingCode":"ABC-123-XYZ"}"#;
     let refused = problem(&ada.post("/api/provisioning/pair", body).await);
-    assert_eq!(refused.code, ErrorCode::TypedCodeUnavailable);
-    assert_eq!(refused.status, 501);
+    assert_eq!(refused.code, ErrorCode::RequestMalformed);
+    assert_eq!(refused.field.as_deref(), Some("ipAddress"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the control socket shows of a device.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
@@ -39,6 +40,9 @@ pub struct StatusView {
     /// Seconds until it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<u64>,
+    /// Where it listens for a typed code, `address:port`, while a window is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<SocketAddr>,
     /// The last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Box<Problem>>,

@@ -7,6 +7,7 @@
 
 mod build;
 mod files;
+mod typed;
 
 use std::fs;
 
@@ -34,6 +35,12 @@ fn the_published_vectors_are_what_the_code_computes() {
         }
         assert_eq!(computed, stored, "{suite:?}");
     }
+}
+
+#[test]
+fn the_published_run_of_a_typed_code_is_what_the_code_computes() {
+    let stored: Value = serde_json::from_slice(&fs::read(typed::file()).unwrap()).unwrap();
+    assert_eq!(typed::run(), stored);
 }
 
 /// Needs none of the random numbers: opens the stored bytes with the stored keys.

@@ -18,7 +18,8 @@ CREATE TABLE device_state (
   deprovisioned INTEGER NOT NULL CHECK (deprovisioned IN (0, 1)),
   floor INTEGER NULL,
   mac BLOB NOT NULL CHECK (length(mac) = 32)
-, retire_counter INTEGER NOT NULL DEFAULT 0
+, window_tries INTEGER NOT NULL DEFAULT 0
+  CHECK (window_tries BETWEEN 0 AND 10), retire_counter INTEGER NOT NULL DEFAULT 0
   CHECK (retire_counter >= 0), erasing INTEGER NOT NULL DEFAULT 0 CHECK (erasing IN (0, 1)), migrating INTEGER NOT NULL DEFAULT 0 CHECK (migrating IN (0, 1))) STRICT;
 CREATE TABLE loose_secrets (
   generation INTEGER PRIMARY KEY CHECK (generation >= 1)

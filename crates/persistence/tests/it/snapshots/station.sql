@@ -1,4 +1,4 @@
--- user_version 2, application_id 0x5a4d4353
+-- user_version 3, application_id 0x5a4d4353
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
@@ -11,6 +11,7 @@ CREATE INDEX security_audit_log_by_session ON security_audit_log (session_id, id
 CREATE UNIQUE INDEX sessions_one_reservation ON sessions (device_id) WHERE reserved = 1;
 CREATE INDEX sessions_open ON sessions (phase)
   WHERE phase NOT IN ('paired', 'failed', 'released');
+CREATE INDEX typed_tries_by_operator ON typed_tries (operator, at);
 CREATE TABLE audit_checkpoints (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   timestamp INTEGER NOT NULL,
@@ -58,7 +59,7 @@ CREATE TABLE devices (
   language TEXT NULL,
   sync_interval INTEGER NULL,
   registered_at INTEGER NOT NULL
-) STRICT;
+, ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535)) STRICT;
 CREATE TABLE logins (
   token_hash BLOB PRIMARY KEY CHECK (length(token_hash) = 32),
   operator TEXT NOT NULL REFERENCES operators (id),
@@ -114,6 +115,12 @@ CREATE TABLE sessions (
   expires_at INTEGER NOT NULL,
   error TEXT NULL,
   answer BLOB NULL
+) STRICT;
+CREATE TABLE typed_tries (
+  session_id BLOB PRIMARY KEY CHECK (length(session_id) = 16),
+  operator TEXT NOT NULL,
+  window_id BLOB NOT NULL CHECK (length(window_id) = 16),
+  at INTEGER NOT NULL
 ) STRICT;
 CREATE TRIGGER audit_checkpoints_are_not_cut BEFORE DELETE ON audit_checkpoints
 BEGIN SELECT RAISE(ABORT, 'audit_checkpoints: rows are never deleted'); END;

@@ -8,9 +8,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::CryptoRng;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
+use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateRow, CertificateState, Clock, CrlRow, DeviceRow,
     Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord,
@@ -136,6 +137,14 @@ impl StationStore for MemoryStore {
     }
     async fn reservation(&self, device: &DeviceId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.reservation(device).cloned()))
+    }
+    async fn typed_tries(
+        &self,
+        _: &OperatorId,
+        _: &WindowId,
+        _: UnixTime,
+    ) -> Result<TypedTries, StoreError> {
+        Ok(TypedTries::default())
     }
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         let open = |row: &&SessionRow| row.reserved || !row.phase.is_final();
