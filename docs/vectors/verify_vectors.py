@@ -146,6 +146,94 @@ def load(keys, name):
     return serialization.load_der_private_key(bytes.fromhex(keys[name]), None)
 
 
+# --- SPAKE2+ on P-256 (RFC 9383), from the curve's equation up --------------------------------------
+
+P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+G = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+# RFC 9383, section 4: M and N of P-256, compressed.
+M = "02886e2f97ace46e55ba9dd7242579f2993b64e16ef3dcab95afd497333d8fa12f"
+N = "03d8bbd6c639c62937b04d997f38c3770719c629d7014d49a24b4f98baa1292b49"
+
+
+def add(a, b):
+    if a is None or b is None:
+        return a or b
+    (x1, y1), (x2, y2) = a, b
+    if x1 == x2 and (y1 + y2) % P == 0:
+        return None
+    if a == b:
+        slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, P)
+    else:
+        slope = (y2 - y1) * pow(x2 - x1, -1, P)
+    x3 = (slope * slope - x1 - x2) % P
+    return x3, (slope * (x1 - x3) - y1) % P
+
+
+def times(scalar, point):
+    total = None
+    while scalar:
+        if scalar & 1:
+            total = add(total, point)
+        point, scalar = add(point, point), scalar >> 1
+    return total
+
+
+def minus(point):
+    return point[0], -point[1] % P
+
+
+def point(data):
+    numbers = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data).public_numbers()
+    return numbers.x, numbers.y
+
+
+def encoded(point):
+    return b"\x04" + b"".join(n.to_bytes(32, "big") for n in point)
+
+
+def le(data):
+    return len(data).to_bytes(8, "little") + data
+
+
+def verify_typed_code(v):
+    label, hello = v["label"].encode(), v["hello"].encode()
+    ids = [v["stationId"].encode(), v["deviceId"].encode()]
+    password = b"".join(le(part) for part in [v["code"].encode(), *ids])
+    salt = label + bytes.fromhex(v["windowId"])
+    w = hashlib.pbkdf2_hmac("sha256", password, salt, v["rounds"], 80)
+    w0, w1 = (int.from_bytes(half, "big") % ORDER for half in (w[:40], w[40:]))
+    x, y = (
+        int.from_bytes(bytes.fromhex(v[name]), "big") % ORDER
+        for name in ("proverRandom", "verifierRandom")
+    )
+    m, n = (point(bytes.fromhex(text)) for text in (M, N))
+    share_p = add(times(x, G), times(w0, m))
+    share_v = add(times(y, G), times(w0, n))
+    check("shareP", encoded(share_p).hex() == v["shareP"])
+    check("shareV", encoded(share_v).hex() == v["shareV"])
+    from_v = add(share_v, minus(times(w0, n)))
+    from_p = add(share_p, minus(times(w0, m)))
+    z, shared = times(x, from_v), times(w1, from_v)
+    check("Z on both sides", z == times(y, from_p))
+    check("V on both sides", shared == times(y, times(w1, G)))
+    points = [encoded(p) for p in (m, n, share_p, share_v, z, shared)]
+    parts = [label + h(hello), *ids, *points, w0.to_bytes(32, "big")]
+    main = h(*(le(part) for part in parts))
+    confirmation = expand(extract(b"", main), b"ConfirmationKeys", 64)
+    confirm_p = mac(confirmation[:32], encoded(share_v))
+    confirm_v = mac(confirmation[32:], encoded(share_p))
+    check("confirmV", confirm_v.hex() == v["confirmV"])
+    check("confirmP", confirm_p.hex() == v["confirmP"])
+    k_shared = expand(extract(b"", main), b"SharedKey", 32)
+    prk = extract(h(b"zp1 hello", l(hello)), k_shared)
+    claim = mac(expand(prk, b"zp1 claim", 32), hello)
+    check("prk", claim.hex() == v["claimMacUnderPrk"])
+
+
 # --- one file -----------------------------------------------------------------------------------
 
 
@@ -342,6 +430,10 @@ def main():
         verify_configuration(v, signing, t, thumbprint)
         verify_audit(v)
         print(f"{file.name}: {len(CHECKS) - before} checks passed")
+    before = len(CHECKS)
+    file = folder / "typed-code.json"
+    verify_typed_code(json.loads(file.read_text()))
+    print(f"{file.name}: {len(CHECKS) - before} checks passed")
 
 
 if __name__ == "__main__":
