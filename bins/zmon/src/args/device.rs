@@ -139,7 +139,7 @@ for a station."
         #[command(flatten)]
         person: Person,
         /// The identifier of the device, typed to confirm.
-        #[arg(long, value_name = "DEVICE-ID")]
+        #[arg(long, value_name = "ID")]
         confirm: String,
     },
     /// Go from a manual configuration to provisioning, or keep it for now.
