@@ -14,6 +14,7 @@
 //! | [`pair`], [`admin`], [`manifest`], [`problem`] | the station's HTTP API |
 //! | [`heartbeat`] | the monitoring link |
 //! | [`control`], [`audit`], [`ready`] | the local control socket, exported audit rows, the ready line |
+//! | [`screen`] | the page on the device's own screen |
 #![no_std]
 
 extern crate alloc;
@@ -40,6 +41,7 @@ pub mod problem;
 pub mod qr;
 pub mod ready;
 pub mod retire;
+pub mod screen;
 pub mod secret;
 pub mod session;
 pub mod strict;

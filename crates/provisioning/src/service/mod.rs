@@ -4,6 +4,7 @@ mod events;
 mod opening;
 mod payload;
 mod result;
+mod status;
 mod verdict;
 mod view;
 

@@ -132,7 +132,8 @@ impl Handler {
         let service = &self.parts.service;
         let (shown, link) = (service.view().borrow().clone(), service.link().borrow().clone());
         let now = self.parts.clock.now();
-        ControlAnswer::Status(Box::new(view::status(&self.parts.identity, &shown, &link, &now)))
+        let device = &self.parts.identity.device_id;
+        ControlAnswer::Status(Box::new(shown.status_view(device, &link, &now)))
     }
 
     /// Signals from now on.
@@ -215,9 +216,7 @@ impl Handler {
                 DONE
             }
             ControlRequest::Identity {} => Ok(ControlAnswer::Identity(self.parts.identity.clone())),
-            ControlRequest::Link {} => {
-                Ok(ControlAnswer::Link(view::link(&service.link().borrow())))
-            }
+            ControlRequest::Link {} => Ok(ControlAnswer::Link((&*service.link().borrow()).into())),
             ControlRequest::Log { after, limit } => self.log(after, limit).await,
             ControlRequest::Verify {} => {
                 let report = self.parts.store.verify_audit().await?;

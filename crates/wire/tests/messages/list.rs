@@ -4,7 +4,7 @@ use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
     admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, pair, pake, problem, qr, ready, retire, session,
+    outcome, pair, pake, problem, qr, ready, retire, screen, session,
     strict::{self, WireError},
 };
 
@@ -104,4 +104,8 @@ goldens! {
         "answer-log", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
         "event-status-changed";
+    screen::ScreenView: "screen";
+    screen::ScreenOperators: "screen-operators";
+    screen::ScreenRequest: "screen-enter", "screen-reprovision", "screen-migrate", "screen-postpone",
+        "screen-regenerate", "screen-cancel", "screen-simulate";
 }
