@@ -9,6 +9,7 @@
 //! | [`client`] | one small HTTP client, one connection as a value | device, station, `zmon` |
 //! | `device_listener` | the device's provisioning listener (feature `device`) | device |
 //! | `station_link` | device to station over mTLS (feature `device`) | device |
+//! | `screen` | plain HTTP on loopback for the device's own screen (feature `device`) | device |
 //! | `control` | the device's local control socket and its client | device, `zmon` |
 //! | `station_api` | operators' and devices' HTTP interfaces (feature `station`) | station |
 //! | `dialer` | station to device, pinned to the token (feature `station`) | station |
@@ -17,7 +18,7 @@
 //!
 //! `TlsContext::new(provider.tls, clock)`, then `TlsListener::new(&tls, keys, &rng, Bind::…)` and
 //! `TlsStationLink::new(tls)` go into `DeviceParts`; `ControlServer::start(path, ControlParts::new(…))`
-//! serves the running service.
+//! serves the running service, `screen::serve(address, router)` its page.
 //!
 //! # Composing a station
 //!
@@ -45,6 +46,8 @@ mod problem;
 pub mod device_listener;
 #[cfg(feature = "station")]
 pub mod dialer;
+#[cfg(feature = "device")]
+pub mod screen;
 #[cfg(feature = "station")]
 pub mod station_api;
 #[cfg(feature = "device")]

@@ -73,6 +73,20 @@ impl ServerLimits {
         }
     }
 
+    /// The device's screen: one browser beside the program, whose streams stay open.
+    pub const fn screen() -> Self {
+        Self {
+            connections: 32,
+            per_source: 32,
+            handshake: limits::HEADER_TIMEOUT.default,
+            head: limits::HEADER_TIMEOUT.default,
+            idle: Duration::from_secs(30),
+            request: with_margin(limits::DELIVERY_TIMEOUT.default),
+            write_stall: limits::REQUEST_TIMEOUT.default,
+            drain: Duration::from_secs(2),
+        }
+    }
+
     /// The device's control socket: local tools, one may watch for hours.
     pub const fn control() -> Self {
         Self {

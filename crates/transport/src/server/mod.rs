@@ -1,10 +1,12 @@
-//! One small accept loop for every TLS listener: tokio, rustls, HTTP/1.1 only.
+//! One small accept loop for every listener: tokio, rustls, HTTP/1.1 only.
 //!
-//! A connection passes a bounded handshake, then each request a bounded head, body and answer;
+//! Plain HTTP is served on loopback addresses and nowhere else (D17). A connection passes a bounded handshake, then each request a bounded head, body and answer;
 //! a panic becomes an answer, a stopped server finishes what it has begun. See [`ServerLimits`].
 
 #[cfg_attr(not(feature = "device"), expect(dead_code, reason = "a device's answers are held"))]
 mod held;
+#[cfg(any(feature = "device", feature = "station"))]
+mod hosts;
 mod http;
 mod limits;
 #[cfg(any(feature = "device", feature = "station"))]
@@ -31,6 +33,10 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(feature = "device")]
 pub(crate) use held::{Arrival, Held};
+#[cfg(any(feature = "device", feature = "station"))]
+pub use hosts::Hosts;
+#[cfg(any(feature = "device", feature = "station"))]
+pub(crate) use hosts::{Scheme, misdirected};
 #[cfg(all(test, feature = "device"))]
 pub(crate) use http::serve as serve_stream;
 pub use http::{Fault, Service};
@@ -55,7 +61,8 @@ pub struct PeerAddress(pub IpAddr);
 /// What a listener serves: a TLS configuration with a service, and further ones by ALPN name.
 #[derive(Clone)]
 pub struct Hosted {
-    tls: Arc<ServerConfig>,
+    /// `None` in the clear, which only a loopback address is served in.
+    tls: Option<Arc<ServerConfig>>,
     service: Service,
     named: Vec<(&'static [u8], Arc<ServerConfig>, Service)>,
 }
@@ -63,7 +70,13 @@ pub struct Hosted {
 impl Hosted {
     /// Served to every peer that does not ask for a name given to [`Self::with_protocol`].
     pub fn new(tls: Arc<ServerConfig>, service: Service) -> Self {
-        Self { tls, service, named: Vec::new() }
+        Self { tls: Some(tls), service, named: Vec::new() }
+    }
+
+    /// Served in the clear; starts on loopback addresses only.
+    #[cfg(feature = "device")]
+    pub(crate) fn plain(service: Service) -> Self {
+        Self { tls: None, service, named: Vec::new() }
     }
 
     /// A second service behind the same port, chosen by its ALPN name (RFC 7301).
@@ -80,13 +93,17 @@ impl Hosted {
         self
     }
 
-    fn choose(&self, hello: &rustls::server::ClientHello<'_>) -> (Arc<ServerConfig>, Service) {
+    fn choose(
+        &self,
+        tls: &Arc<ServerConfig>,
+        hello: &rustls::server::ClientHello<'_>,
+    ) -> (Arc<ServerConfig>, Service) {
         let asked = |name: &[u8]| {
             hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == name))
         };
         match self.named.iter().find(|(name, _, _)| asked(name)) {
             Some((_, tls, service)) => (Arc::clone(tls), service.clone()),
-            None => (Arc::clone(&self.tls), self.service.clone()),
+            None => (Arc::clone(tls), self.service.clone()),
         }
     }
 }
@@ -112,9 +129,13 @@ impl Server {
     /// Starts serving on a bound listener.
     ///
     /// # Errors
-    /// When the listener's address cannot be read.
+    /// When the listener's address cannot be read, or is no loopback address and `hosted` is plain.
     pub fn start(listener: TcpListener, hosted: Hosted, limits: ServerLimits) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        if hosted.tls.is_none() && !address.ip().is_loopback() {
+            let refused = "plain HTTP is served on loopback addresses only";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
+        }
         let stop = CancellationToken::new();
         let released = CancellationToken::new();
         let connections = TaskTracker::new();
@@ -235,10 +256,16 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY refused");
     }
+    let mut extensions = Extensions::new();
+    extensions.insert(PeerAddress(peer));
+    let Some(tls) = &hosted.tls else {
+        hosted.service.prepare(&mut extensions);
+        return serve(stream, hosted.service, extensions, limits, stop).await;
+    };
     let accepted = tokio::select! {
         biased;
         () = stop.cancelled() => return,
-        accepted = timeout(limits.handshake, handshake(stream, &hosted)) => accepted,
+        accepted = timeout(limits.handshake, handshake(stream, tls, &hosted)) => accepted,
     };
     let (stream, service) = match accepted {
         Ok(Ok(accepted)) => accepted,
@@ -248,8 +275,6 @@ async fn connection(
         }
         Err(_elapsed) => return tracing::debug!(%peer, "handshake timed out"),
     };
-    let mut extensions = Extensions::new();
-    extensions.insert(PeerAddress(peer));
     service.prepare(&mut extensions);
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     if let Some(certificate) = certificate.and_then(PeerCertificate::from_verified) {
@@ -262,6 +287,7 @@ type Refused = (io::Error, Option<TcpStream>);
 
 async fn handshake(
     stream: TcpStream,
+    tls: &Arc<ServerConfig>,
     hosted: &Hosted,
 ) -> Result<(TlsStream<TcpStream>, Service), Refused> {
     let lazy = LazyConfigAcceptor::new(Acceptor::default(), stream);
@@ -270,7 +296,7 @@ async fn handshake(
         Ok(start) => start,
         Err(error) => return Err((error, lazy.take_io())),
     };
-    let (tls, service) = hosted.choose(&start.client_hello());
+    let (tls, service) = hosted.choose(tls, &start.client_hello());
     match start.into_stream(tls).into_fallible().await {
         Ok(stream) => Ok((stream, service)),
         Err((error, stream)) => Err((error, Some(stream))),

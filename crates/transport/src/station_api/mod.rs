@@ -20,7 +20,7 @@ mod pairing;
 mod registry;
 mod rows;
 
-pub use gate::Hosts;
+pub use crate::server::Hosts;
 pub use interpose::{DeviceRequest, Fate, Interposed};
 pub use listeners::{Binds, BoundListeners, StartError, StationListeners, follow_revocations};
 

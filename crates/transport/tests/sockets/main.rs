@@ -31,5 +31,8 @@ mod pairing;
 #[cfg(all(feature = "device", feature = "station"))]
 mod peers;
 #[cfg(test)]
+#[cfg(feature = "device")]
+mod screen;
+#[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
 mod world;
