@@ -37,10 +37,18 @@ impl Screen {
         Self { clock, service, model }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this test stands in for an authenticator")]
     fn proof(&self) -> OperatorProof {
+        self.proof_of("tess", Role::Technician)
+    }
+
+    fn chief(&self) -> OperatorProof {
+        self.proof_of("admin", Role::Administrator)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this test stands in for an authenticator")]
+    fn proof_of(&self, id: &str, role: Role) -> OperatorProof {
         let expires = self.clock.now().mono + Duration::from_secs(60);
-        danger::authenticated(OperatorId::parse("tess").unwrap(), Role::Technician, expires)
+        danger::authenticated(OperatorId::parse(id).unwrap(), role, expires)
     }
 
     async fn shown(&self) -> ProvisioningProperties {
@@ -223,4 +231,83 @@ async fn a_manual_configuration_is_prompted_for_answered_and_gone_after_the_pair
     screen.apply().await;
     assert!(screen.shown().await.is_provisioned);
     assert!(screen.model.migration_prompt().is_empty());
+}
+
+/// A screen in each state that a service reaches without a peer, by its name.
+#[cfg(test)]
+async fn in_state(name: &str) -> Screen {
+    let failing = (name == "Error").then_some(ErrorCode::SignatureInvalid);
+    let screen = Screen::new(failing);
+    let model = &screen.model;
+    let enter = async || model.enter_provisioning_mode(screen.proof()).await.unwrap();
+    let pushed = async || {
+        let code = screen.shown().await.pairing_code;
+        let now = screen.clock.now().wall.unwrap();
+        let payload = ProvisioningPayload::mock(screen.service.device_id(), &code, now);
+        let service = screen.service.clone();
+        drop(tokio::spawn(async move { service.apply_configuration(&payload, &code).await }));
+        screen.shown().await;
+    };
+    match name {
+        "NotProvisioned" => {}
+        "ReadyToPair" => enter().await,
+        "Configuring" => {
+            enter().await;
+            pushed().await;
+        }
+        _ => {
+            enter().await;
+            screen.apply().await;
+        }
+    }
+    match name {
+        "Deprovisioned" => screen.service.deprovision_device(screen.chief()).await.unwrap(),
+        "Reprovisioning.ReadyToPair" => model.reprovision_device(screen.proof()).await.unwrap(),
+        "Reprovisioning.Configuring" => {
+            model.reprovision_device(screen.proof()).await.unwrap();
+            pushed().await;
+        }
+        _ => {}
+    }
+    assert_eq!(screen.shown().await.provisioning_state.as_str(), name);
+    screen
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_invokable_answers_in_every_state() {
+    use ErrorCode::{
+        AlreadyInProvisioningMode as Already, NotInProvisioningMode as Closed,
+        SimulationUnavailable as Release, StateConflict as Conflict,
+    };
+    // enter, exit, regenerate, simulate, reprovision
+    let table: [(&str, [Option<ErrorCode>; 5]); 8] = [
+        ("NotProvisioned", [None, Some(Closed), Some(Closed), Some(Release), Some(Conflict)]),
+        ("ReadyToPair", [Some(Already), None, None, Some(Release), Some(Already)]),
+        ("Configuring", [Some(Already), None, Some(Conflict), Some(Release), Some(Already)]),
+        ("Provisioned", [Some(Conflict), Some(Closed), Some(Closed), Some(Release), None]),
+        ("Error", [None, None, Some(Closed), Some(Release), Some(Conflict)]),
+        ("Deprovisioned", [None, Some(Closed), Some(Closed), Some(Release), Some(Conflict)]),
+        ("Reprovisioning.ReadyToPair", [Some(Already), None, None, Some(Release), Some(Already)]),
+        (
+            "Reprovisioning.Configuring",
+            [Some(Already), None, Some(Conflict), Some(Release), Some(Already)],
+        ),
+    ];
+    for (state, answers) in table {
+        for (name, expected) in ProvisioningViewModel::INVOKABLES.iter().zip(answers) {
+            let screen = in_state(state).await;
+            let (model, proof) = (&screen.model, screen.proof());
+            let answer = match *name {
+                "enterProvisioningMode" => model.enter_provisioning_mode(proof).await,
+                "exitProvisioningMode" => model.exit_provisioning_mode(proof.actor()).await,
+                "regenerateQRCode" => model.regenerate_qr_code().await,
+                "simulateConfiguration" => {
+                    model.simulate_configuration().await.error.map_or(Ok(()), Err)
+                }
+                "reprovisionDevice" => model.reprovision_device(proof).await,
+                other => panic!("{other} is not invoked here"),
+            };
+            assert_eq!(answer.err().map(|error| error.code()), expected, "{name} in {state}");
+        }
+    }
 }

@@ -1,0 +1,116 @@
+//! The buttons: which lead somewhere, and what they do.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::OperatorId;
+use zmon_domain::limits;
+use zmon_domain::role::{Action, Actor, OperatorProof, permits};
+use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
+use zmon_provisioning::ServiceView;
+use zmon_provisioning::ports::Pin;
+use zmon_wire::screen::{ScreenAction, ScreenOperator, ScreenOperators, ScreenRequest};
+use zmon_wire::secret::SecretText;
+use zmon_wire::strict;
+
+use super::Shared;
+use super::answer::{Refused, typed};
+
+/// The buttons of what is shown, the usual one first ([W §9.1], [W §14]).
+pub(super) fn offered(shown: &ServiceView, simulates: bool) -> Vec<ScreenAction> {
+    use ScreenAction::{Cancel, Enter, Migrate, Postpone, Regenerate, Reprovision, Simulate};
+    let is_prompted =
+        shown.manual.as_ref().is_some_and(|manual| manual.found.is_ok() && !manual.migrating);
+    match shown.state {
+        // A factory reset refuses everything until it has ended.
+        _ if shown.erasing => vec![],
+        ProvisioningState::NotProvisioned
+        | ProvisioningState::Error
+        | ProvisioningState::Deprovisioned
+            if is_prompted =>
+        {
+            vec![Migrate, Postpone, Enter]
+        }
+        ProvisioningState::NotProvisioned
+        | ProvisioningState::Error
+        | ProvisioningState::Deprovisioned => vec![Enter],
+        ProvisioningState::ReadyToPair if simulates => vec![Regenerate, Simulate, Cancel],
+        ProvisioningState::ReadyToPair
+        | ProvisioningState::Reprovisioning(ReprovisioningPhase::ReadyToPair) => {
+            vec![Regenerate, Cancel]
+        }
+        ProvisioningState::Pairing
+        | ProvisioningState::Configuring
+        | ProvisioningState::Validating
+        | ProvisioningState::Reprovisioning(_) => vec![Cancel],
+        ProvisioningState::Provisioned => vec![Reprovision],
+    }
+}
+
+/// `GET` [`super::OPERATORS`].
+pub(super) async fn operators(State(shared): State<Arc<Shared>>) -> Result<Response, Refused> {
+    let mut operators: Vec<_> = shared
+        .parts
+        .operators
+        .operators()
+        .await
+        .into_iter()
+        .filter(|(_, role)| permits(*role, Action::EnterProvisioning))
+        .map(|(operator, role)| ScreenOperator { operator, role })
+        .collect();
+    operators.sort_by(|a, b| a.operator.as_str().cmp(b.operator.as_str()));
+    let body = strict::to_vec(&ScreenOperators { operators }).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        ErrorReport::from(ErrorCode::Internal)
+    })?;
+    Ok(typed(StatusCode::OK, "application/json", body))
+}
+
+/// `POST` [`super::PRESS`].
+pub(super) async fn press(
+    State(shared): State<Arc<Shared>>,
+    body: Bytes,
+) -> Result<StatusCode, Refused> {
+    let request: ScreenRequest = strict::parse(&body, limits::BODY_MAX.default)
+        .map_err(|error| error.report(ErrorCode::RequestMalformed))?;
+    let model = &shared.model;
+    match request {
+        ScreenRequest::Enter { operator, pin } => {
+            model.enter_provisioning_mode(shared.proof(&operator, &pin).await?).await?;
+        }
+        ScreenRequest::Reprovision { operator, pin } => {
+            model.reprovision_device(shared.proof(&operator, &pin).await?).await?;
+        }
+        ScreenRequest::Migrate { operator, pin } => {
+            model.migrate(shared.proof(&operator, &pin).await?).await?;
+        }
+        ScreenRequest::Postpone { operator, pin } => {
+            model.postpone_migration(shared.proof(&operator, &pin).await?).await?;
+        }
+        ScreenRequest::Regenerate {} => model.regenerate_qr_code().await?,
+        ScreenRequest::Cancel {} => model.exit_provisioning_mode(Actor::Local).await?,
+        ScreenRequest::Simulate {} => {
+            let result = model.simulate_configuration().await;
+            if let Some(error) = result.error {
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Shared {
+    async fn proof(
+        &self,
+        operator: &OperatorId,
+        pin: &SecretText,
+    ) -> Result<OperatorProof, ErrorReport> {
+        let pin = Pin::parse(pin.expose())
+            .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))?;
+        self.parts.authenticator.authenticate(operator, pin, &self.parts.clock.now()).await
+    }
+}
