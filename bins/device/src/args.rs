@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -140,6 +141,10 @@ pub struct Run {
     /// Address that the QR code says [default: that of --listen].
     #[arg(long, env = "DEVICE_ADDRESS", value_name = "IP")]
     pub address: Option<IpAddr>,
+    /// Where a browser on this machine shows the device's screen: a loopback
+    /// address and a port, 0 for any free one, or "off" [default: 127.0.0.1:0].
+    #[arg(long, env = "DEVICE_SCREEN", value_name = "IP:PORT")]
+    pub screen: Option<ScreenAddress>,
     /// Path of the control socket [default: DIR/control.sock].
     #[arg(long, env = "DEVICE_CONTROL", value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -171,6 +176,48 @@ pub enum SuiteName {
     P256,
     /// RSA-2048 (suite 2).
     Rsa2048,
+}
+
+/// Where the device's screen is served, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ScreenAddress {
+    /// Nowhere.
+    Off,
+    /// On a loopback address.
+    At(SocketAddr),
+}
+
+impl FromStr for ScreenAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        // Plain HTTP: only browsers of this machine may be spoken to (D17).
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(Self::At(address)),
+            Ok(_) | Err(_) => Err("must be a loopback address and a port, or off"),
+        }
+    }
+}
+
+impl TryFrom<String> for ScreenAddress {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ScreenAddress> for String {
+    fn from(address: ScreenAddress) -> Self {
+        match address {
+            ScreenAddress::Off => Self::from("off"),
+            ScreenAddress::At(address) => address.to_string(),
+        }
+    }
 }
 
 /// What a device knows about its wall clock (D14).

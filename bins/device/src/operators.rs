@@ -1,4 +1,5 @@
-//! Local operators at the control socket, with an audit row for each refusal and each change.
+//! Local operators at the control socket and the screen, with an audit row for each refusal and each
+//! change.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use zmon_persistence::{FileAuthenticator, OperatorEntry, PersistenceError, Sqlit
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::ports::{Authenticator, Clock, DeviceStore, Pin};
 use zmon_transport::control::LocalAccounts;
+use zmon_ui::web::LocalOperators;
 use zmon_wire::control::OperatorView;
 
 /// The file authenticator, audited (D22).
@@ -166,6 +168,13 @@ impl LocalAccounts for AuditedOperators {
         };
         self.record(&now, row(outcome).with("stage", "outcome")).await?;
         Ok(made?)
+    }
+}
+
+#[async_trait]
+impl LocalOperators for AuditedOperators {
+    async fn operators(&self) -> Vec<(OperatorId, Role)> {
+        self.operators.list().await.into_iter().map(|entry| (entry.id, entry.role)).collect()
     }
 }
 

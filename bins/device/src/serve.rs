@@ -15,11 +15,16 @@ use zmon_provisioning::{
     IProvisioningService,
     ports::{Authenticator, DeviceStore},
 };
-use zmon_transport::control::{ControlParts, ControlServer, LocalAccounts, SocketError};
+use zmon_transport::{
+    control::{ControlParts, ControlServer, LocalAccounts, SocketError},
+    screen,
+    server::Server,
+};
+use zmon_ui::web::{LocalOperators, Screen, ScreenParts};
 use zmon_wire::{control::IdentityView, kind, ready::Ready};
 
 use crate::{
-    args::Run,
+    args::{Run, ScreenAddress},
     compose::{self, Disk},
     operators::AuditedOperators,
     settings::Settings,
@@ -48,13 +53,32 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
     let disk = Disk::open(&args.dir, &settings.profile, settings.clock).await?;
     record(&disk, settings, EventType::Started).await?;
     let service = compose::start(&args.dir, settings, &disk).await?;
-    let control = ControlServer::start(&settings.control, parts(&disk, settings, &service))
+    let operators = Arc::new(AuditedOperators {
+        operators: Arc::clone(&disk.operators),
+        store: Arc::clone(&disk.store),
+        clock: Arc::clone(&disk.clock),
+        device: settings.profile.device_id.clone(),
+    });
+    let control = control(&disk, settings, &service, &operators);
+    let control = ControlServer::start(&settings.control, control)
         .map_err(|error| refused(settings, &error))?;
+    let page = ScreenParts::new(
+        Arc::clone(&service) as Arc<dyn IProvisioningService>,
+        Arc::clone(&operators) as Arc<dyn Authenticator>,
+        operators as Arc<dyn LocalOperators>,
+        Arc::clone(&disk.clock),
+        settings.profile.serial.clone(),
+    );
+    let screen = Shown::start(settings.screen, page).await?;
 
     let ready = Ready::new("device", env!("CARGO_PKG_VERSION"))
         .with("deviceId", settings.profile.device_id.as_str())
         .with("control", settings.control.display().to_string())
         .with("provisioning", settings.address.to_string());
+    let ready = match &screen {
+        Some(shown) => ready.with("screen", format!("http://{}/", shown.server.address())),
+        None => ready,
+    };
     streams.json(&ready)?;
     tracing::info!(device = %settings.profile.device_id, "ready");
 
@@ -63,6 +87,9 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
         never = checkpoints(&disk) => never,
     };
     tracing::info!(signal, "stopping");
+    if let Some(shown) = screen {
+        shown.stop().await;
+    }
     control.shutdown().await;
     service.shutdown().await;
     record(&disk, settings, EventType::Stopped).await?;
@@ -70,17 +97,37 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
     Ok(())
 }
 
-fn parts(
+/// The page on the device's own screen, and who serves it.
+struct Shown {
+    screen: Screen,
+    server: Server,
+}
+
+impl Shown {
+    async fn start(address: ScreenAddress, parts: ScreenParts) -> Result<Option<Self>, Failure> {
+        let ScreenAddress::At(address) = address else { return Ok(None) };
+        let screen = Screen::new(parts);
+        let server = screen::serve(address, screen.router()).await.map_err(|error| {
+            Failure::new(ErrorCode::ListenerFailed)
+                .context(format!("screen on {address}: {error}"))
+                .next("Stop the other program, or name another port with --screen.")
+        })?;
+        Ok(Some(Self { screen, server }))
+    }
+
+    /// Ends the pages' streams first: nothing else does.
+    async fn stop(self) {
+        drop(self.screen);
+        self.server.shutdown().await;
+    }
+}
+
+fn control(
     disk: &Disk,
     settings: &Settings,
     service: &Arc<impl IProvisioningService + 'static>,
+    operators: &Arc<AuditedOperators>,
 ) -> ControlParts {
-    let operators = Arc::new(AuditedOperators {
-        operators: Arc::clone(&disk.operators),
-        store: Arc::clone(&disk.store),
-        clock: Arc::clone(&disk.clock),
-        device: settings.profile.device_id.clone(),
-    });
     let public = disk.keys.identity().public();
     let identity = IdentityView {
         device_id: settings.profile.device_id.clone(),
@@ -95,12 +142,12 @@ fn parts(
     };
     ControlParts::new(
         Arc::clone(service) as Arc<dyn IProvisioningService>,
-        Arc::clone(&operators) as Arc<dyn Authenticator>,
+        Arc::clone(operators) as Arc<dyn Authenticator>,
         Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         Arc::clone(&disk.clock),
         identity,
     )
-    .with_accounts(operators as Arc<dyn LocalAccounts>)
+    .with_accounts(Arc::clone(operators) as Arc<dyn LocalAccounts>)
 }
 
 /// A row about the program itself, before it serves and after it has stopped.

@@ -20,13 +20,15 @@ use zmon_transport::device_listener::Bind;
 
 use crate::{
     InterlockSetting,
-    args::{ClockName, CodeFormatName, Run},
+    args::{ClockName, CodeFormatName, Run, ScreenAddress},
 };
 
 /// Name of the settings file; it is written last by `init`, so that it marks a whole device.
 pub(crate) const FILE: &str = "device.toml";
 /// Where a device listens when nobody says so.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Where the screen is served when nobody says so.
+const SCREEN: ScreenAddress = ScreenAddress::At(LISTEN);
 /// Where a manual configuration lies when nobody says so, in the device directory.
 const MANUAL: &str = "manual";
 /// Level of logs when nobody says so.
@@ -52,6 +54,8 @@ pub(crate) struct SettingsFile {
     pub(crate) listen: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) screen: Option<ScreenAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) control: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +126,7 @@ pub(crate) struct Settings {
     pub(crate) profile: DeviceProfile,
     pub(crate) bind: Bind,
     pub(crate) address: DeviceAddress,
+    pub(crate) screen: ScreenAddress,
     pub(crate) control: PathBuf,
     pub(crate) manual_configuration: PathBuf,
     pub(crate) clock: ClockQuality,
@@ -157,6 +162,7 @@ impl Settings {
             profile: file.profile()?,
             bind: bind(listen),
             address: DeviceAddress::parse(&address.to_string())?,
+            screen: args.screen.or(file.screen).unwrap_or(SCREEN),
             control: control.unwrap_or_else(|| args.dir.join("control.sock")),
             clock: match args.clock.or(file.clock) {
                 Some(ClockName::None) => ClockQuality::None,
@@ -234,6 +240,22 @@ mod tests {
         assert_eq!(flagged.address.to_string(), "127.0.0.8");
         assert_eq!(flagged.profile.window().as_secs(), 420);
         assert_eq!(flagged.interlock, InterlockSetting::File("/run/monitor/state".into()));
+    }
+
+    #[test]
+    fn the_screen_stays_on_this_machine() {
+        assert_eq!(Settings::merge(&run_args(&[]), file()).unwrap().screen, SCREEN);
+        let off = Settings::merge(&run_args(&["--screen", "off"]), file()).unwrap();
+        assert_eq!(off.screen, ScreenAddress::Off);
+        for good in ["127.0.0.1:8480", "[::1]:0"] {
+            let screen = good.parse::<ScreenAddress>().unwrap();
+            assert_eq!(String::from(screen), good);
+        }
+        for bad in ["0.0.0.0:8480", "192.168.1.100:8480", "[::]:0", "localhost:1", "8480", "on"] {
+            assert!(Args::try_parse_from(["device", "run", "x", "--screen", bad]).is_err());
+            let text = format!("screen = \"{bad}\"");
+            assert!(toml::from_str::<SettingsFile>(&text).is_err(), "{bad}");
+        }
     }
 
     #[test]

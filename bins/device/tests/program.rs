@@ -6,6 +6,9 @@
     reason = "a panic in a helper of a test is its report"
 )]
 
+#[cfg(test)]
+mod screen;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
