@@ -10,6 +10,8 @@ use zmon_transport::tls::{ClientCredentials, device_client};
 const TOO_LONG: usize = limits::BODY_MAX.default + 1;
 const SESSION: &str = "/api/provisioning/session";
 const CONFIGURATION: &str = "/api/provisioning/configuration";
+const PAKE_START: &str = "/api/provisioning/pake/start";
+const PAKE_CONFIRM: &str = "/api/provisioning/pake/confirm";
 
 /// Bodies that are no message: name and bytes.
 fn junk() -> Vec<(&'static str, Vec<u8>)> {
@@ -87,7 +89,13 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
     let mut stranger = Stranger::new(&device);
     let mut answers = Vec::new();
     for (name, body) in junk() {
-        for (path, media) in [(SESSION, JSON), (CONFIGURATION, OCTETS), (SESSION, OCTETS)] {
+        for (path, media) in [
+            (SESSION, JSON),
+            (CONFIGURATION, OCTETS),
+            (SESSION, OCTETS),
+            (PAKE_START, JSON),
+            (PAKE_CONFIRM, JSON),
+        ] {
             let answer = stranger.send(Ask::post(path, media, body.clone())).await;
             // A server that does not read a body to its end may close before the answer arrives.
             if let Some(answer) = answer {
@@ -97,7 +105,7 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
             }
         }
     }
-    for path in ["/", "/api/provisioning/window", "/api/device/test", "/../../etc/passwd"] {
+    for path in ["/", "/window", "/api/device/test", "/../../etc/passwd"] {
         let answer = stranger.send(Ask::get(path)).await.unwrap();
         answers.push((format!("GET {path}"), fingerprint(&answer)));
     }
@@ -106,6 +114,11 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
         let answer = stranger.send(ask).await.unwrap();
         answers.push((method.to_string(), fingerprint(&answer)));
     }
+    // The one thing a hello by code must name, and the one thing said before it (D2).
+    let window = stranger.send(Ask::get("/api/provisioning/window")).await.unwrap();
+    let window: serde_json::Value = serde_json::from_slice(&window.body).unwrap();
+    let members: Vec<_> = window.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["deviceId", "v", "windowId"]);
     let (_, first) = &answers[0];
     assert_eq!(first.0, 403);
     for (name, answer) in &answers {
