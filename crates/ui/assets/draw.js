@@ -87,7 +87,7 @@ function drawProvisioning(view) {
     put(find("error-code"), error.code);
   }
   const step = STEPS[phase];
-  find("steps").hidden = step === undefined || code !== "" || error !== undefined;
+  find("steps").hidden = step === undefined || code !== "" || error !== undefined || status.erasing;
   [...find("steps").children].forEach((item, index) => {
     item.dataset.done = String(index + 1 < step);
     if (index + 1 === step) item.setAttribute("aria-current", "step");

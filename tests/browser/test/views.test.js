@@ -9,6 +9,11 @@ import { Stage, views } from "../stage.js";
 
 /** States that differ on the status view. */
 const STATUS = ["not-provisioned", "provisioned", "disconnected"];
+/** States with the most to show. */
+const LARGEST = {
+  "#provisioning": ["not-provisioned", "manual", "ready-simulate", "reprovisioning", "error", "provisioned"],
+  "#status": ["provisioned"],
+};
 const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
 const QR = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 93 93"><path fill="#fff" d="M0 0h93v93H0z"/></svg>`;
 /** Cap height of capital letters and digits, as a part of the font size. */
@@ -73,8 +78,8 @@ test("nothing is wider than the screen, and nothing is smaller than a finger", a
   for (const [width, height] of SIZES) {
     const { page } = await show(all.ready, { viewport: { width, height } });
     for (const language of ["EN", "ES", "DE"]) {
-      for (const hash of ["#provisioning", "#status"]) {
-        for (const name of ["not-provisioned", "manual", "ready-simulate", "reprovisioning", "error", "provisioned"]) {
+      for (const [hash, names] of Object.entries(LARGEST)) {
+        for (const name of names) {
           stage.show({ ...all[name], language }, all[name].status.pairingCode ? QR : "");
           await page.goto("about:blank");
           await page.goto(stage.url + hash);
