@@ -273,16 +273,13 @@ mod tests {
 
     #[test]
     fn every_sensible_fault_reads_back() {
-        let mut known = 0;
         for step in Step::ALL {
             for kind in Kind::ALL {
                 let fault = Fault::new(*step, *kind);
                 let read = fault.to_string().parse::<Fault>();
-                assert_eq!(read.is_ok(), fault.makes_sense(), "{fault}");
-                known += usize::from(read == Ok(fault));
+                assert_eq!(read.ok(), fault.makes_sense().then_some(fault), "{fault}");
             }
         }
-        assert_eq!(known, 49);
         for text in ["", "dial", "dial=", "=fail", "dial=Fail", "dial=tamper", "dial=fail=x"] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }

@@ -90,6 +90,8 @@ pub struct Station {
     turns: Turns,
     junk: Mutex<Junk>,
     hashes: Semaphore,
+    /// Held from the look at a device's reservation until the session that took it is known.
+    opening: tokio::sync::Mutex<()>,
     settled: Mutex<BTreeSet<Serial>>,
     tested: Mutex<BTreeSet<Serial>>,
     alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
@@ -120,6 +122,7 @@ impl Station {
             turns: Turns::default(),
             junk: Mutex::default(),
             hashes: Semaphore::new(HASHES_AT_A_TIME),
+            opening: tokio::sync::Mutex::default(),
             settled: Mutex::default(),
             tested: Mutex::default(),
             alarmed: Mutex::default(),

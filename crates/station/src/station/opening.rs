@@ -52,6 +52,8 @@ impl Station {
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
         }
+        // Whoever comes second finds the session, not a reservation that nobody seems to keep.
+        let _opening = self.opening.lock().await;
         for _ in 0..RACES {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
