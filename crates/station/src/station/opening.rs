@@ -52,19 +52,37 @@ impl Station {
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
         }
-        // Whoever comes second finds the session, not a reservation that nobody seems to keep.
-        let _opening = self.opening.lock().await;
+        let opening = self.opening.lock().await;
+        let (opened, repeated) = self.find_or_open(proof, actor, &scan, pair.as_ref()).await?;
+        drop(opening);
+        if let (Opened::Live(handle), true, Some(details)) = (&opened, repeated, pair) {
+            self.go_on(handle, proof, &scan.code, None, details).await?;
+        }
+        Ok(opened)
+    }
+
+    /// The session of this scan, and whether it was there before. One caller at a time: whoever comes
+    /// second finds the session, not a reservation that nobody seems to keep.
+    async fn find_or_open(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        actor: &Actor,
+        scan: &Scan,
+        pair: Option<&PairDetails>,
+    ) -> Result<(Opened, bool), StationError> {
+        let now = self.now();
         for _ in 0..RACES {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
-                Some(row) if self.is_repeated(&row, &scan) => {
+                Some(row) if self.is_repeated(&row, scan) => {
                     if row.operator == *proof.id() {
-                        return self.join(&row, proof, &scan, pair).await;
+                        let live = self.sessions.get(&row.id);
+                        return Ok((live.map_or(Opened::Past(row.id), Opened::Live), true));
                     }
                     Some(row)
                 }
-                Some(row) if row.operator == *proof.id() && self.is_mixed(&row, &scan) => {
+                Some(row) if row.operator == *proof.id() && self.is_mixed(&row, scan) => {
                     let code = ErrorCode::StateConflict;
                     let row = self.refused(actor, &scan.device_id, code);
                     return self.refuse(&now, row.with("reason", "method"), code.into()).await;
@@ -72,8 +90,9 @@ impl Station {
                 Some(row) if self.overtake(&row, proof, &now).await? => continue,
                 other => other,
             };
-            if let Some(opened) = self.try_open(proof, actor, &scan, holder, pair.clone()).await? {
-                return Ok(opened);
+            let opened = self.try_open(proof, actor, scan, holder, pair.cloned()).await?;
+            if let Some(opened) = opened {
+                return Ok((opened, false));
             }
         }
         Err(ErrorCode::StateConflict.into())
@@ -178,21 +197,6 @@ impl Station {
     fn is_mixed(&self, row: &SessionRow, scan: &Scan) -> bool {
         let live = self.sessions.get(&row.id);
         live.is_some_and(|handle| handle.mixes_with(&scan.opening))
-    }
-
-    /// The same scan or code again, by the operator whose session it opened: that session goes on.
-    async fn join(
-        &self,
-        row: &SessionRow,
-        proof: &OperatorProof,
-        scan: &Scan,
-        pair: Option<PairDetails>,
-    ) -> Result<Opened, StationError> {
-        let Some(handle) = self.sessions.get(&row.id) else { return Ok(Opened::Past(row.id)) };
-        if let Some(details) = pair {
-            self.go_on(&handle, proof, &scan.code, None, details).await?;
-        }
-        Ok(Opened::Live(handle))
     }
 
     /// The device shows another window than the one it is reserved for: the session of that one is
