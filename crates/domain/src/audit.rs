@@ -105,6 +105,10 @@ event_types! {
         CertificateSuperseded = "certificate_superseded",
         /// A certificate was revoked.
         CertificateRevoked = "certificate_revoked",
+        /// A device asked its station for a new certificate, by renewal or recovery.
+        RenewalStarted = "renewal_started",
+        /// A renewal or recovery was refused, or got no answer.
+        RenewalFailed = "renewal_failed",
         /// A device's configuration was removed.
         DeviceDeprovisioned = "device_deprovisioned",
         /// A failed provisioning was cleared.

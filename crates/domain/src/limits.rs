@@ -19,7 +19,7 @@ pub struct Limit<T> {
     pub min: T,
     /// The largest permitted value.
     pub max: T,
-    /// The unit of the numbers in text: `s`, `ms`, `days`, `bytes`, `px` or `count`.
+    /// The unit of the numbers in text: `s`, `ms`, `days`, `bytes`, `px`, `%` or `count`.
     pub unit: &'static str,
     /// Where the number comes from.
     pub clause: &'static str,
@@ -181,6 +181,14 @@ limits! {
     LINK_BACKOFF_MAX: Duration = seconds, "linkBackoffMax", 60, 1..=3600, "s", "[W §9.2]";
     /// Pause between two questions of a device in doubt.
     OUTCOME_PAUSE: Duration = seconds, "outcomePause", 5, 1..=3600, "s", "D13";
+    /// How far the renewal of a certificate may lie before or after its point, of the lifetime.
+    RENEWAL_JITTER: u32 = plain, "renewalJitter", 5, 0..=20, "%", "D23";
+    /// Longest time between two looks at whether a renewal is due.
+    RENEWAL_LOOK: Duration = seconds, "renewalLook", 3600, 1..=86400, "s", "D23";
+    /// First pause after a renewal that failed; it doubles.
+    RENEWAL_RETRY_FIRST: Duration = seconds, "renewalRetryFirst", 60, 1..=3600, "s", "D23";
+    /// Longest pause after a renewal that failed.
+    RENEWAL_RETRY_MAX: Duration = seconds, "renewalRetryMax", 21600, 60..=86400, "s", "D23";
     /// Length of an identifier.
     ID_MAX: usize = plain, "idMax", 64, 1..=64, "count", "[W §3]";
     /// Length of a label or name shown to people.
@@ -202,6 +210,9 @@ limits! {
     /// Highest port of a device's provisioning listener.
     DEVICE_PORT_LAST: u16 = plain, "devicePortLast", 65535, 1..=65535, "count", "D18";
 }
+
+/// The part of a certificate's lifetime after which it is renewed: two thirds (D23).
+pub const RENEWAL_POINT: (u32, u32) = (2, 3);
 
 /// Error correction of the QR code: level H, some 30 % ([I §8], D15).
 pub const QR_LEVEL: char = 'H';
@@ -252,6 +263,8 @@ mod tests {
         assert_eq!(SYNC_INTERVAL.default, Duration::from_secs(10));
         assert_eq!(MOCK_DELAY.default, Duration::from_millis(1000));
         assert_eq!((QR_PIXELS.default, QR_LEVEL), (300, 'H'));
+        assert_eq!((RENEWAL_POINT, RENEWAL_JITTER.default), ((2, 3), 5));
+        assert_eq!(CERT_LIFETIME.default, Duration::from_secs(90 * 86_400));
         assert_eq!(SIGNING_CERT_MAX.default, Duration::from_secs(90 * 86_400));
     }
 

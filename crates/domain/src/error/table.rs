@@ -189,6 +189,15 @@ errors! {
     CertificateRevoked = "certificate_revoked": CertificateValidationFailed, Operator, Connect, Device, 403, no,
         "The device's certificate has been revoked.",
         "Re-provision the monitor.";
+    CertificateNotExpired = "certificate_not_expired": CertificateValidationFailed, Peer, Connect, Device, 409, no,
+        "The device's certificate has not expired, so there is nothing to recover.",
+        "Check the monitor's clock, then renew the certificate instead.";
+    RecoveryUnavailable = "recovery_unavailable": CertificateValidationFailed, Environment, Connect, Station, 403, no,
+        "An expired certificate may not be recovered here.",
+        "Re-provision the monitor, or let an administrator allow recovery on station and monitor.";
+    RecoveryReplayed = "recovery_replayed": CertificateValidationFailed, Peer, Connect, Device, 409, no,
+        "This request for recovery, or a later one, was used before.",
+        "Renew the certificate again on the monitor; if nobody repeated a request, call the administrator.";
     ServerPinMismatch = "server_pin_mismatch": CertificateValidationFailed, Peer, Test, Station, 502, no,
         "The server has another key than the configuration pins.",
         "Check the server URL; if the server's key was renewed, re-provision the monitor.";

@@ -56,6 +56,8 @@ actions! {
     EnterProvisioning = "enter_provisioning": true true false false;
     /// Open a window on a device that is provisioned ([W §8]).
     Reprovision = "reprovision": true true false false;
+    /// Ask the station for a new certificate now (D23).
+    Renew = "renew": true true false false;
     /// Make a new code and token in an open window ([W §9.1]).
     Regenerate = "regenerate": true true true true;
     /// Close a window without pairing ([W §9.1]).
