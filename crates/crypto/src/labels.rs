@@ -7,6 +7,8 @@
 pub const TOKEN: &[u8] = b"zp1 token";
 /// Hash prefix of a token's public name, [`crate::token::PairingToken::id`].
 pub const TOKEN_ID: &[u8] = b"zp1 token id";
+/// Hash prefix of the name of a device's pull, [`crate::schedule::pull_id`].
+pub const PULL_ID: &[u8] = b"zp1 pull id";
 /// Hash prefix of the extract salt that binds a session's secrets to the hello.
 pub const HELLO: &[u8] = b"zp1 hello";
 /// Pseudorandom key → key of the claim MAC.

@@ -14,6 +14,7 @@ use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::TokenId;
 
 use crate::evidence::CodeClaimed;
 use crate::hash::{length_prefix, sha256_parts};
@@ -73,6 +74,15 @@ pub fn transcript(hello: &[u8], identity: &[u8]) -> Transcript {
         &length_prefix(identity),
         identity,
     ]))
+}
+
+/// The public name of a device's pull, which the hello that answers it repeats: the first 16 bytes of
+/// `H("zp1 pull id" ‖ pull)`, over the exact bytes of the JWS.
+#[must_use]
+pub fn pull_id(pull: &[u8]) -> TokenId {
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+        sha256_parts(&[labels::PULL_ID, pull]);
+    TokenId::from_bytes(id)
 }
 
 /// Does the work of a claim check for a session that does not exist, and refuses it.

@@ -67,6 +67,15 @@ pub fn spki_of(certificate: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(parsed.subject_public_key_info().to_vec())
 }
 
+/// From when to when a certificate says that it is valid.
+///
+/// # Errors
+///
+/// [`Fault::Malformed`] if it is no v3 certificate.
+pub fn validity_of(certificate: &[u8]) -> Result<ValidityWindow, Fault> {
+    leaf::Fields::parse(&CertificateDer::from(certificate)).map(|fields| fields.validity)
+}
+
 /// SHA-256 of a certificate's SPKI: the pin of a server or device (D17). Survives a renewal that
 /// keeps the key.
 ///
