@@ -21,6 +21,7 @@ pub use self::view::{
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
+    kind::True,
     problem::Problem,
     secret::SecretText,
     strict::{self, WireError},
@@ -56,12 +57,22 @@ pub enum ControlRequest {
         operator: OperatorId,
         /// The operator's PIN.
         pin: SecretText,
+        /// The operator means it: another configuration is to replace the one in force.
+        confirm: True,
         /// The address to show in the QR code; the configured one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
         address: Option<DeviceAddress>,
         /// Why an administrator goes on although the clinical interlock objects.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
         override_interlock: Option<OverrideReason>,
+    },
+    /// Ask the station for a new certificate now.
+    Renew {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
     },
     /// The QR code of the open window.
     Qr {},

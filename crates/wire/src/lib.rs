@@ -10,7 +10,7 @@
 //! | [`strict`] | the one way in and out of JSON |
 //! | [`b64`], [`text`], [`secret`], [`pem`], [`kind`] | forms of single members |
 //! | [`qr`] | the content of the QR code |
-//! | [`jws`], [`hello`], [`identity`], [`configuration`], [`session`], [`pake`], [`outcome`], [`retire`], [`checkpoint`] | what is signed, and what carries it |
+//! | [`jws`], [`hello`], [`identity`], [`configuration`], [`session`], [`pake`], [`outcome`], [`pull`], [`retire`], [`checkpoint`] | what is signed, and what carries it |
 //! | [`pair`], [`admin`], [`manifest`], [`problem`] | the station's HTTP API |
 //! | [`heartbeat`] | the monitoring link |
 //! | [`control`], [`audit`], [`ready`] | the local control socket, exported audit rows, the ready line |
@@ -38,6 +38,7 @@ pub mod pair;
 pub mod pake;
 pub mod pem;
 pub mod problem;
+pub mod pull;
 pub mod qr;
 pub mod ready;
 pub mod retire;

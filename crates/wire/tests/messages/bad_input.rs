@@ -123,6 +123,8 @@ fn every_typed_member_refuses_a_wrong_alphabet() {
         "outcome",
         "statement",
         "confirmation",
+        "pull",
+        "ikm",
         "signature",
         "pairingCode",
         "pairingToken",

@@ -4,7 +4,7 @@ use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
     admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, pair, pake, problem, qr, ready, retire, screen, session,
+    outcome, pair, pake, problem, pull, qr, ready, retire, screen, session,
     strict::{self, WireError},
 };
 
@@ -70,6 +70,10 @@ goldens! {
     retire::RetireStatement: "retire";
     retire::RetireRequest: "retire-request";
     retire::RetireAnswer: "retire-answer";
+    pull::Pull: "pull", "pull-recovery";
+    pull::PullRequest: "pull-request";
+    pull::PullAnswer: "pull-answer";
+    pull::FetchRequest: "fetch-request";
     checkpoint::Checkpoint: "checkpoint";
     pair::ScanRequest: "scan-request";
     pair::ScanAnswer: "scan-answer";
@@ -96,6 +100,7 @@ goldens! {
     admin::TestAnswer: "test-answer";
     control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",
         "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",
+        "control-renew",
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
         "control-unlock-operator", "control-factory-reset", "control-migrate", "control-postpone-migration",
