@@ -30,4 +30,7 @@ extern crate alloc;
 pub mod checkpoint;
 mod convert;
 pub mod device;
+mod pull;
 pub mod station;
+
+pub use pull::PullMethod;

@@ -40,6 +40,9 @@ mod model;
 #[path = "protocol/recording.rs"]
 mod recording;
 #[cfg(test)]
+#[path = "protocol/renew.rs"]
+mod renew;
+#[cfg(test)]
 #[path = "protocol/retry.rs"]
 mod retry;
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn deliver(core: &mut Core, step: &mut Step<'_>, pairing: Box<Pairing>, bytes: &
     pairing.release_at = None;
     pairing.opens = pairing.opens.saturating_add(1);
     let claim = &pairing.claim;
-    let key = &claim.window.kem;
+    let key = &claim.kem;
     let opened = envelope.open(proof, key, &claim.keys, &claim.transcript, step.rng);
     let plaintext = match opened {
         Ok(plaintext) => plaintext,
@@ -177,11 +177,12 @@ fn stage(
         device_label: loaded.settings.label.clone(),
     });
     let claim = pairing.claim;
+    let opening = claim.begun.opening().cloned();
     let staged = Staged {
-        origin: claim.mode.origin,
+        origin: claim.begun.into_origin(),
         slot: Arc::new(loaded),
         _evidence: Evidence::Checked(proofs),
-        opening: Some(claim.opening),
+        opening,
         envelope_hash: Some(sha256(bytes)),
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),

@@ -6,14 +6,14 @@ use alloc::sync::Arc;
 
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::transcript;
-use zmon_crypto::x509::csr;
-use zmon_crypto::{TlsKey, code_hash, sha256};
+use zmon_crypto::x509::{SigningCertificate, csr};
+use zmon_crypto::{KemKey, TlsKey, code_hash, sha256};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
-use zmon_domain::time::Tick;
-use zmon_wire::hello::Hello;
+use zmon_domain::time::{Tick, UnixTime};
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::kind::V1;
 use zmon_wire::strict;
@@ -21,7 +21,7 @@ use zmon_wire::strict;
 use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceReply, DeviceWrite};
-use super::state::{Claim, Opening, Pairing, Ready, State, Window};
+use super::state::{Begun, Claim, Claimed, Opening, Pairing, Ready, State, Window};
 use super::step::{Outcome, Step};
 use super::window;
 use crate::convert::wire_suite;
@@ -124,7 +124,8 @@ pub(super) fn consume(
         core.junk.count(step, ErrorCode::NotInProvisioningMode);
         return (State::Ready(ready), uniform());
     };
-    let (tls, identity) = match identify(step, &ready.window, &verified.checked.hello, bytes) {
+    let session_id = verified.checked.hello.session_id;
+    let (tls, identity) = match identify(step, &ready.window.kem, session_id, bytes) {
         Ok(made) => made,
         Err(code) => {
             refused(core, step, Refused { code, session: None, junk: false });
@@ -137,21 +138,25 @@ pub(super) fn consume(
     let transcript = transcript(bytes, identity.as_bytes());
     let Checked { hello, certificate, .. } = checked;
     let now = step.now.mono;
-    let claim = Claim {
-        session_id: hello.session_id,
+    let claimed = Claimed {
         method: hello.method,
+        mode,
+        port,
+        code: window.code,
+        opening: Opening { request_hash, identity: Arc::from(identity.as_str()) },
+        _claimed: Arc::new(claimed),
+    };
+    let claim = Claim {
+        begun: Begun::Window(Box::new(claimed)),
+        kem: window.kem,
+        session_id: hello.session_id,
         station_id: hello.station_id,
         station_name: hello.station_name,
         certificate,
-        opening: Opening { request_hash, identity: Arc::from(identity.as_str()) },
         keys: Arc::new(prk.session(&transcript)),
         transcript,
         tls: Arc::new(tls),
         deadline: now + limits::SESSION_LIFETIME.default,
-        _claimed: Arc::new(claimed),
-        mode,
-        window,
-        port,
     };
     let release_at = Some(release_at(now));
     let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at }));
@@ -175,6 +180,16 @@ fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, checked: &Check
         .with("certificate", certificate.fingerprint());
     step.out.row(row);
     step.out.write(DeviceWrite::ClaimWindow(window.id, hello.session_id));
+    remember(core, step, certificate, hello.iat);
+}
+
+/// What a hello of an anchored station teaches about its site and about time (D14).
+pub(super) fn remember(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    certificate: &SigningCertificate,
+    iat: UnixTime,
+) {
     let (site, begun) = (certificate.site_id(), certificate.not_before());
     match core.sites.iter_mut().find(|(known, _)| known == site) {
         Some((_, latest)) if begun <= *latest => {}
@@ -187,19 +202,20 @@ fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, checked: &Check
             step.out.write(DeviceWrite::RememberSite(site.clone(), begun));
         }
     }
-    let trusted = hello::trusted_time(step.now, hello.iat);
+    let trusted = hello::trusted_time(step.now, iat);
     if core.floor < trusted {
         core.floor = trusted;
+        core.floor_at = step.now.mono;
         step.out.write(DeviceWrite::RaiseFloor(trusted));
     }
 }
 
 /// Makes the session's TLS key and the signed identity document.
-fn identify(
+pub(super) fn identify(
     step: &mut Step<'_>,
-    window: &Window,
-    hello: &Hello,
-    bytes: &[u8],
+    kem: &KemKey,
+    session_id: SessionId,
+    hello: &[u8],
 ) -> Result<(TlsKey, String), ErrorCode> {
     let profile = step.ctx.profile;
     let public = step.ctx.identity.public();
@@ -207,14 +223,14 @@ fn identify(
     let csr = csr::create(&tls, &profile.device_id, step.rng).map_err(|error| error.code())?;
     let document = IdentityDocument {
         v: V1::default(),
-        session_id: hello.session_id,
-        hello_hash: sha256(bytes),
+        session_id,
+        hello_hash: sha256(hello),
         device_id: profile.device_id.clone(),
         device_serial: profile.serial.clone(),
         firmware_version: profile.firmware.clone(),
         suite: wire_suite(public.suite()),
         identity_key: public.spki_der().to_vec(),
-        kem_key: window.kem.public().to_bytes(),
+        kem_key: kem.public().to_bytes(),
         csr,
         device_nonce: step.random(),
         key_protection: profile.key_protection,

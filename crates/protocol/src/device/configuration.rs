@@ -109,7 +109,7 @@ fn check_binding(
     if document.session != *claim.transcript.as_bytes()
         || document.session_id != claim.session_id
         || document.station_id != claim.station_id
-        || document.method != claim.method
+        || document.method != claim.begun.method()
     {
         return Err(ErrorCode::SessionMismatch.into());
     }
@@ -120,11 +120,15 @@ fn check_binding(
     {
         return Err(ErrorCode::DeviceMismatch.into());
     }
-    let text = document.pairing_code.as_ref().ok_or(ErrorCode::PairingCodeMismatch)?;
-    let code = PairingCode::parse(text.expose(), profile.code_format)
-        .map_err(|_| ErrorCode::PairingCodeMismatch)?;
-    // `PairingCode` compares in constant time.
-    if code == *claim.window.code { Ok(()) } else { Err(ErrorCode::PairingCodeMismatch.into()) }
+    let same = match (claim.begun.code(), &document.pairing_code) {
+        // `PairingCode` compares in constant time.
+        (Some(own), Some(text)) => {
+            PairingCode::parse(text.expose(), profile.code_format).is_ok_and(|code| code == *own)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if same { Ok(()) } else { Err(ErrorCode::PairingCodeMismatch.into()) }
 }
 
 /// `timestamp` and `expiresAt` mean something only to a synchronised clock (D14).
@@ -147,7 +151,7 @@ fn check_station_log(
     claim: &Claim,
     document: &ConfigurationDocument,
 ) -> Result<Option<ErrorCode>, ErrorReport> {
-    let kept = claim.mode.origin.active().and_then(|active| kept(active, &claim.station_id));
+    let kept = claim.begun.origin().active().and_then(|active| kept(active, &claim.station_id));
     let Some(stated) = &document.audit_checkpoint else {
         return Ok(kept.map(|_| ErrorCode::AuditRolledBack));
     };

@@ -122,7 +122,7 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, staged: Staged) -> 
         server_url: slot.credentials.server_url.clone(),
         device_label: slot.settings.label.clone(),
     });
-    State::Provisioned(Provisioned { active: slot, last_error: None })
+    State::Provisioned(Provisioned { active: slot, last_error: None, asking: None })
 }
 
 /// Cleans up. `refused` is the envelope whose sender gets the status as its reply.
@@ -208,7 +208,7 @@ fn dismantle(state: State) -> Result<Remains, alloc::boxed::Box<State>> {
             Ok(Remains { origin: ready.mode.origin, session_id: None, taken: None, staged: false })
         }
         State::Pairing(pairing) => Ok(Remains {
-            origin: pairing.claim.mode.origin,
+            origin: pairing.claim.begun.into_origin(),
             session_id: Some(pairing.claim.session_id),
             taken: None,
             staged: false,

@@ -138,6 +138,7 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
     let (proof, action) = match input {
         DeviceInput::Enter { proof, .. } => (proof, Action::EnterProvisioning),
         DeviceInput::Reprovision { proof, .. } => (proof, Action::Reprovision),
+        DeviceInput::Renew { proof } => (proof, Action::Renew),
         DeviceInput::Retry { proof } => (proof, Action::Retry),
         DeviceInput::Reset { proof } => (proof, Action::Reset),
         DeviceInput::Deprovision { proof } => (proof, Action::Deprovision),
@@ -153,6 +154,8 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::Announce { .. }
         | DeviceInput::Regenerate { .. }
         | DeviceInput::Exit { .. }
+        | DeviceInput::Pulled(_)
+        | DeviceInput::Fetched(_)
         | DeviceInput::SessionOpen { .. }
         | DeviceInput::AskWindow
         | DeviceInput::PakeStart { .. }

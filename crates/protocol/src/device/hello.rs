@@ -16,7 +16,7 @@ use zmon_wire::kind::Method;
 use zmon_wire::strict;
 
 use super::machine::Core;
-use super::state::Tokens;
+use super::state::{Asking, Tokens};
 use super::step::Step;
 use super::window;
 
@@ -105,6 +105,21 @@ pub(super) fn check<T>(
     let chain = check_time(core, step.now, &hello, &certificate).map_err(refuse)?;
     let checked = Checked { hello, certificate, _signature: verified.proof(), _chain: chain };
     Ok((checked, window))
+}
+
+/// Runs every check of the answer to a pull (D23).
+pub(super) fn answer(
+    core: &Core,
+    step: &Step<'_>,
+    asking: &Asking,
+    bytes: &[u8],
+) -> Result<Checked, ErrorCode> {
+    let named = |hello: &Hello| {
+        let named = hello.window_ref == *asking.pull_id.as_bytes();
+        if named { Ok(()) } else { Err(ErrorCode::SessionMismatch) }
+    };
+    let checked = check(core, step, asking.method.method(), bytes, named);
+    checked.map(|(checked, ())| checked).map_err(|refused| refused.code)
 }
 
 /// Latest instant the device may take as trusted from this hello (D14).

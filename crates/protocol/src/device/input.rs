@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use zmon_crypto::Secret32;
 use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
@@ -119,6 +120,15 @@ pub enum DeviceInput {
         /// The address that goes into the QR code.
         address: DeviceAddress,
     },
+    /// An operator asks for a new certificate now, due or not (D23).
+    Renew {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+    },
+    /// Result of `Pull`: the station's hello and the secret beside it.
+    Pulled(Result<Pulled, LinkError>),
+    /// Result of `Fetch`: the envelope, exact bytes.
+    Fetched(Result<Vec<u8>, LinkError>),
     /// A station claims the window: `POST /api/provisioning/session`.
     SessionOpen {
         /// The hello JWS, exact bytes.
@@ -160,6 +170,15 @@ pub enum DeviceInput {
     OutcomeAnswered(Result<Vec<u8>, LinkError>),
     /// The instant of `poll_timeout` has come, or may have.
     Timeout,
+}
+
+/// A station's answer to a pull.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The hello JWS, exact bytes.
+    pub hello: Vec<u8>,
+    /// The secret that came beside it inside TLS.
+    pub ikm: Secret32,
 }
 
 /// Why a request to the station over the new slot did not succeed.

@@ -11,6 +11,7 @@ use super::input::DeviceInput;
 use super::junk::Junk;
 use super::output::DeviceTransition;
 use super::profile::{BootState, DeviceContext};
+use super::renew::{self, Renewal};
 use super::snapshot::DeviceSnapshot;
 use super::state::{Finished, State};
 use super::step::{Outbox, Outcome, Step, done};
@@ -32,6 +33,8 @@ pub struct DeviceMachine {
 pub(super) struct Core {
     /// The later of build date and highest trusted time seen so far (D14).
     pub(super) floor: UnixTime,
+    /// When the floor was last raised, or found at start.
+    pub(super) floor_at: Tick,
     /// Per site the latest `notBefore` of a signing certificate (D14).
     pub(super) sites: Vec<(SiteId, UnixTime)>,
     /// Highest slot generation ever used.
@@ -42,6 +45,10 @@ pub(super) struct Core {
     pub(super) finished: Option<Finished>,
     /// The last address shown; a retry uses it.
     pub(super) address: Option<zmon_domain::address::DeviceAddress>,
+    /// The counter of recoveries, as it was last sent (D23).
+    pub(super) counter: u64,
+    /// When slot A's certificate is renewed (D23); none until it was planned.
+    pub(super) renewal: Option<Renewal>,
     /// Statements that wait for their station (D21).
     pub(super) retire: retire::Queue,
     /// A factory reset that has begun and not ended.
@@ -72,6 +79,7 @@ impl DeviceMachine {
         let Self { mut core, state } = self;
         let mut step = Step { ctx, now, rng, out: Outbox::default() };
         let (state, reply) = dispatch(&mut core, &mut step, state, input);
+        renew::plan(&mut core, &mut step, &state);
         step.out.finish(before, core, state, reply)
     }
 
@@ -80,7 +88,8 @@ impl DeviceMachine {
     pub fn poll_timeout(&self) -> Option<Tick> {
         let erasing = self.core.erasing.and_then(erase::Erasing::due);
         let others = [self.core.junk.due(), self.core.retire.due(), erasing];
-        timer::next(&self.state).into_iter().chain(others.into_iter().flatten()).min()
+        let own = timer::next(&self.core, &self.state);
+        own.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The state ([W §6]).
@@ -117,6 +126,15 @@ impl DeviceMachine {
     #[must_use]
     pub fn snapshot(&self, now: &Now) -> DeviceSnapshot {
         snapshot::of(self, now)
+    }
+}
+
+impl Core {
+    /// The latest instant the device has reason to believe is past: the synchronised clock, else the
+    /// floor and what has gone by since (D14). Never later than now.
+    pub(super) fn trusted(&self, now: &Now) -> UnixTime {
+        let bound = self.floor + now.mono.since(self.floor_at);
+        now.synced().unwrap_or(bound).max(self.floor)
     }
 }
 
@@ -157,6 +175,9 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::Reprovision { proof, address } => {
             command::reprovision(core, step, state, &proof, address)
         }
+        DeviceInput::Renew { proof } => renew::command(core, step, state, &proof),
+        DeviceInput::Pulled(result) => renew::pulled(core, step, state, result),
+        DeviceInput::Fetched(result) => renew::fetched(core, step, state, result),
         DeviceInput::SessionOpen { hello, claim_mac } => {
             claim::open(core, step, state, &hello, &claim_mac)
         }

@@ -9,6 +9,7 @@
 //! | `pake` | the typed code: tries, runs, and the claim at their end |
 //! | `apply`, `configuration` | an envelope, and what is inside |
 //! | `testing`, `doubt`, `outcome` | test, commit, and the question after it |
+//! | `renew` | a new certificate without a window (D23) |
 //! | `end`, `restore` | how sessions end, and what a restart makes of them |
 //! | `retire`, `erase`, `migrate` | the end of a configuration, of everything, of a manual one |
 
@@ -29,6 +30,7 @@ mod outcome;
 mod output;
 mod pake;
 mod profile;
+mod renew;
 mod restore;
 mod retire;
 mod slot;
@@ -40,7 +42,7 @@ mod testing;
 mod timer;
 mod window;
 
-pub use input::{DeviceInput, LinkError};
+pub use input::{DeviceInput, LinkError, Pulled};
 pub use machine::DeviceMachine;
 pub use output::{
     DeviceAction, DeviceEvent, DeviceRecord, DeviceReply, DeviceTransition, DeviceWrite,

@@ -12,10 +12,12 @@ use zmon_domain::ids::{DeviceId, DeviceLabel, SessionId, SiteId, WindowId};
 use zmon_domain::state::ProvisioningStatus;
 use zmon_domain::time::UnixTime;
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pull::FetchRequest;
 
 use super::machine::DeviceMachine;
 use super::retire::Retirement;
 use super::slot::{LinkCredentials, Slot};
+use crate::PullMethod;
 
 /// A step the machine proposes. Commit `record`, install `next`, run `actions` in order, give `reply`.
 #[must_use = "nothing happens until the record is committed and the next machine installed"]
@@ -41,6 +43,8 @@ impl DeviceTransition {
             | DeviceAction::TestConnection { .. }
             | DeviceAction::SendCommit { .. }
             | DeviceAction::AskOutcome { .. }
+            | DeviceAction::Pull { .. }
+            | DeviceAction::Fetch { .. }
             | DeviceAction::StartLink(_)
             | DeviceAction::StopLink
             | DeviceAction::SendRetire(_)
@@ -105,6 +109,8 @@ pub enum DeviceWrite {
     Migrating(bool),
     /// The latest `notBefore` of a signing certificate of this site (D14).
     RememberSite(SiteId, UnixTime),
+    /// The counter of recoveries stands here; durable before it is sent, and it never falls (D23).
+    RaiseCounter(u64),
     /// Trusted time has reached this instant; it never falls (D14).
     RaiseFloor(UnixTime),
 }
@@ -144,6 +150,25 @@ pub enum DeviceAction {
         credentials: LinkCredentials,
         /// The `zp-ask` JWS.
         ask: String,
+    },
+    /// Ask the station for a new certificate, over slot A; answer with `Pulled`. Recovery shows no
+    /// client certificate.
+    Pull {
+        /// How to reach the station with slot A.
+        credentials: LinkCredentials,
+        /// Renewal or recovery.
+        method: PullMethod,
+        /// The `zp-pull` JWS.
+        pull: String,
+    },
+    /// Answer the hello of a `Pull` with the identity document; answer with `Fetched`.
+    Fetch {
+        /// How to reach the station with slot A.
+        credentials: LinkCredentials,
+        /// As in the `Pull`.
+        method: PullMethod,
+        /// The request.
+        request: FetchRequest,
     },
     /// Run the monitoring link with these credentials, instead of any other.
     StartLink(LinkCredentials),

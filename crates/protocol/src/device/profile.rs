@@ -42,6 +42,8 @@ pub struct DeviceProfile {
     pub trust: StationTrust,
     /// Where the device's keys live (D19).
     pub key_protection: KeyProtection,
+    /// Whether an expired certificate may be replaced without an operator (D23). Default: no.
+    pub recovery: bool,
     /// When this firmware was built: no time before it is believed, even by a device that never saw
     /// a trusted one (D14). Default: the epoch, which bounds nothing.
     pub built_at: UnixTime,
@@ -60,6 +62,7 @@ impl DeviceProfile {
             code_format: CodeFormat::Grouped9,
             trust: StationTrust::Anchored,
             key_protection: KeyProtection::File,
+            recovery: false,
             built_at: UnixTime::EPOCH,
             window: limits::WINDOW.default,
             rotation: limits::ROTATION.default,
@@ -93,7 +96,7 @@ impl DeviceProfile {
 pub struct DeviceContext<'a> {
     /// Facts and settings.
     pub profile: &'a DeviceProfile,
-    /// Signs identity documents, statuses and asks.
+    /// Signs identity documents, statuses, asks and pulls.
     pub identity: &'a dyn IdentityKey,
     /// Keys the token's MAC.
     pub token_key: &'a TokenKey,
@@ -132,4 +135,6 @@ pub struct BootState {
     pub erasing: bool,
     /// An operator has begun to migrate a manual configuration ([W §14]).
     pub migrating: bool,
+    /// The counter of recoveries (D23).
+    pub recovery_counter: u64,
 }

@@ -35,6 +35,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         retire_counter,
         erasing,
         migrating,
+        recovery_counter,
     } = boot;
     let used = [slot_a.as_ref(), slot_b.as_ref().map(|(slot, _)| slot)];
     let generation =
@@ -42,6 +43,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
     let built_at = ctx.profile.built_at;
     let core = Core {
         floor: floor.map_or(built_at, |seen| seen.max(built_at)),
+        floor_at: now.mono,
         sites: site_not_before,
         generation,
         junk: Junk::default(),
@@ -50,6 +52,8 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         retire: Queue::restore(retirements, retire_counter),
         erasing: erasing.then_some(Erasing::Running { tried: 0 }),
         migration: if migrating { Migration::Begun } else { Migration::None },
+        counter: recovery_counter,
+        renewal: None,
     };
     let base = if deprovisioned { Base::Deprovisioned } else { Base::Fresh };
 
@@ -78,7 +82,9 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
     }
     let state = match (active, staged) {
         (None, None) => base.state(),
-        (Some(active), None) => State::Provisioned(Provisioned { active, last_error: None }),
+        (Some(active), None) => {
+            State::Provisioned(Provisioned { active, last_error: None, asking: None })
+        }
         (active, Some(slot)) => {
             let origin = active.map_or(Origin::Unprovisioned(base), Origin::Active);
             let staged = Staged {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use zmon_crypto::SecretBytes;
-use zmon_crypto::x509::{self, CertificateChain};
+use zmon_crypto::x509::{self, CertificateChain, ValidityWindow};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::{DeviceId, Serial, SessionId, StationId, Thumbprint};
@@ -72,6 +72,8 @@ pub(super) struct Loaded {
     pub(super) station_id: StationId,
     pub(super) credentials: LinkCredentials,
     pub(super) settings: DeviceSettings,
+    /// Validity of the client certificate.
+    pub(super) validity: ValidityWindow,
 }
 
 impl Slot {
@@ -112,6 +114,9 @@ impl Loaded {
         };
         let ca = chain("caCertificate", document.ca_certificate.as_str())?;
         let client = chain("clientCertificate", document.client_certificate.as_str())?;
+        let validity = x509::validity_of(client.leaf()).map_err(|_| {
+            FieldError::new("clientCertificate", "must be a certificate of X.509 v3")
+        })?;
         let server_pin = match &document.server_certificate {
             Some(text) => {
                 let server = chain("serverCertificate", text.as_str())?;
@@ -131,7 +136,8 @@ impl Loaded {
             sync_interval: settings.sync_interval,
             device_id: document.device_id.clone(),
         };
-        Ok(Self { station_id: document.station_id.clone(), credentials, settings, slot })
+        let station_id = document.station_id.clone();
+        Ok(Self { station_id, credentials, settings, slot, validity })
     }
 
     pub(super) fn summary(&self) -> SlotSummary {

@@ -13,7 +13,7 @@ use zmon_crypto::{KemKey, TlsKey};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{SessionId, SiteId, StationId, StationName, WindowId};
+use zmon_domain::ids::{SessionId, SiteId, StationId, StationName, TokenId, WindowId};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
@@ -24,6 +24,7 @@ use zmon_wire::qr::QrContent;
 use super::hello::Checked;
 use super::slot::Loaded;
 use super::table::StateKind;
+use crate::PullMethod;
 
 /// Where the device is ([W §6] and Deprovisioned).
 #[derive(Clone)]
@@ -43,6 +44,17 @@ pub(super) enum State {
 pub(super) struct Provisioned {
     pub(super) active: Arc<Loaded>,
     pub(super) last_error: Option<ErrorReport>,
+    /// The station was asked for a new certificate.
+    pub(super) asking: Option<Asking>,
+}
+
+/// A pull is on its way (D23).
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) method: PullMethod,
+    /// Which pull the hello must answer.
+    pub(super) pull_id: TokenId,
+    pub(super) guard: Tick,
 }
 
 /// The last pairing failed and there is no slot A to go back to.
@@ -145,29 +157,46 @@ pub(super) struct Opening {
     pub(super) identity: Arc<str>,
 }
 
-/// What a valid claim leaves behind. It cannot be built without the evidence.
+/// What a valid claim of a window leaves behind. It cannot be built without the evidence.
+#[derive(Clone)]
+pub(super) struct Claimed {
+    /// By token or by code.
+    pub(super) method: Method,
+    pub(super) mode: Mode,
+    pub(super) port: u16,
+    pub(super) code: Arc<PairingCode>,
+    pub(super) opening: Opening,
+    pub(super) _claimed: Arc<CodeClaimed>,
+}
+
+/// How a session began.
+#[derive(Clone)]
+pub(super) enum Begun {
+    /// A station claimed the window (D11).
+    Window(Box<Claimed>),
+    /// The station answered this device's own pull (D23).
+    Pull { method: PullMethod, origin: Origin },
+}
+
+/// A station and this device know each other: what the session goes on with.
 #[derive(Clone)]
 pub(super) struct Claim {
-    pub(super) mode: Mode,
-    pub(super) window: Window,
-    pub(super) port: u16,
+    pub(super) begun: Begun,
+    /// What the configuration is sealed to.
+    pub(super) kem: KemKey,
     pub(super) session_id: SessionId,
-    /// How the window was claimed.
-    pub(super) method: Method,
     pub(super) station_id: StationId,
     pub(super) station_name: StationName,
     /// The signing certificate of the hello: later messages are verified with this record.
     pub(super) certificate: SigningCertificate,
-    pub(super) opening: Opening,
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) tls: Arc<TlsKey>,
     /// End of the session (D11).
     pub(super) deadline: Tick,
-    pub(super) _claimed: Arc<CodeClaimed>,
 }
 
-/// A station has claimed the window.
+/// A station has claimed the window, or answered a pull.
 #[derive(Clone)]
 pub(super) struct Pairing {
     pub(super) claim: Claim,
@@ -269,12 +298,53 @@ impl Progress {
     }
 }
 
+impl Begun {
+    pub(super) const fn origin(&self) -> &Origin {
+        match self {
+            Self::Window(claimed) => &claimed.mode.origin,
+            Self::Pull { origin, .. } => origin,
+        }
+    }
+
+    pub(super) fn into_origin(self) -> Origin {
+        match self {
+            Self::Window(claimed) => claimed.mode.origin,
+            Self::Pull { origin, .. } => origin,
+        }
+    }
+
+    pub(super) const fn method(&self) -> Method {
+        match self {
+            Self::Window(claimed) => claimed.method,
+            Self::Pull { method, .. } => method.method(),
+        }
+    }
+
+    /// The claim and its answer; none where nobody claimed.
+    pub(super) const fn opening(&self) -> Option<&Opening> {
+        match self {
+            Self::Window(claimed) => Some(&claimed.opening),
+            Self::Pull { .. } => None,
+        }
+    }
+
+    /// The code that the configuration must carry; none where nobody showed one.
+    pub(super) fn code(&self) -> Option<&PairingCode> {
+        match self {
+            Self::Window(claimed) => Some(&claimed.code),
+            Self::Pull { .. } => None,
+        }
+    }
+}
+
 impl Origin {
     /// The state without a session.
     pub(super) fn settle(self, last_error: Option<ErrorReport>) -> State {
         match self {
             Self::Unprovisioned(base) => base.state(),
-            Self::Active(active) => State::Provisioned(Provisioned { active, last_error }),
+            Self::Active(active) => {
+                State::Provisioned(Provisioned { active, last_error, asking: None })
+            }
         }
     }
 
@@ -283,7 +353,8 @@ impl Origin {
         match self {
             Self::Unprovisioned(base) => State::Error(Failed { base, report }),
             Self::Active(active) => {
-                State::Provisioned(Provisioned { active, last_error: Some(report) })
+                let last_error = Some(report);
+                State::Provisioned(Provisioned { active, last_error, asking: None })
             }
         }
     }
@@ -313,7 +384,7 @@ impl State {
                 None
             }
             Self::Ready(ready) => Some(&ready.mode.origin),
-            Self::Pairing(pairing) => Some(&pairing.claim.mode.origin),
+            Self::Pairing(pairing) => Some(pairing.claim.begun.origin()),
             Self::Configuring(configuring) => Some(&configuring.staged.origin),
             Self::Validating(validating) => Some(&validating.staged.origin),
         }
@@ -383,7 +454,7 @@ impl State {
             | Self::Provisioned(_)
             | Self::Error(_)
             | Self::Ready(_) => None,
-            Self::Pairing(pairing) => Some(&pairing.claim.opening),
+            Self::Pairing(pairing) => pairing.claim.begun.opening(),
             Self::Configuring(configuring) => configuring.staged.opening.as_ref(),
             Self::Validating(validating) => validating.staged.opening.as_ref(),
         }

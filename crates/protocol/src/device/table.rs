@@ -98,6 +98,12 @@ kinds! {
         ManualRemoved,
         /// `Reprovision`
         Reprovision,
+        /// `Renew`
+        Renew,
+        /// `Pulled`
+        Pulled,
+        /// `Fetched`
+        Fetched,
         /// `SessionOpen`
         SessionOpen,
         /// `AskWindow`
@@ -146,6 +152,9 @@ impl DeviceInput {
             Self::LinkProven => InputKind::LinkProven,
             Self::ManualRemoved(_) => InputKind::ManualRemoved,
             Self::Reprovision { .. } => InputKind::Reprovision,
+            Self::Renew { .. } => InputKind::Renew,
+            Self::Pulled(_) => InputKind::Pulled,
+            Self::Fetched(_) => InputKind::Fetched,
             Self::SessionOpen { .. } => InputKind::SessionOpen,
             Self::AskWindow => InputKind::AskWindow,
             Self::PakeStart { .. } => InputKind::PakeStart,
@@ -254,6 +263,28 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
             | S::Error
             | S::Deprovisioned => STAY,
         },
+        InputKind::Pulled => match from {
+            S::Provisioned => &[S::Pairing],
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Pairing
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::Fetched => match from {
+            S::Pairing => &[S::Configuring, S::Provisioned],
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
         InputKind::Configuration => match from {
             S::Pairing => &[S::Configuring, S::Provisioned, S::Error],
             S::NotProvisioned
@@ -303,6 +334,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         | InputKind::ManualRemoved
         | InputKind::ListenerOpened
         | InputKind::Announce
+        | InputKind::Renew
         | InputKind::AskWindow
         | InputKind::PakeStart
         | InputKind::Junk => STAY,
@@ -356,6 +388,8 @@ From `ReadyToPair` to `InDoubt` the public state is `Reprovisioning(phase)` whil
 failure leads to `Provisioned` with its `last_error`; without slot A it leads to `Error`. `InDoubt` is
 publicly `Validating`: commit is marked sent, and only a signed answer of the station leads out (D13), or
 the end of everything, `FactoryReset`, which tells the station.
+A renewal (D23) asks from `Provisioned`, by `Renew` or when `Timeout` finds it due, and stays there until
+`Pulled` brings the station's hello; in every other state a renewal that falls due waits.
 
 Three things run beside the states: statements about dead certificates that wait for their station (D21), the
 erasure of a factory reset, during which every command is refused, and the migration of a manual configuration.

@@ -1,4 +1,4 @@
-//! Time: rotation, window, session, retries (D10, D11, D13).
+//! Time: rotation, window, session, retries, renewal (D10, D11, D13, D23).
 
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
@@ -8,16 +8,15 @@ use zmon_domain::time::Tick;
 
 use super::machine::Core;
 use super::output::DeviceEvent;
-use super::state::{Pairing, Progress, Ready, State, Validating};
+use super::state::{Begun, Pairing, Progress, Ready, State, Validating};
 use super::step::{Outcome, Step, done};
-use super::{doubt, end, pake, testing, window};
+use super::{doubt, end, pake, renew, testing, window};
 
 /// When this state wants its `Timeout`.
-pub(super) fn next(state: &State) -> Option<Tick> {
+pub(super) fn next(core: &Core, state: &State) -> Option<Tick> {
     match state {
-        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
-            None
-        }
+        State::NotProvisioned | State::Deprovisioned | State::Error(_) => None,
+        State::Provisioned(provisioned) => Some(renew::next(core, provisioned)),
         State::Ready(ready) => {
             let rotation = ready.tokens.as_ref().map(|tokens| tokens.rotate_at);
             let run = ready.typed.run.as_ref().map(|run| run.deadline);
@@ -45,9 +44,8 @@ pub(super) fn next(state: &State) -> Option<Tick> {
 pub(super) fn fire(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
     let now = step.now.mono;
     match state {
-        State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
-            done(state)
-        }
+        State::NotProvisioned | State::Deprovisioned | State::Error(_) => done(state),
+        State::Provisioned(provisioned) => done(renew::due(core, step, provisioned)),
         State::Ready(ready) => done(ready_due(core, step, *ready)),
         State::Pairing(pairing) => done(pairing_due(core, step, *pairing)),
         State::Configuring(configuring) => done(testing::begin(step, configuring.staged)),
@@ -109,12 +107,16 @@ fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State 
         let state = State::Pairing(alloc::boxed::Box::new(pairing));
         return end::fail(core, step, state, ErrorCode::SessionExpired.into());
     }
+    let Begun::Window(claimed) = &pairing.claim.begun else {
+        return State::Pairing(alloc::boxed::Box::new(pairing));
+    };
     if !over(pairing.release_at) {
         return State::Pairing(alloc::boxed::Box::new(pairing));
     }
+    let (mut mode, port) = (claimed.mode.clone(), claimed.port);
     // Nothing followed the claim: the device shows a new code (D11), but not for ever.
     let window = match window::generate(core, step) {
-        Ok(window) if pairing.claim.mode.releases < limits::ATTEMPTS.default => window,
+        Ok(window) if mode.releases < limits::ATTEMPTS.default => window,
         Ok(_) | Err(_) => {
             let state = State::Pairing(alloc::boxed::Box::new(pairing));
             return end::fail(core, step, state, ErrorCode::SessionExpired.into());
@@ -124,7 +126,6 @@ fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State 
         .failure(EventType::SessionReleased, Actor::System, ErrorCode::SessionExpired)
         .session(pairing.claim.session_id);
     step.out.row(row);
-    let mut mode = pairing.claim.mode;
     mode.releases += 1;
-    window::replace(step, mode, window, Some(pairing.claim.port), Actor::System)
+    window::replace(step, mode, window, Some(port), Actor::System)
 }

@@ -47,6 +47,8 @@ pub enum CertificateUse {
     Commit,
     /// Everything else: heartbeat and monitoring.
     Ordinary,
+    /// `POST /api/device/renew` and what follows it (D23).
+    Renew,
 }
 
 /// The state does not know this event.

@@ -9,12 +9,14 @@ use zmon_crypto::{Algorithms, IdentityKey, Suite};
 use zmon_domain::address::{DeviceAddress, NetworkPolicy, ServerUrl};
 use zmon_domain::code::PairingCode;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, SessionId, SiteId, StationId, StationName, Thumbprint,
-    TokenId,
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, SiteId, StationId, StationName,
+    Thumbprint, TokenId,
 };
 use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_domain::settings::DeviceSettings;
+
+use crate::PullMethod;
 
 /// What every step of a session may use; borrowed for the call.
 #[derive(Clone, Copy)]
@@ -140,6 +142,27 @@ pub struct PairDetails {
     pub settings: DeviceSettings,
     /// Number of this configuration for this device, counting up.
     pub config_version: u64,
+}
+
+/// A device's own request for a new certificate: everything a session starts from that nobody scanned.
+/// The caller has verified it, and that the certificate may be replaced so (D23).
+pub struct PullOrder {
+    /// New, random.
+    pub session_id: SessionId,
+    /// The device, as the registry has it.
+    pub device: RegistryEntry,
+    /// A live reservation by an operator, if there is one.
+    pub reservation: Option<Reservation>,
+    /// The public name of the request.
+    pub pull_id: TokenId,
+    /// Renewal or recovery.
+    pub method: PullMethod,
+    /// The certificate that is to be replaced.
+    pub serial: Serial,
+    /// With a recovery, its counter.
+    pub counter: Option<u64>,
+    /// What the device is to become: what it is.
+    pub details: PairDetails,
 }
 
 /// How a session is begun, and with what.

@@ -17,9 +17,10 @@ use super::{dial, end};
 
 /// Sends the envelope: the same bytes at every attempt.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, delivering: &Delivering) {
+    let Some(target) = core.target.clone() else { return };
     step.act(StationAction::Deliver {
         attempt: delivering.attempt,
-        target: core.target.clone(),
+        target,
         envelope: delivering.issued.envelope.to_vec(),
     });
 }
@@ -172,7 +173,8 @@ pub(super) fn aborted(
     done(state)
 }
 
-fn wait(issued: Issued) -> State {
+/// What has left is decided by the record (D13).
+pub(super) fn wait(issued: Issued) -> State {
     State::AwaitingCommit(Box::new(AwaitingCommit { issued }))
 }
 

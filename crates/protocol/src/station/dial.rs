@@ -13,7 +13,8 @@ use super::step::{Outcome, Step, done};
 
 /// Sends what is on its way.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, dialling: &Dialling) {
-    let (attempt, target) = (dialling.attempt, core.target.clone());
+    let Some(target) = core.target.clone() else { return };
+    let attempt = dialling.attempt;
     step.act(match &dialling.call {
         Call::Claim { hello, claim_mac, .. } => StationAction::SendSession {
             attempt,
@@ -21,6 +22,8 @@ pub(super) fn send(core: &Core, step: &mut Step<'_>, dialling: &Dialling) {
             hello: String::from(&**hello),
             claim_mac: *claim_mac,
         },
+        // The device has it already, and comes for the rest by itself.
+        Call::Offered { .. } => return,
         Call::Window => StationAction::AskWindow { attempt, target },
         Call::Start { hello, share_p, .. } => {
             StationAction::StartPake { hello: String::from(&**hello), share_p: *share_p.as_bytes() }

@@ -7,7 +7,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::Actor;
 
-use super::io::{Refusal, StationAction, StationEvent, StationWrite};
+use super::io::{StationAction, StationEvent, StationWrite};
 use super::state::{Core, Failed, Issued, State};
 use super::step::{Outcome, Step, done};
 
@@ -60,16 +60,15 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, issued: Issued) -> 
     State::Paired(Box::new(issued))
 }
 
-/// An operator gives the session up.
+/// Whoever opened the session gives it up.
 pub(super) fn cancel(
     core: &mut Core,
     step: &mut Step<'_>,
     state: State,
-    operator: &OperatorId,
+    operator: Option<&OperatorId>,
 ) -> Outcome {
-    if *operator != core.operator {
-        let report = ErrorReport::from(ErrorCode::SessionReserved);
-        return (state, Err(Refusal { report, holder: Some(core.operator.clone()) }));
+    if let Some(refusal) = core.refuses(operator) {
+        return (state, Err(refusal));
     }
     match state {
         State::Paired(_) | State::Failed(_) | State::Released => {
@@ -106,7 +105,7 @@ pub(super) fn rescanned(
         | State::Identified(_)
         | State::Issuing(_)
         | State::Delivering(_)
-        | State::AwaitingCommit(_) => cancel(core, step, state, operator),
+        | State::AwaitingCommit(_) => cancel(core, step, state, Some(operator)),
     }
 }
 

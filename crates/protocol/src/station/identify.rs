@@ -39,7 +39,7 @@ pub(super) fn identity(
         | State::AwaitingCommit(_)
         | State::Paired(_)
         | State::Failed(_)
-        | State::Released => return done(state),
+        | State::Released => return again(core, state, bytes),
     };
     let (device, document, standing) = match verify(step.ctx, core, &dialling, bytes) {
         Ok(verified) => verified,
@@ -82,6 +82,15 @@ pub(super) fn identity(
         return done(issue::begin(core, step, Box::new(device)));
     }
     done(State::Identified(Box::new(device)))
+}
+
+/// The same document again is the same answer; a device that fetches may send it twice.
+fn again(core: &Core, state: State, bytes: &[u8]) -> Outcome {
+    let known = state.device().is_some_and(|device| device.document_hash == sha256(bytes));
+    if core.target.is_some() || known {
+        return done(state);
+    }
+    (state, Err(ErrorCode::StateConflict.into()))
 }
 
 /// The registry holds id, serial number or key in another row: refused and alarmed.
@@ -138,6 +147,7 @@ fn verify(
     let device = Identified {
         keys: Arc::new(prk.session(&transcript)),
         serial: document.device_serial.clone(),
+        document_hash: sha256(bytes),
         _signature: verified.proof(),
         public,
         kem,
@@ -149,7 +159,8 @@ fn verify(
 
 /// The registry's key, or at least the one in the scanned token and in TLS.
 fn check_key(core: &Core, public: &IdentityPublic) -> Result<(), ErrorCode> {
-    if public.thumbprint().short() != core.target.thumbprint16 {
+    let expected = core.target.as_ref().map(|target| target.thumbprint16);
+    if expected.is_some_and(|scanned| public.thumbprint().short() != scanned) {
         return Err(ErrorCode::DeviceKeyMismatch);
     }
     match &core.record {

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use zmon_crypto::Secret32;
 use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::AuditEvent;
@@ -20,8 +21,8 @@ use super::machine::SessionMachine;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SessionInput {
-    /// The device answered the claim with its identity document (result of `SendSession` and
-    /// `ConfirmPake`).
+    /// The device answered the hello with its identity document (result of `SendSession` and
+    /// `ConfirmPake`, or fetched by a device that asked by itself).
     Identity(Vec<u8>),
     /// The device named its open window (result of `AskWindow`); how often the operator has tried.
     Window {
@@ -82,10 +83,10 @@ pub enum SessionInput {
         /// Who.
         operator: OperatorId,
     },
-    /// An operator gave the session up.
+    /// Whoever opened the session gave it up.
     Cancel {
-        /// Who.
-        operator: OperatorId,
+        /// The operator; none for the device itself.
+        operator: Option<OperatorId>,
     },
     /// The instant of `poll_timeout` has come, or may have.
     Timeout,
@@ -132,8 +133,8 @@ pub enum StationWrite {
         session_id: SessionId,
         /// The device.
         device_id: DeviceId,
-        /// The operator who holds it.
-        operator: OperatorId,
+        /// The operator who holds it; none where the device asked by itself (D23).
+        operator: Option<OperatorId>,
         /// What it was opened with ([`Opening::reference`](super::Opening::reference)); unique among
         /// claimed sessions.
         token_id: TokenId,
@@ -244,6 +245,13 @@ pub enum StationAction {
         /// `confirmP`.
         confirm_p: Confirmation,
     },
+    /// Answer the device's own request with this (D23).
+    Offer {
+        /// The hello JWS.
+        hello: String,
+        /// The secret of the session, for inside TLS only.
+        ikm: Secret32,
+    },
     /// Sign a client certificate; answer with `Issued` or `IssueFailed`.
     Issue {
         /// The session it is for.
@@ -293,7 +301,7 @@ pub enum SessionPhase {
     Issuing,
     /// The envelope is on its way to the device.
     Delivering,
-    /// The delivery got no signed answer; commit or the pending certificate's end is awaited.
+    /// No signed answer to a delivery will come; commit or the pending certificate's end is awaited.
     AwaitingCommit,
     /// Paired.
     Paired,

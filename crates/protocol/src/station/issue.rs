@@ -20,7 +20,7 @@ use zmon_wire::pem::PemBase64;
 use zmon_wire::secret::SecretText;
 
 use super::context::PairDetails;
-use super::io::{Refusal, StationAction, StationWrite};
+use super::io::{StationAction, StationWrite};
 use super::open;
 use super::state::{Core, Delivering, Identified, Issued, State};
 use super::step::{Outcome, Step, done};
@@ -35,9 +35,8 @@ pub(super) fn pair(
     operator: &OperatorId,
     details: PairDetails,
 ) -> Outcome {
-    if *operator != core.operator {
-        let report = ErrorReport::from(ErrorCode::SessionReserved);
-        return (state, Err(Refusal { report, holder: Some(core.operator.clone()) }));
+    if let Some(refusal) = core.refuses(Some(operator)) {
+        return (state, Err(refusal));
     }
     match state {
         State::Failed(failed) => {
@@ -124,6 +123,10 @@ pub(super) fn issued(
         answer: Arc::new(sealed.answer),
         pending_until: step.now.mono + step.ctx.policy.pending_lifetime,
     };
+    if core.target.is_none() {
+        // The device fetches it; what becomes of it the record will tell.
+        return done(deliver::wait(issued));
+    }
     let delivering = Delivering { issued, attempt: 1, retry_at: None, committed: false };
     deliver::send(core, step, &delivering);
     done(State::Delivering(Box::new(delivering)))
@@ -210,7 +213,7 @@ fn document(
         client_private_key: None,
         server_certificate: ctx.server.server_certificate.as_deref().map(pem).transpose()?,
         device_id: core.device_id.clone(),
-        pairing_code: Some(SecretText::new(&core.code.display())),
+        pairing_code: core.code.as_ref().map(|code| SecretText::new(&code.display())),
         bed_id: settings.bed.clone(),
         device_label: settings.label.clone(),
         measurement_unit: settings.unit,

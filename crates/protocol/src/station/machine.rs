@@ -1,11 +1,14 @@
 //! One session, from the scan to the paired device.
 
+use alloc::sync::Arc;
+
 use rand_core::CryptoRng;
 use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
 use zmon_domain::time::{Now, Tick};
+use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
 
-use super::context::{OpenRequest, SessionContext};
+use super::context::{OpenRequest, PullOrder, SessionContext};
 use super::io::{SessionInput, SessionPhase, SessionTransition};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
@@ -29,6 +32,18 @@ impl SessionMachine {
         request: OpenRequest,
     ) -> SessionTransition {
         open::open(Step::new(ctx, now, rng), request)
+    }
+
+    /// Starts a session that the device asked for by itself (D23). Its answer is the action `Offer`.
+    ///
+    /// A refused request ends in `Failed` with its row and a reply that says why.
+    pub fn pull(
+        ctx: &SessionContext<'_>,
+        now: &Now,
+        rng: &mut dyn CryptoRng,
+        order: PullOrder,
+    ) -> SessionTransition {
+        open::pull(Step::new(ctx, now, rng), order)
     }
 
     /// Takes one input.
@@ -70,10 +85,23 @@ impl SessionMachine {
         &self.core.device_id
     }
 
-    /// Who works on it.
+    /// Who works on it; none where the device asked by itself.
     #[must_use]
-    pub const fn operator(&self) -> &OperatorId {
-        &self.core.operator
+    pub fn operator(&self) -> Option<&OperatorId> {
+        self.core.operator.as_ref().map(|(id, _)| id)
+    }
+
+    /// How it began.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.core.method
+    }
+
+    /// The sealed configuration for a device that fetches it, once there is one.
+    #[must_use]
+    pub fn envelope(&self) -> Option<&Arc<[u8]>> {
+        let fetched = self.core.target.is_none();
+        self.state.issued().filter(|_| fetched).map(|issued| &issued.envelope)
     }
 
     /// Serial number of the certificate issued in this session.
@@ -120,7 +148,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
         SessionInput::Committed { serial } => deliver::committed(core, step, state, &serial),
         SessionInput::Aborted { serial } => deliver::aborted(core, step, state, &serial),
         SessionInput::Rescanned { operator } => end::rescanned(core, step, state, &operator),
-        SessionInput::Cancel { operator } => end::cancel(core, step, state, &operator),
+        SessionInput::Cancel { operator } => end::cancel(core, step, state, operator.as_ref()),
         SessionInput::Timeout => timer::fire(core, step, state),
     }
 }

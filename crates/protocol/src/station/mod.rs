@@ -13,6 +13,7 @@ mod machine;
 mod open;
 pub mod outcome;
 mod pake;
+pub mod renew;
 pub mod retire;
 mod state;
 mod step;
@@ -20,8 +21,8 @@ mod timer;
 
 pub use certificate::{CertificateConflict, CertificateEvent, CertificateState, CertificateUse};
 pub use context::{
-    DeviceRecord, DeviceTrust, OpenRequest, Opening, PairDetails, RegistryEntry, Reservation,
-    ServerParameters, SessionContext, StationPolicy, TypedTries,
+    DeviceRecord, DeviceTrust, OpenRequest, Opening, PairDetails, PullOrder, RegistryEntry,
+    Reservation, ServerParameters, SessionContext, StationPolicy, TypedTries,
 };
 pub use io::{
     Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,

@@ -1,4 +1,5 @@
-//! The scan: who may work on which device, where it is, and the hello (D9, D11, D18).
+//! The scan, or the device's own request: who may work on which device, where it is, and the hello
+//! (D9, D11, D18, D23).
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -6,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rustls_pki_types::CertificateDer;
+use zmon_crypto::Secret32;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::Prk;
 use zmon_domain::audit::{AuditEvent, EventType};
@@ -14,8 +16,8 @@ use zmon_wire::hello::Hello;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::strict;
 
-use super::context::{DeviceRecord, DeviceTrust, OpenRequest, Opening, SessionContext};
-use super::io::{Refusal, SessionTransition, StationEvent, StationWrite, Target};
+use super::context::{DeviceRecord, DeviceTrust, OpenRequest, Opening, PullOrder, SessionContext};
+use super::io::{Refusal, SessionTransition, StationAction, StationEvent, StationWrite, Target};
 use super::state::{Call, Core, Dialling, Failed, State};
 use super::step::Step;
 use super::{dial, end};
@@ -39,8 +41,7 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
     let core = Core {
         session_id: request.session_id,
         device_id,
-        operator: request.operator,
-        role: request.role,
+        operator: Some((request.operator, request.role)),
         record: request.device,
         scanned_serial: request.scanned_serial,
         method: match &opening {
@@ -48,8 +49,8 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
             Opening::Typed { .. } => Method::Typed,
         },
         token_id: opening.reference(&request.session_id),
-        target: Target { address: request.address, port: opening.port(), thumbprint16 },
-        code: Arc::new(code),
+        target: Some(Target { address: request.address, port: opening.port(), thumbprint16 }),
+        code: Some(Arc::new(code)),
         details: pair,
         pair_by: now + policy.claim_without_pair,
         deadline: now + policy.session_lifetime,
@@ -66,15 +67,10 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         Ok(call) => call,
         Err(code) => return refused(step, core, code.into()),
     };
-    step.write(StationWrite::Reserve {
-        session_id: core.session_id,
-        device_id: core.device_id.clone(),
-        operator: core.operator.clone(),
-        token_id: core.token_id,
-    });
+    reserve(&core, &mut step);
     let row = AuditEvent::new(EventType::SessionOpened, core.actor())
-        .with("address", core.target.address)
-        .with("port", core.target.port)
+        .with("address", request.address)
+        .with("port", opening.port())
         .with("method", core.method.number());
     let row = match &opening {
         Opening::Scanned(_) => row.with("token", core.token_id),
@@ -86,14 +82,70 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
     step.finish(None, core, State::Dialling(Box::new(dialling)), Ok(()))
 }
 
+/// Starts a session that the device asked for by itself, or refuses it with a row (D23).
+pub(super) fn pull(mut step: Step<'_>, order: PullOrder) -> SessionTransition {
+    let PullOrder { session_id, device, reservation, pull_id, method, .. } = order;
+    let core = Core {
+        session_id,
+        device_id: device.device_id.clone(),
+        operator: None,
+        method: method.method(),
+        record: DeviceRecord::Known(device),
+        scanned_serial: None,
+        token_id: pull_id,
+        target: None,
+        code: None,
+        details: Some(order.details),
+        pair_by: step.now.mono,
+        // The device answers at once, or has gone.
+        deadline: step.now.mono + step.ctx.policy.claim_without_pair,
+    };
+    if reservation.is_some() {
+        return refused(step, core, ErrorCode::SessionReserved.into());
+    }
+    if let Err(code) = check(step.ctx, &core) {
+        return refused(step, core, code.into());
+    }
+    let hello = match sign_hello(&mut step, &core) {
+        Ok(signed) => signed,
+        Err(code) => return refused(step, core, code.into()),
+    };
+    let ikm = Secret32::generate(step.rng);
+    let prk = Prk::from_hello(hello.as_bytes(), ikm.expose());
+    reserve(&core, &mut step);
+    let mut row = AuditEvent::new(EventType::SessionOpened, core.actor())
+        .with("method", method)
+        .with("serial", order.serial)
+        .with("pull", core.token_id);
+    if let Some(counter) = order.counter {
+        row = row.with("counter", counter);
+    }
+    step.row(&core, row);
+    let call = Call::Offered { hello: Arc::from(hello.as_str()), prk };
+    let dialling = Dialling { call, attempt: 1, retry_at: None };
+    step.act(StationAction::Offer { hello, ikm });
+    step.finish(None, core, State::Dialling(Box::new(dialling)), Ok(()))
+}
+
+fn reserve(core: &Core, step: &mut Step<'_>) {
+    step.write(StationWrite::Reserve {
+        session_id: core.session_id,
+        device_id: core.device_id.clone(),
+        operator: core.operator.as_ref().map(|(id, _)| id.clone()),
+        token_id: core.token_id,
+    });
+}
+
 /// Nothing is reserved, nothing dialled; a row says why. A foreign key for a known device is an alarm.
 fn refused(mut step: Step<'_>, core: Core, refusal: Refusal) -> SessionTransition {
     let code = refusal.report.code;
     if code == ErrorCode::DeviceKeyConflict {
         end::alarm(&core, &mut step);
     }
-    let row = AuditEvent::failed(EventType::PairingFailed, core.actor(), code)
-        .with("address", core.target.address);
+    let mut row = AuditEvent::failed(EventType::PairingFailed, core.actor(), code);
+    if let Some(target) = &core.target {
+        row = row.with("address", target.address);
+    }
     step.row(&core, row);
     step.events.push(StationEvent::Failed(refusal.report.clone()));
     let state = State::Failed(Box::new(Failed { report: refusal.report.clone() }));
@@ -108,7 +160,8 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
             if entry.decommissioned {
                 return Err(ErrorCode::DeviceDecommissioned);
             }
-            if entry.identity_key.short() != core.target.thumbprint16 {
+            let expected = core.target.as_ref().map(|target| target.thumbprint16);
+            if expected.is_some_and(|scanned| entry.identity_key.short() != scanned) {
                 return Err(ErrorCode::DeviceKeyConflict);
             }
             if core.scanned_serial.as_ref().is_some_and(|scanned| *scanned != entry.serial) {
@@ -123,7 +176,12 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
             }
         },
     }
-    ctx.policy.networks.permits(core.target.address, core.target.port).map_err(|error| error.code())
+    match &core.target {
+        Some(Target { address, port, .. }) => {
+            ctx.policy.networks.permits(*address, *port).map_err(|error| error.code())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The first word to the device.
@@ -138,8 +196,13 @@ fn call(step: &mut Step<'_>, core: &Core, opening: &Opening) -> Result<Call, Err
     Ok(Call::Claim { hello: Arc::from(hello), claim_mac, prk })
 }
 
-/// The hello of this session: who, which device, which token or window.
+/// The hello of this session: who, which device, which token, window or pull.
 pub(super) fn sign_hello(step: &mut Step<'_>, core: &Core) -> Result<String, ErrorCode> {
+    let device_key16 = match (&core.target, &core.record) {
+        (Some(target), _) => target.thumbprint16,
+        (None, DeviceRecord::Known(entry)) => entry.identity_key.short(),
+        (None, DeviceRecord::Unknown(_)) => return Err(ErrorCode::DeviceUnknown),
+    };
     let mut station_nonce = [0; 32];
     step.rng.fill_bytes(&mut station_nonce);
     let hello = Hello {
@@ -151,7 +214,7 @@ pub(super) fn sign_hello(step: &mut Step<'_>, core: &Core) -> Result<String, Err
         method: core.method,
         device_id: core.device_id.clone(),
         window_ref: *core.token_id.as_bytes(),
-        device_key16: core.target.thumbprint16,
+        device_key16,
         station_nonce,
         iat: step.wall()?,
     };

@@ -38,17 +38,16 @@ pub(super) fn window(
         | State::Failed(_)
         | State::Released => return done(state),
     };
+    let Some((operator, _)) = core.operator.clone() else {
+        return done(State::Dialling(dialling));
+    };
     core.token_id = TokenId::from_bytes(*window_id.as_bytes());
     let call = remaining(tries).and_then(|left| begin(core, step, &window_id, left));
     let call = match call {
         Ok(call) => call,
         Err(code) => return done(end::fail(core, step, State::Dialling(dialling), code.into())),
     };
-    step.write(StationWrite::SpendTry {
-        session_id: core.session_id,
-        operator: core.operator.clone(),
-        window_id,
-    });
+    step.write(StationWrite::SpendTry { session_id: core.session_id, operator, window_id });
     let row = AuditEvent::new(EventType::TypedTryStarted, core.actor()).with("window", window_id);
     step.row(core, row);
     proceed(core, step, call)
@@ -109,7 +108,7 @@ fn begin(
 ) -> Result<Call, ErrorCode> {
     let hello = open::sign_hello(step, core)?;
     let inputs = PakeInputs {
-        code: &core.code,
+        code: core.code.as_deref().ok_or(ErrorCode::Internal)?,
         window_id,
         hello: hello.as_bytes(),
         station_id: step.ctx.station_id,

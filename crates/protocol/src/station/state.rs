@@ -24,16 +24,18 @@ use super::io::{SessionPhase, Target};
 pub(super) struct Core {
     pub(super) session_id: SessionId,
     pub(super) device_id: DeviceId,
-    pub(super) operator: OperatorId,
-    pub(super) role: Role,
+    /// Who works on it; none where the device asked by itself (D23).
+    pub(super) operator: Option<(OperatorId, Role)>,
     pub(super) record: DeviceRecord,
     pub(super) scanned_serial: Option<DeviceSerial>,
     /// How the session was begun, and so every message of it.
     pub(super) method: Method,
     /// What the session claims: the token, or the window once the device has named it.
     pub(super) token_id: TokenId,
-    pub(super) target: Target,
-    pub(super) code: Arc<PairingCode>,
+    /// Where the device is dialled; none where it fetches its messages.
+    pub(super) target: Option<Target>,
+    /// What was scanned; none where nobody scanned anything.
+    pub(super) code: Option<Arc<PairingCode>>,
     /// What the operator said at `pair`.
     pub(super) details: Option<PairDetails>,
     /// Until when `pair` must come (D11).
@@ -69,6 +71,8 @@ pub(super) struct Dialling {
 pub(super) enum Call {
     /// Hello and claim of a scanned token.
     Claim { hello: Arc<str>, claim_mac: [u8; 32], prk: Prk },
+    /// Hello and secret that a device asked for by itself (D23).
+    Offered { hello: Arc<str>, prk: Prk },
     /// The question which window is open.
     Window,
     /// Hello and share of a typed code. `left`: tries that remain if this one fails.
@@ -81,7 +85,9 @@ impl Call {
     /// Hello and secret of a claim that the device answers with its identity document.
     pub(super) const fn claim(&self) -> Option<(&Arc<str>, &Prk)> {
         match self {
-            Self::Claim { hello, prk, .. } | Self::Confirm { hello, prk, .. } => Some((hello, prk)),
+            Self::Claim { hello, prk, .. }
+            | Self::Offered { hello, prk }
+            | Self::Confirm { hello, prk, .. } => Some((hello, prk)),
             Self::Window | Self::Start { .. } => None,
         }
     }
@@ -91,7 +97,7 @@ impl Call {
     pub(super) const fn may_repeat(&self) -> bool {
         match self {
             Self::Claim { .. } | Self::Window | Self::Confirm { .. } => true,
-            Self::Start { .. } => false,
+            Self::Start { .. } | Self::Offered { .. } => false,
         }
     }
 }
@@ -103,6 +109,8 @@ pub(super) struct Identified {
     pub(super) kem: KemPublic,
     pub(super) serial: DeviceSerial,
     pub(super) csr: CsrKey,
+    /// SHA-256 of the identity document, to know it again.
+    pub(super) document_hash: [u8; 32],
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) _signature: SignatureVerified,
@@ -153,6 +161,19 @@ impl State {
             Self::Paired(_) => SessionPhase::Paired,
             Self::Failed(_) => SessionPhase::Failed,
             Self::Released => SessionPhase::Released,
+        }
+    }
+
+    /// The device, once it has proved who it is.
+    pub(super) fn device(&self) -> Option<&Identified> {
+        match self {
+            Self::Identified(device) | Self::Issuing(device) => Some(device),
+            Self::Dialling(_)
+            | Self::Delivering(_)
+            | Self::AwaitingCommit(_)
+            | Self::Paired(_)
+            | Self::Failed(_)
+            | Self::Released => self.issued().map(|issued| &*issued.device),
         }
     }
 

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 use zmon_domain::audit::{AuditEvent, EventType};
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::OperatorId;
 use zmon_domain::role::Actor;
 use zmon_domain::time::{Now, UnixTime};
 
@@ -98,9 +99,22 @@ impl<'a> Step<'a> {
 }
 
 impl Core {
-    /// The operator of this session, for rows.
+    /// Who opened this session, for rows: an operator, or the device itself.
     pub(super) fn actor(&self) -> Actor {
-        Actor::Operator { id: self.operator.clone(), role: self.role }
+        match &self.operator {
+            Some((id, role)) => Actor::Operator { id: id.clone(), role: *role },
+            None => Actor::Peer,
+        }
+    }
+
+    /// Why this session is not for `operator`; nothing if it is theirs.
+    pub(super) fn refuses(&self, operator: Option<&OperatorId>) -> Option<Refusal> {
+        let own = self.operator.as_ref().map(|(id, _)| id);
+        if own == operator {
+            return None;
+        }
+        let report = ErrorReport::from(ErrorCode::SessionReserved);
+        Some(Refusal { report, holder: own.cloned() })
     }
 }
 

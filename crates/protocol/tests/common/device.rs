@@ -244,6 +244,10 @@ impl Device {
                 stored.site_not_before.retain(|(known, _)| known != site);
                 stored.site_not_before.push((site.clone(), *time));
             }
+            DeviceWrite::RaiseCounter(counter) => {
+                assert!(stored.recovery_counter < *counter, "the counter only rises");
+                stored.recovery_counter = *counter;
+            }
             DeviceWrite::RaiseFloor(time) => {
                 assert!(stored.floor.is_none_or(|floor| floor < *time), "the floor only rises");
                 stored.floor = Some(*time);

@@ -9,6 +9,7 @@ use zmon_crypto::{IdentityKey, Suite};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{Serial, SessionId};
 use zmon_domain::time::Now;
+use zmon_protocol::PullMethod;
 use zmon_protocol::device::{
     DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError, Retirement,
 };
@@ -61,6 +62,13 @@ pub(crate) struct Pair {
     pub(crate) confirms_to_lose: u8,
     /// The answer to the delivery does not arrive.
     pub(crate) lose_status: bool,
+    /// What the next pulls fail with; then they are answered.
+    pub(crate) pulls: VecDeque<LinkError>,
+    /// What the next fetches fail with; then they are answered.
+    pub(crate) fetches: VecDeque<LinkError>,
+    /// Nothing happens any more once the device has made so many commits.
+    pub(crate) power_fails_at: Option<usize>,
+    pub(crate) last_pull: Option<(PullMethod, Vec<u8>)>,
     /// Does something to every envelope on its way.
     pub(crate) tamper: Option<fn(&mut Vec<u8>)>,
     pub(crate) last_session: Option<(Vec<u8>, [u8; 32])>,
@@ -112,6 +120,10 @@ impl Pair {
             dials_to_fail: 0,
             confirms_to_lose: 0,
             lose_status: false,
+            pulls: VecDeque::new(),
+            fetches: VecDeque::new(),
+            last_pull: None,
+            power_fails_at: None,
             tamper: None,
             last_session: None,
             last_start: None,
@@ -146,6 +158,17 @@ impl Pair {
         let now = self.now();
         let proof = device::technician(&now);
         self.tell(DeviceInput::Reprovision { proof, address: device::address() }).unwrap();
+    }
+
+    /// A technician asks for a new certificate.
+    pub(crate) fn renew(&mut self) {
+        let proof = device::technician(&self.now());
+        self.tell(DeviceInput::Renew { proof }).unwrap();
+    }
+
+    /// The station's own clock, whatever the device's says.
+    pub(crate) fn station_now(&self) -> Now {
+        Clock { elapsed: self.clock.elapsed, ..Clock::new() }.now()
     }
 
     pub(crate) fn snapshot(&self) -> DeviceSnapshot {
@@ -212,6 +235,9 @@ impl Pair {
     /// Runs actions and due timers until nothing is due now.
     pub(crate) fn settle(&mut self) {
         loop {
+            if self.power_fails_at.is_some_and(|commits| self.device.commits.len() >= commits) {
+                return;
+            }
             if let Some(action) = self.device.actions.pop_front() {
                 self.act(action);
             } else if let Some(action) = self.station.actions.pop_front() {
@@ -273,6 +299,7 @@ impl Pair {
     }
 
     pub(crate) fn restart(&mut self) -> Result<DeviceReply, ErrorReport> {
+        self.power_fails_at = None;
         self.listening = false;
         self.link = None;
         self.delivered = false;
@@ -353,6 +380,27 @@ impl Pair {
                 }
                 let answer = spoil(fate, answer, lost);
                 drop(self.device.input(&now, DeviceInput::OutcomeAnswered(answer)));
+            }
+            DeviceAction::Pull { method, pull, credentials } => {
+                self.trace.push("Pull");
+                assert!(credentials.server_pin.is_some(), "the server is checked by its pin");
+                self.last_pull = Some((method, pull.clone().into_bytes()));
+                let result = match self.pulls.pop_front() {
+                    Some(error) => Err(error),
+                    None => self
+                        .station
+                        .pull(&self.station_now(), method, pull.as_bytes())
+                        .map_err(|report| LinkError::Refused(report.code)),
+                };
+                drop(self.device.input(&now, DeviceInput::Pulled(result)));
+            }
+            DeviceAction::Fetch { request, .. } => {
+                self.trace.push("Fetch");
+                let input = DeviceInput::Fetched(match self.fetches.pop_front() {
+                    Some(error) => Err(error),
+                    None => self.fetch(request.identity.into_bytes()),
+                });
+                drop(self.device.input(&now, input));
             }
             DeviceAction::StartLink(_) => {
                 self.trace.push("StartLink");
@@ -460,6 +508,7 @@ impl Pair {
             StationAction::Issue { device_id, csr_spki, .. } => {
                 let at = now.wall.unwrap_or_else(super::clock::start);
                 let (chain, serial) = self.station.ca.issue(&csr_spki, &device_id, at);
+                let now = if now.wall.is_some() { now } else { self.station_now() };
                 self.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
             }
             StationAction::Deliver { mut envelope, .. } => {
@@ -482,6 +531,23 @@ impl Pair {
             StationAction::Hangup => {}
             other => panic!("the test bed does not know {other:?}"),
         }
+    }
+
+    /// `POST …/identity`
+    pub(crate) fn fetch(&mut self, identity: Vec<u8>) -> Result<Vec<u8>, LinkError> {
+        let now = self.station_now();
+        let refused = |code| LinkError::Refused(code);
+        let told = self.station.input(&now, SessionInput::Identity(identity));
+        told.map_err(|refusal| refused(refusal.report.code))?;
+        while let Some(action) = self.station.actions.pop_front() {
+            self.act_station(action);
+        }
+        let machine = self.station.machine.as_ref().unwrap();
+        let mut envelope = machine.envelope().ok_or(refused(ErrorCode::IdentityInvalid))?.to_vec();
+        if let Some(tamper) = self.tamper {
+            tamper(&mut envelope);
+        }
+        Ok(envelope)
     }
 
     /// The session hears of it, if one runs.

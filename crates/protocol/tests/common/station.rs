@@ -4,21 +4,26 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zmon_crypto::schedule::pull_id;
 use zmon_crypto::token::PairingToken;
+use zmon_crypto::x509::validity_of;
 use zmon_crypto::{Algorithms, IdentityPublic};
 use zmon_domain::address::{Network, NetworkPolicy, ServerUrl};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
-use zmon_domain::error::ErrorReport;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{BedId, DeviceLabel, OperatorId, Serial, SessionId, StationId, StationName};
 use zmon_domain::role::Role;
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
-use zmon_domain::time::Now;
+use zmon_domain::time::{Now, UnixTime};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::Pulled;
 use zmon_protocol::station::outcome::{self, CertificateView, Change, Verdict};
+use zmon_protocol::station::renew::{self, Replaced};
 use zmon_protocol::station::{
-    CertificateState, DeviceRecord, OpenRequest, Opening, PairDetails, Refusal, RegistryEntry,
-    Reservation, ServerParameters, SessionContext, SessionInput, SessionMachine, SessionTransition,
-    StationAction, StationEvent, StationPolicy, StationWrite, TypedTries,
+    CertificateState, DeviceRecord, OpenRequest, Opening, PairDetails, PullOrder, Refusal,
+    RegistryEntry, Reservation, ServerParameters, SessionContext, SessionInput, SessionMachine,
+    SessionTransition, StationAction, StationEvent, StationPolicy, StationWrite, TypedTries,
 };
 use zmon_wire::outcome::CommitRequest;
 use zmon_wire::qr::QrContent;
@@ -41,6 +46,11 @@ pub(crate) struct Station {
     pub(crate) reservation: Option<Reservation>,
     /// What the store says about the operator's typed codes.
     pub(crate) tries: TypedTries,
+    /// The session a device opened by itself, while it keeps the device.
+    pub(crate) pulled: Option<SessionId>,
+    /// Counter of recoveries.
+    pub(crate) counter: u64,
+    pub(crate) not_after: BTreeMap<Serial, UnixTime>,
     pub(crate) machine: Option<SessionMachine>,
     pub(crate) certificates: BTreeMap<Serial, CertificateView>,
     pub(crate) identity: Option<IdentityPublic>,
@@ -92,6 +102,9 @@ impl Station {
             registry: None,
             reservation: None,
             tries: TypedTries::default(),
+            pulled: None,
+            counter: 0,
+            not_after: BTreeMap::new(),
             machine: None,
             certificates: BTreeMap::new(),
             identity: None,
@@ -175,6 +188,51 @@ impl Station {
         self.install(transition)
     }
 
+    /// `POST /api/device/renew` and `POST /api/provisioning/recover`
+    pub(crate) fn pull(
+        &mut self,
+        now: &Now,
+        method: PullMethod,
+        pull: &[u8],
+    ) -> Result<Pulled, ErrorReport> {
+        let key = self.identity.clone().expect("the device identified itself once");
+        let document = renew::verify(&self.context(), pull, &key)?;
+        let serial = renew::asked_about(pull)?;
+        let view = self.certificates.get(&serial).ok_or(ErrorCode::SessionUnknown)?;
+        let replaced = Replaced {
+            serial: &serial,
+            device_id: &view.device_id,
+            state: view.state,
+            not_after: self.not_after[&serial],
+        };
+        let counter = renew::permit(&document, method, &replaced, now.wall.unwrap())?;
+        if counter.is_some_and(|counter| counter <= self.counter) {
+            return Err(ErrorCode::RecoveryReplayed.into());
+        }
+        if self.pulled.is_some() {
+            drop(self.input(now, SessionInput::Cancel { operator: None }));
+        }
+        let order = PullOrder {
+            session_id: SessionId::generate(&mut self.rng),
+            device: self.registry.clone().unwrap(),
+            reservation: self.reservation.clone(),
+            pull_id: pull_id(pull),
+            method,
+            serial,
+            counter,
+            details: details("ICU-3B"),
+        };
+        let mut rng = self.rng.clone();
+        let transition = SessionMachine::pull(&self.context(), now, &mut rng, order);
+        self.rng = rng;
+        self.install(transition).map_err(|refusal| refusal.report)?;
+        self.counter = counter.unwrap_or(self.counter);
+        let Some(StationAction::Offer { hello, ikm }) = self.actions.pop_back() else {
+            panic!("a pull is answered by an offer");
+        };
+        Ok(Pulled { hello: hello.into_bytes(), ikm })
+    }
+
     fn install(&mut self, transition: SessionTransition) -> Result<(), Refusal> {
         let SessionTransition { next, record, actions, reply } = transition;
         for write in &record.writes {
@@ -195,9 +253,17 @@ impl Station {
     fn write(&mut self, write: &StationWrite) {
         match write {
             StationWrite::Reserve { session_id, operator, .. } => {
-                assert!(self.reservation.is_none(), "one reservation per device");
-                self.reservation =
-                    Some(Reservation { session_id: *session_id, operator: operator.clone() });
+                let free = self.reservation.is_none() && self.pulled.is_none();
+                assert!(free, "one reservation per device");
+                match operator.clone() {
+                    Some(operator) => {
+                        self.reservation = Some(Reservation { session_id: *session_id, operator });
+                    }
+                    None => self.pulled = Some(*session_id),
+                }
+            }
+            StationWrite::Release { session_id, .. } if self.pulled == Some(*session_id) => {
+                self.pulled = None;
             }
             StationWrite::Release { session_id, .. }
                 if self.reservation.as_ref().is_some_and(|held| held.session_id == *session_id) =>
@@ -208,7 +274,8 @@ impl Station {
                 self.tries.window += 1;
                 self.tries.hour += 1;
             }
-            StationWrite::InsertPending { serial, device_id, session_id, .. } => {
+            StationWrite::InsertPending { serial, device_id, session_id, chain } => {
+                self.not_after.insert(*serial, validity_of(&chain[0]).unwrap().not_after());
                 let minted = self.certificates.values().any(|view| view.session_id == *session_id);
                 assert!(!minted, "one certificate per session");
                 let view = CertificateView {

@@ -56,7 +56,7 @@ fn a_second_operator_is_told_who_works_on_the_device() {
     let input = SessionInput::Pair { operator: other_operator(), details: details("ICU-3B") };
     let refusal = pair.station.input(&now, input).unwrap_err();
     assert_eq!(refusal.holder, Some(operator()));
-    let input = SessionInput::Cancel { operator: other_operator() };
+    let input = SessionInput::Cancel { operator: Some(other_operator()) };
     assert_eq!(pair.station.input(&now, input).unwrap_err().holder, Some(operator()));
     assert_eq!(pair.phase(), SessionPhase::Identified);
 }
@@ -366,7 +366,7 @@ fn a_committed_session_is_paired_whatever_the_device_says_then() {
     let (mut pair, liar, serial) = delivering();
     let now = pair.now();
     pair.station.input(&now, SessionInput::Committed { serial }).unwrap();
-    let cancel = SessionInput::Cancel { operator: operator() };
+    let cancel = SessionInput::Cancel { operator: Some(operator()) };
     assert_eq!(pair.station.input(&now, cancel).unwrap_err().report.code, ErrorCode::StateConflict);
     pair.station.input(&now, SessionInput::Aborted { serial }).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Delivering, "what was committed is not aborted");
@@ -458,11 +458,11 @@ fn cancel_releases_and_aborts_but_not_after_the_commit() {
     let mut pair = window();
     pair.scan();
     let now = pair.now();
-    pair.station.input(&now, SessionInput::Cancel { operator: operator() }).unwrap();
+    pair.station.input(&now, SessionInput::Cancel { operator: Some(operator()) }).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Released);
     assert_eq!(pair.station.rows(E::SessionReleased)[0].error, Some(ErrorCode::Cancelled));
     assert!(pair.station.reservation.is_none());
-    let again = SessionInput::Cancel { operator: operator() };
+    let again = SessionInput::Cancel { operator: Some(operator()) };
     assert_eq!(pair.station.input(&now, again).unwrap_err().report.code, ErrorCode::StateConflict);
     let late = SessionInput::Pair { operator: operator(), details: details("ICU-3B") };
     assert_eq!(pair.station.input(&now, late).unwrap_err().report.code, ErrorCode::SessionExpired);
@@ -471,7 +471,7 @@ fn cancel_releases_and_aborts_but_not_after_the_commit() {
     pair.tests.push_back(Err(LinkError::Network(ErrorCode::Timeout)));
     pair.pair();
     pair.delivered = false;
-    pair.station.input(&now, SessionInput::Cancel { operator: operator() }).unwrap();
+    pair.station.input(&now, SessionInput::Cancel { operator: Some(operator()) }).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Released);
     let view = pair.station.certificates.values().next().unwrap();
     assert_eq!(view.state, CertificateState::Revoked);
@@ -481,7 +481,7 @@ fn cancel_releases_and_aborts_but_not_after_the_commit() {
 
     let mut pair = window();
     pair.pair();
-    let late = SessionInput::Cancel { operator: operator() };
+    let late = SessionInput::Cancel { operator: Some(operator()) };
     assert_eq!(pair.station.input(&now, late).unwrap_err().report.code, ErrorCode::StateConflict);
 }
 
@@ -653,8 +653,8 @@ fn session_inputs(pair: &Pair) -> Vec<SessionInput> {
         SessionInput::Tested { serial },
         SessionInput::Committed { serial },
         SessionInput::Aborted { serial },
-        SessionInput::Cancel { operator: operator() },
-        SessionInput::Cancel { operator: other_operator() },
+        SessionInput::Cancel { operator: Some(operator()) },
+        SessionInput::Cancel { operator: Some(other_operator()) },
         SessionInput::Timeout,
     ]
 }

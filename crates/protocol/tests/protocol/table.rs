@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use zmon_crypto::Secret32;
 use zmon_crypto::jws::Typ;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, Role};
 use zmon_protocol::device::{
-    DeviceAction, DeviceInput, DeviceReply, DeviceWrite, InputKind, LinkError, StateKind,
+    DeviceAction, DeviceInput, DeviceReply, DeviceWrite, InputKind, LinkError, Pulled, StateKind,
     successors, transition_table,
 };
 use zmon_wire::kind::V1;
@@ -186,6 +187,26 @@ fn typed(origin: Origin) -> Fixture {
     Fixture { pair, honest }
 }
 
+/// The station was asked for a new certificate; with `answered` the session has begun.
+fn renewing(answered: bool) -> Fixture {
+    let mut pair = base(Origin::Provisioned);
+    let now = pair.now();
+    pair.device.input(&now, DeviceInput::Renew { proof: technician(&now) }).unwrap();
+    let Some(DeviceAction::Pull { method, pull, .. }) = pair.device.actions.pop_front() else {
+        panic!("a renewal asks");
+    };
+    let pulled = pair.station.pull(&now, method, pull.as_bytes()).unwrap();
+    if !answered {
+        return Fixture { pair, honest: vec![DeviceInput::Pulled(Ok(pulled))] };
+    }
+    pair.device.input(&now, DeviceInput::Pulled(Ok(pulled))).unwrap();
+    let Some(DeviceAction::Fetch { request, .. }) = pair.device.actions.pop_front() else {
+        panic!("a hello is answered");
+    };
+    let envelope = pair.fetch(request.identity.into_bytes()).unwrap();
+    Fixture { pair, honest: vec![DeviceInput::Fetched(Ok(envelope))] }
+}
+
 /// Every input with content that makes sense somewhere, and with junk.
 fn inputs(pair: &Pair) -> Vec<DeviceInput> {
     let now = pair.now();
@@ -232,6 +253,12 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::LinkProven,
         DeviceInput::ManualRemoved(Ok(())),
         DeviceInput::ManualRemoved(Err(ErrorCode::StorageUnavailable)),
+        DeviceInput::Renew { proof: technician(&now) },
+        DeviceInput::Renew { proof: auditor() },
+        DeviceInput::Pulled(Ok(Pulled { hello: Vec::new(), ikm: Secret32::from_bytes([0; 32]) })),
+        DeviceInput::Pulled(Err(lost)),
+        DeviceInput::Fetched(Ok(vec![1; 200])),
+        DeviceInput::Fetched(Err(no)),
         DeviceInput::SessionOpen { hello: Vec::new(), claim_mac: [0; 32] },
         DeviceInput::SessionOpen { hello: b"a.b.c".to_vec(), claim_mac: [0; 32] },
         DeviceInput::AskWindow,
@@ -295,7 +322,9 @@ fn all_edges() -> BTreeSet<Edge> {
             Fixture { pair, honest }
         };
         let fixtures = StateKind::ALL.iter().filter_map(|kind| fixture(*kind, origin));
-        for mut fixture in fixtures.chain([asking, typed(origin)]) {
+        let renewing = [renewing(false), renewing(true)].into_iter();
+        let renewing = renewing.filter(|_| origin == Origin::Provisioned);
+        for mut fixture in fixtures.chain([asking, typed(origin)]).chain(renewing) {
             let honest = core::mem::take(&mut fixture.honest);
             let clock = fixture.pair.clock;
             for input in inputs(&fixture.pair).into_iter().chain(honest) {
