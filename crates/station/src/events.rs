@@ -17,8 +17,8 @@ pub enum StationEvent {
         id: SessionId,
         /// Which device.
         device_id: DeviceId,
-        /// Who works on it.
-        operator: OperatorId,
+        /// Who works on it; none where the device asked by itself.
+        operator: Option<OperatorId>,
         /// Where it stands.
         phase: SessionPhase,
         /// Why it failed.

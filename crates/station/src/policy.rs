@@ -54,6 +54,8 @@ pub struct StationPolicy {
     pub certificate_lifetime: Duration,
     /// Whether the station makes client keys (`clientPrivateKey`, D6). Off: the device makes them.
     pub station_made_keys: bool,
+    /// Whether a device may replace an expired certificate by itself (D23). Default: no.
+    pub recovery: bool,
     /// Values for devices whose registry row says nothing.
     pub defaults: DefaultSettings,
     /// How long a login lasts.
@@ -73,6 +75,7 @@ impl StationPolicy {
             own_addresses: Vec::new(),
             certificate_lifetime: limits::CERT_LIFETIME.default,
             station_made_keys: false,
+            recovery: false,
             defaults: DefaultSettings {
                 sync_interval: SyncInterval::default(),
                 unit: MeasurementUnit::Metric,

@@ -122,8 +122,9 @@ pub struct SessionRow {
     pub id: SessionId,
     /// The device it is about.
     pub device_id: DeviceId,
-    /// Who started it; only they may finish it and read its result.
-    pub operator: OperatorId,
+    /// Who started it; only they may finish it and read its result. None where the device itself
+    /// asked for a new certificate (D23).
+    pub operator: Option<OperatorId>,
     /// How far it has come.
     pub phase: SessionPhase,
     /// Whether it keeps the device for its operator, until `expires_at`.

@@ -53,6 +53,14 @@ pub enum StationWrite {
         /// Label, bed, unit, language, interval.
         settings: DeviceSettings,
     },
+    /// Keeps the counter of a device's recovery (D23). [`Refusal::CounterBehind`] unless it is higher
+    /// than the one kept.
+    RecoveryCounter {
+        /// Whose.
+        device_id: DeviceId,
+        /// The counter.
+        counter: u64,
+    },
     /// Changes whether a device may be paired.
     DeviceStatus {
         /// Which.
@@ -200,6 +208,11 @@ pub enum Refusal {
     OtherCurrent(Serial),
     /// No device row of the import was taken.
     DeviceConflicts(Vec<ImportConflict>),
+    /// The device's counter stands here already: the request was used before.
+    CounterBehind {
+        /// The counter kept.
+        latest: u64,
+    },
     /// The account exists.
     OperatorExists,
     /// Another writer published first: build again after this number.

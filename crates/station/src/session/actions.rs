@@ -45,7 +45,9 @@ impl SessionDriver {
                 }
                 StationAction::Hangup => self.connection = None,
                 StationAction::Emit(event) => self.emit(&event),
-                unknown => tracing::error!(?unknown, "the machine asks for something unknown"),
+                unknown @ (StationAction::Offer { .. } | _) => {
+                    tracing::error!(?unknown, "the machine asks for something unknown")
+                }
             }
         }
     }
@@ -74,7 +76,7 @@ impl SessionDriver {
         self.station.emit(StationEvent::Session {
             id: self.machine.session_id(),
             device_id: self.machine.device_id().clone(),
-            operator: self.machine.operator().clone(),
+            operator: self.machine.operator().cloned(),
             phase,
             error,
         });
@@ -84,9 +86,11 @@ impl SessionDriver {
     pub(super) fn publish(&self, error: Option<ErrorReport>) {
         let phase = self.machine.phase();
         let answer = self.machine.answer();
+        let envelope = self.machine.envelope().cloned();
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
+            view.envelope = envelope;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }

@@ -69,10 +69,12 @@ impl SessionDriver {
 
     /// How often the operator of a typed code has tried before (D2).
     async fn tries(&self, step: &Step, now: &Now) -> Result<TypedTries, Halt> {
-        let Step::Window(window) = step else { return Ok(TypedTries::default()) };
+        let (Step::Window(window), Some(operator)) = (step, self.machine.operator()) else {
+            return Ok(TypedTries::default());
+        };
         let at = Station::wall(now).map_err(Halt::Store)?;
         let store = &self.station.parts.store;
-        let tries = store.typed_tries(self.machine.operator(), window, at).await;
+        let tries = store.typed_tries(operator, window, at).await;
         tries.map_err(|error| Halt::Store(error.into()))
     }
 

@@ -43,18 +43,24 @@ impl SessionDriver {
     pub(crate) fn spawn(
         station: &Arc<Station>,
         opened: SessionTransition,
-        opening: Opening,
-        code: PairingCode,
+        opening: Option<Opening>,
+        code: Option<PairingCode>,
         config_version: u64,
     ) -> SessionHandle {
         let machine = opened.next;
-        let first =
-            SessionView { phase: machine.phase(), error: None, answer: None, identified: None };
+        let first = SessionView {
+            phase: machine.phase(),
+            error: None,
+            answer: None,
+            identified: None,
+            envelope: None,
+        };
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {
             id: machine.session_id(),
-            operator: machine.operator().clone(),
+            operator: machine.operator().cloned(),
+            method: machine.method(),
             device_id: machine.device_id().clone(),
             opening,
             code,
@@ -177,6 +183,7 @@ impl SessionDriver {
                 (Step::Pair(operator, *details), Some(reply))
             }
             Command::Rescanned(operator, reply) => (Step::Rescanned(operator), Some(reply)),
+            Command::Identity(document, reply) => (Step::Identity(document), Some(reply)),
             Command::Cancel(operator, reply) => (Step::Cancel(operator), Some(reply)),
             Command::Tested(serial) => (Step::Tested(serial), None),
             Command::Committed(serial) => (Step::Committed(serial), None),
@@ -247,6 +254,7 @@ impl SessionDriver {
             | Refusal::OtherCurrent(_)
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
+            | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),
         }

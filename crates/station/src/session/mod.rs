@@ -13,7 +13,7 @@ mod record;
 mod step;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -23,6 +23,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
+use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
 
 use crate::error::StationError;
@@ -44,6 +45,8 @@ pub(crate) struct SessionView {
     pub(crate) answer: Option<PairAnswer>,
     /// What the device said about itself, once the machine has accepted it.
     pub(crate) identified: Option<Identified>,
+    /// The sealed configuration, for a device that fetches it.
+    pub(crate) envelope: Option<Arc<[u8]>>,
 }
 
 /// What a device said about itself.
@@ -64,8 +67,10 @@ pub(crate) enum Command {
     Pair(OperatorId, Box<PairDetails>, oneshot::Sender<Result<(), StationError>>),
     /// This operator scanned another window of the device.
     Rescanned(OperatorId, oneshot::Sender<Result<(), StationError>>),
-    /// Give up.
-    Cancel(OperatorId, oneshot::Sender<Result<(), StationError>>),
+    /// The device's identity document, fetched by itself (D23).
+    Identity(Vec<u8>, oneshot::Sender<Result<(), StationError>>),
+    /// Give up: the operator, or the device itself.
+    Cancel(Option<OperatorId>, oneshot::Sender<Result<(), StationError>>),
     /// The device tested the connection with this certificate.
     Tested(Serial),
     /// The store made this certificate current.
@@ -79,13 +84,15 @@ pub(crate) enum Command {
 pub(crate) struct SessionHandle {
     /// Which.
     pub(crate) id: SessionId,
-    /// Who started it.
-    pub(crate) operator: OperatorId,
+    /// Who started it; none where the device did.
+    pub(crate) operator: Option<OperatorId>,
+    /// How it began.
+    pub(crate) method: Method,
     /// The device it is about.
     pub(crate) device_id: DeviceId,
-    /// How it was begun.
-    opening: Opening,
-    code: PairingCode,
+    /// What an operator began it with; none where the device began it.
+    opening: Option<Opening>,
+    code: Option<PairingCode>,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<SessionView>,
 }
@@ -94,20 +101,21 @@ impl SessionHandle {
     /// Whether code and token (if given) are those it was begun with.
     pub(crate) fn was_begun_with(&self, code: &PairingCode, token: Option<&PairingToken>) -> bool {
         let same = |token: &PairingToken| match &self.opening {
-            Opening::Scanned(own) => own.ct_eq(token),
-            Opening::Typed { .. } => false,
+            Some(Opening::Scanned(own)) => own.ct_eq(token),
+            Some(Opening::Typed { .. }) | None => false,
         };
-        self.code == *code && token.is_none_or(same)
+        self.code.as_ref() == Some(code) && token.is_none_or(same)
     }
 
     /// Whether it was begun by typing this code.
     pub(crate) fn was_typed(&self, code: &PairingCode) -> bool {
-        matches!(self.opening, Opening::Typed { .. }) && self.code == *code
+        matches!(self.opening, Some(Opening::Typed { .. })) && self.code.as_ref() == Some(code)
     }
 
     /// Whether it was begun by the other method.
     pub(crate) fn mixes_with(&self, opening: &Opening) -> bool {
-        matches!(self.opening, Opening::Scanned(_)) != matches!(opening, Opening::Scanned(_))
+        let scanned = |opening: &Opening| matches!(opening, Opening::Scanned(_));
+        self.opening.as_ref().is_some_and(|own| scanned(own) != scanned(opening))
     }
 
     /// The state right now.

@@ -23,7 +23,7 @@ pub(super) enum Step {
     DeliveryFailed(Failure),
     Pair(OperatorId, PairDetails),
     Rescanned(OperatorId),
-    Cancel(OperatorId),
+    Cancel(Option<OperatorId>),
     Tested(Serial),
     Committed(Serial),
     Aborted(Serial),

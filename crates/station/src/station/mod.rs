@@ -10,6 +10,7 @@ mod login;
 mod opening;
 mod pairing;
 mod peer;
+mod renew;
 mod retire;
 
 use std::collections::{BTreeMap, BTreeSet};

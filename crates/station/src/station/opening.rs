@@ -75,14 +75,21 @@ impl Station {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
+                // What the device began by itself gives way to a person at it.
+                Some(row) if row.operator.is_none() => {
+                    self.end_pull(&row, &now).await?;
+                    continue;
+                }
                 Some(row) if self.is_repeated(&row, scan) => {
-                    if row.operator == *proof.id() {
+                    if row.operator.as_ref() == Some(proof.id()) {
                         let live = self.sessions.get(&row.id);
                         return Ok((live.map_or(Opened::Past(row.id), Opened::Live), true));
                     }
                     Some(row)
                 }
-                Some(row) if row.operator == *proof.id() && self.is_mixed(&row, scan) => {
+                Some(row)
+                    if row.operator.as_ref() == Some(proof.id()) && self.is_mixed(&row, scan) =>
+                {
                     let code = ErrorCode::StateConflict;
                     let row = self.refused(actor, &scan.device_id, code);
                     return self.refuse(&now, row.with("reason", "method"), code.into()).await;
@@ -116,8 +123,7 @@ impl Station {
             let request = OpenRequest {
                 session_id: SessionId::generate(rng.as_mut()),
                 device: registry_record(row, &scan.device_id),
-                reservation: holder
-                    .map(|row| Reservation { session_id: row.id, operator: row.operator }),
+                reservation: holder.and_then(held),
                 opening: scan.opening.clone(),
                 code: scan.code.clone(),
                 scanned_serial: scan.serial.clone(),
@@ -143,7 +149,7 @@ impl Station {
             self.alarm(&opened);
             return Err(refusal.clone().into());
         }
-        let (opening, code) = (scan.opening.clone(), scan.code.clone());
+        let (opening, code) = (Some(scan.opening.clone()), Some(scan.code.clone()));
         let handle = SessionDriver::spawn(self, opened, opening, code, config_version);
         Ok(Some(Opened::Live(handle)))
     }
@@ -158,7 +164,7 @@ impl Station {
         by: SessionId,
     ) -> Result<T, StationError> {
         let row = self.parts.store.session(&by).await?;
-        let error = if row.is_some_and(|row| row.operator == *proof.id()) {
+        let error = if row.is_some_and(|row| row.operator.as_ref() == Some(proof.id())) {
             StationError::used_by(by)
         } else {
             ErrorCode::PairingCodeConsumed.into()
@@ -168,7 +174,7 @@ impl Station {
     }
 
     /// The session that keeps the device. One whose time is over, and that no task runs, ends here.
-    async fn live_reservation(
+    pub(super) async fn live_reservation(
         &self,
         device: &DeviceId,
         now: &Now,
@@ -209,7 +215,7 @@ impl Station {
     ) -> Result<bool, StationError> {
         let operator = proof.id().clone();
         let Some(handle) = self.sessions.get(&row.id) else {
-            if operator != row.operator {
+            if Some(&operator) != row.operator.as_ref() {
                 return Ok(false);
             }
             self.release(now, row, proof.actor()).await?;
@@ -225,7 +231,12 @@ impl Station {
     }
 
     /// Ends a reservation that no task keeps.
-    async fn release(&self, now: &Now, row: &SessionRow, actor: Actor) -> Result<(), StationError> {
+    pub(super) async fn release(
+        &self,
+        now: &Now,
+        row: &SessionRow,
+        actor: Actor,
+    ) -> Result<(), StationError> {
         let event = AuditEvent::new(EventType::SessionReleased, actor)
             .device(&row.device_id)
             .session(row.id);
@@ -238,14 +249,25 @@ impl Station {
     }
 }
 
+/// An operator's reservation.
+pub(super) fn held(row: SessionRow) -> Option<Reservation> {
+    let SessionRow { id: session_id, operator, .. } = row;
+    operator.map(|operator| Reservation { session_id, operator })
+}
+
 fn registry_record(row: Option<DeviceRow>, id: &DeviceId) -> DeviceRecord {
     match row {
         None => DeviceRecord::Unknown(id.clone()),
-        Some(row) => DeviceRecord::Known(RegistryEntry {
-            device_id: row.id,
-            serial: row.serial,
-            identity_key: row.identity,
-            decommissioned: row.status == DeviceStatus::Decommissioned,
-        }),
+        Some(row) => DeviceRecord::Known(registry_entry(row)),
+    }
+}
+
+/// A registry row as the machine sees it.
+pub(super) fn registry_entry(row: DeviceRow) -> RegistryEntry {
+    RegistryEntry {
+        device_id: row.id,
+        serial: row.serial,
+        identity_key: row.identity,
+        decommissioned: row.status == DeviceStatus::Decommissioned,
     }
 }

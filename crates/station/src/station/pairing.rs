@@ -8,7 +8,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, SessionId};
+use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, OperatorId, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::settings::DeviceSettings;
@@ -148,13 +148,13 @@ impl Station {
     ) -> Result<PairOutcome, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
         if let Some(handle) = self.sessions.get(id) {
-            if handle.operator != *proof.id() {
+            if handle.operator.as_ref() != Some(proof.id()) {
                 return Err(ErrorCode::SessionUnknown.into());
             }
             return outcome(*id, &handle.view());
         }
         let row = self.parts.store.session(id).await?;
-        if row.is_none_or(|row| row.operator != *proof.id()) {
+        if row.is_none_or(|row| row.operator.as_ref() != Some(proof.id())) {
             return Err(ErrorCode::SessionUnknown.into());
         }
         self.past(id).await
@@ -168,7 +168,7 @@ impl Station {
         let now = self.now();
         self.authorise(proof, Action::Pair, &now).await?;
         let handle = self.sessions.get(id).ok_or(ErrorCode::SessionUnknown)?;
-        if handle.operator != *proof.id() {
+        if handle.operator.as_ref() != Some(proof.id()) {
             self.authorise(proof, Action::ReleaseReservation, &now).await?;
         }
         let row = AuditEvent::new(EventType::PairingCancelled, proof.actor())
@@ -186,7 +186,9 @@ impl Station {
         id: &SessionId,
         device: &DeviceId,
     ) -> Result<Opened, StationError> {
-        let own = |operator, of| operator == proof.id() && of == device;
+        let own = |operator: &Option<OperatorId>, of: &DeviceId| {
+            operator.as_ref() == Some(proof.id()) && of == device
+        };
         match self.sessions.get(id) {
             Some(handle) if own(&handle.operator, &handle.device_id) => Ok(Opened::Live(handle)),
             Some(_) => Err(ErrorCode::SessionUnknown.into()),
@@ -206,7 +208,8 @@ impl Station {
         token: &PairingToken,
     ) -> Result<Opened, StationError> {
         let row = self.parts.store.reservation(device).await?;
-        let own = row.filter(|row| row.operator == *proof.id() && row.token_id == token.id());
+        let own = row
+            .filter(|row| row.operator.as_ref() == Some(proof.id()) && row.token_id == token.id());
         match own {
             Some(row) => self.own_session(proof, &row.id, device).await,
             None => match self.parts.store.claimed_by(&token.id()).await? {
@@ -268,10 +271,13 @@ impl Station {
             row.answer.as_deref().map(|answer| strict::parse(answer, limits::BODY_MAX.max));
         let answer = answer.transpose().map_err(|_| ErrorCode::StorageCorrupt)?;
         let error = row.error.map(Into::into);
-        outcome(*id, &SessionView { phase: row.phase, error, answer, identified: None })
+        outcome(
+            *id,
+            &SessionView { phase: row.phase, error, answer, identified: None, envelope: None },
+        )
     }
 
-    async fn details(
+    pub(super) async fn details(
         &self,
         device: &DeviceId,
         bed: Option<BedId>,
@@ -326,7 +332,7 @@ fn outcome(id: SessionId, view: &SessionView) -> Result<PairOutcome, StationErro
     }
 }
 
-fn failure(view: &SessionView) -> StationError {
+pub(super) fn failure(view: &SessionView) -> StationError {
     match &view.error {
         Some(report) => report.clone().into(),
         None => ErrorCode::SessionExpired.into(),

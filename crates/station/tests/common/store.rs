@@ -20,6 +20,7 @@ use zmon_station::ports::*;
 struct Tables {
     devices: BTreeMap<DeviceId, DeviceRow>,
     checkpoints: BTreeMap<DeviceId, String>,
+    counters: BTreeMap<DeviceId, u64>,
     operators: BTreeMap<OperatorId, OperatorRow>,
     logins: BTreeMap<[u8; 32], LoginRow>,
     sessions: BTreeMap<SessionId, SessionRow>,
@@ -246,6 +247,13 @@ impl Tables {
             }
             StationWrite::PeerCheckpoint { device_id, checkpoint } => {
                 self.checkpoints.insert(device_id.clone(), checkpoint.clone());
+            }
+            StationWrite::RecoveryCounter { device_id, counter } => {
+                let latest = self.counters.entry(device_id.clone()).or_insert(0);
+                if counter <= latest {
+                    return Err(Refusal::CounterBehind { latest: *latest });
+                }
+                *latest = *counter;
             }
             StationWrite::AddOperator(row) => {
                 if self.operators.contains_key(&row.id) {

@@ -202,10 +202,15 @@ impl World {
 
     /// The same store and network under a new process.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with another policy than the default one.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut StationPolicy)) -> Self {
         let Self { store, lan, clock, station } = self;
         station.stop().await.unwrap();
         // Wall clocks do not start again with the process.
-        let station = Self::station(&store, &lan, &clock, 3, |_| {});
+        let station = Self::station(&store, &lan, &clock, 3, change);
         let world = Self { station, store, lan, clock };
         world.station.start().await.unwrap();
         world.reconnect();
