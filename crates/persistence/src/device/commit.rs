@@ -61,6 +61,9 @@ pub(super) async fn apply(
                 *latest = (*latest).max(*not_before);
             }
             DeviceWrite::RaiseFloor(floor) => state.floor = state.floor.max(Some(*floor)),
+            DeviceWrite::RaiseCounter(counter) => {
+                state.recovery_counter = state.recovery_counter.max(*counter);
+            }
             other => {
                 let context = format!("this store does not know the write {other:?}");
                 return Err(PersistenceError::new(ErrorCode::Internal, context));

@@ -41,6 +41,7 @@ pub(super) struct PlainState {
     pub(super) sites: BTreeMap<SiteId, UnixTime>,
     pub(super) settings: Option<DeviceSettings>,
     pub(super) loose: BTreeSet<u64>,
+    pub(super) recovery_counter: u64,
     pub(super) retire_counter: u64,
     pub(super) retirements: retirements::Sealed,
     pub(super) erasing: bool,
@@ -56,7 +57,8 @@ impl PlainState {
     ) -> Result<Self> {
         let row = sqlx::query(
             "SELECT generation, slot_a, slot_b, commit_sent, window_id, window_session, \
-             window_tries, deprovisioned, floor, retire_counter, erasing, migrating, mac \
+             window_tries, deprovisioned, floor, retire_counter, erasing, migrating, \
+             recovery_counter, mac \
              FROM device_state WHERE id = 1",
         )
         .fetch_optional(&mut *connection)
@@ -99,14 +101,16 @@ impl PlainState {
         sqlx::query(
             "INSERT INTO device_state (id, generation, slot_a, slot_b, commit_sent, window_id, \
              window_session, deprovisioned, floor, retire_counter, erasing, migrating, mac, \
-             window_tries) VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             window_tries, recovery_counter) \
+             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
              ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, \
              slot_a = excluded.slot_a, slot_b = excluded.slot_b, \
              commit_sent = excluded.commit_sent, window_id = excluded.window_id, \
              window_session = excluded.window_session, deprovisioned = excluded.deprovisioned, \
              floor = excluded.floor, retire_counter = excluded.retire_counter, \
              erasing = excluded.erasing, migrating = excluded.migrating, mac = excluded.mac, \
-             window_tries = excluded.window_tries",
+             window_tries = excluded.window_tries, \
+             recovery_counter = excluded.recovery_counter",
         )
         .bind(stored(self.generation)?)
         .bind(self.slot_a.map(stored).transpose()?)
@@ -121,6 +125,7 @@ impl PlainState {
         .bind(self.migrating)
         .bind(mac.as_slice())
         .bind(self.window.as_ref().map_or(0, |window| window.tries))
+        .bind(stored(self.recovery_counter)?)
         .execute(connection)
         .await
         .map_err(unwritable)?;
@@ -145,6 +150,7 @@ impl PlainState {
             window: window.map(read_id).transpose()?.map(|id| Window { id, claimed_by, tries }),
             deprovisioned: row.try_get("deprovisioned").map_err(unreadable)?,
             floor: floor.map(read_time).transpose()?,
+            recovery_counter: generation("recovery_counter")?.unwrap_or(0),
             retire_counter: generation("retire_counter")?.unwrap_or(0),
             erasing: row.try_get("erasing").map_err(unreadable)?,
             migrating: row.try_get("migrating").map_err(unreadable)?,
@@ -182,6 +188,11 @@ impl PlainState {
         if let Some(tries) = window.map(|window| window.tries).filter(|tries| *tries > 0) {
             put(&mut out, b"tries");
             out.push(tries);
+        }
+        // Younger than the rest: a state without one is authenticated as it was before there were any.
+        if self.recovery_counter > 0 {
+            put(&mut out, b"recovery counter");
+            out.extend_from_slice(&number(self.recovery_counter));
         }
         self.put_end_of_life(&mut out);
         let mut mac = Hmac::<Sha256>::new_from_slice(key.expose())

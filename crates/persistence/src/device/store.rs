@@ -144,6 +144,7 @@ impl SqliteDeviceStore {
             floor: state.floor,
             site_not_before: state.sites.into_iter().collect(),
             generation: state.generation,
+            recovery_counter: state.recovery_counter,
         })
     }
 

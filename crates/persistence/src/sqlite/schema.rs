@@ -16,14 +16,14 @@ pub(crate) struct Schema {
 pub(crate) static DEVICE: Schema = Schema {
     migrations: sqlx::migrate!("migrations/device"),
     application_id: 0x5A4D_4456,
-    shape: "9db472448bdef9b47aec1ad62ac28172ec918960405a1e23ccf3cf319ad51c16",
+    shape: "88c4022e8fd34076a444151d0ec55838ca749c35968f9fbc7f54a33132037f88",
 };
 
 /// The Central Station's database.
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "9025e412c62224a5f29f22ed48d17ebbc398682c4b74c4c6e979031f3b083e52",
+    shape: "b15ac69645a7d7a9d036b2a56f5dae28adbffea2808a281522001c98f8103657",
 };
 
 impl Schema {

@@ -37,6 +37,9 @@ pub(super) async fn apply(
         StationWrite::PeerCheckpoint { device_id, checkpoint } => {
             registry::keep_peer_checkpoint(connection, device_id, checkpoint).await?;
         }
+        StationWrite::RecoveryCounter { device_id, counter } => {
+            registry::raise_recovery_counter(connection, device_id, *counter).await?;
+        }
         StationWrite::AddOperator(row) => registry::add_operator(connection, row).await?,
         StationWrite::AddLogin(row) => registry::add_login(connection, row).await?,
         StationWrite::DropLogin { token_hash } => {

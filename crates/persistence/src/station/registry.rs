@@ -130,6 +130,35 @@ pub(super) async fn keep_peer_checkpoint(
     Ok(())
 }
 
+/// One conditional statement decides between any number of equal requests (D23).
+pub(super) async fn raise_recovery_counter(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+    counter: u64,
+) -> Result<(), Stop> {
+    let raised = sqlx::query(
+        "INSERT INTO recovery_counters (device_id, counter) VALUES ($1, $2) \
+         ON CONFLICT (device_id) DO UPDATE SET counter = excluded.counter \
+         WHERE excluded.counter > recovery_counters.counter",
+    )
+    .bind(id.as_str())
+    .bind(number(counter))
+    .execute(&mut *connection)
+    .await
+    .map_err(failed("recovery_counters"))?;
+    if raised.rows_affected() == 1 {
+        return Ok(());
+    }
+    let latest: i64 =
+        sqlx::query_scalar("SELECT counter FROM recovery_counters WHERE device_id = $1")
+            .bind(id.as_str())
+            .fetch_one(connection)
+            .await
+            .map_err(failed("recovery_counters"))?;
+    let latest = u64::try_from(latest).unwrap_or(0);
+    Err(Stop::Refused(Refusal::CounterBehind { latest }))
+}
+
 pub(super) async fn peer_checkpoint(
     connection: &mut SqliteConnection,
     id: &DeviceId,

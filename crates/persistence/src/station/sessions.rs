@@ -24,6 +24,9 @@ const INSERT: &str = "INSERT INTO sessions (id, device_id, operator, phase, rese
 const MOVE: &str = "UPDATE sessions SET phase = $2, error = coalesce($3, error) \
      WHERE id = $1 AND phase NOT IN ('paired', 'failed', 'released')";
 
+/// Stands for the operator of a session that a device began by itself (D23).
+const NOBODY: &str = "";
+
 pub(super) async fn reserve(
     connection: &mut SqliteConnection,
     row: &SessionRow,
@@ -40,7 +43,7 @@ pub(super) async fn reserve(
     let inserted = sqlx::query(INSERT)
         .bind(row.id.as_bytes().as_slice())
         .bind(row.device_id.as_str())
-        .bind(row.operator.as_str())
+        .bind(row.operator.as_ref().map_or(NOBODY, OperatorId::as_str))
         .bind(row.phase.as_str())
         .bind(row.reserved)
         .bind(row.token_id.as_bytes().as_slice())
@@ -192,12 +195,18 @@ pub(super) async fn claimed_by(
     Ok(Some(SessionId::from_bytes(columns.bytes("session_id")?)))
 }
 
+fn operator(columns: Columns<'_>) -> Result<Option<OperatorId>> {
+    let text: &str = columns.raw("operator")?;
+    let named = (text != NOBODY).then(|| OperatorId::parse(text));
+    named.transpose().map_err(|_| columns.damaged("operator"))
+}
+
 fn session_row(row: &SqliteRow) -> Result<SessionRow> {
     let columns = Columns { table: "sessions", row };
     Ok(SessionRow {
         id: SessionId::from_bytes(columns.bytes("id")?),
         device_id: columns.text("device_id", DeviceId::parse)?,
-        operator: columns.text("operator", OperatorId::parse)?,
+        operator: operator(columns)?,
         phase: columns.word("phase", SessionPhase::parse)?,
         reserved: columns.raw("reserved")?,
         token_id: TokenId::from_bytes(columns.bytes("token_id")?),

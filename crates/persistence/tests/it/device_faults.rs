@@ -288,6 +288,7 @@ async fn an_edited_state_is_found_whichever_table_it_is_in() {
         "UPDATE device_state SET window_id = NULL",
         "UPDATE device_state SET window_tries = 0",
         "UPDATE device_state SET floor = 5",
+        "UPDATE device_state SET recovery_counter = 1",
         "DELETE FROM device_state",
         "UPDATE settings SET bed_id = 'ICU-9'",
         "DELETE FROM settings",

@@ -20,7 +20,7 @@ async fn a_new_database_holds_nothing() {
     let boot = device.store.load().await.unwrap();
     assert!(boot.slot_a.is_none() && boot.slot_b.is_none());
     assert!(!boot.window_open && !boot.deprovisioned);
-    assert_eq!((boot.floor, boot.generation), (None, 0));
+    assert_eq!((boot.floor, boot.generation, boot.recovery_counter), (None, 0, 0));
     assert_eq!(device.store.current(), None);
     assert_eq!(device.store.checkpoint().await.unwrap(), None);
     assert!(device.store.verify_audit().await.unwrap().is_intact());
@@ -191,6 +191,19 @@ async fn time_never_falls() {
     let boot = Device::open(&home).await.store.load().await.unwrap();
     assert_eq!(boot.floor, Some(at(900)));
     assert_eq!(boot.site_not_before, [(site, at(901))]);
+}
+
+#[tokio::test]
+async fn the_counter_of_recoveries_never_falls() {
+    let home = Home::new();
+    let device = Device::create(&home).await;
+    for counter in [1, 5, 3] {
+        let started = [EventType::RenewalStarted];
+        commit(&device, &started, vec![DeviceWrite::RaiseCounter(counter)]).await;
+    }
+    drop(device);
+    let boot = Device::open(&home).await.store.load().await.unwrap();
+    assert_eq!(boot.recovery_counter, 5);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ fn reservation(n: u8, opened_at: i64) -> SessionRow {
     SessionRow {
         id: session(n),
         device_id: device_id(),
-        operator: OperatorId::parse(&format!("op-{n}")).unwrap(),
+        operator: Some(OperatorId::parse(&format!("op-{n}")).unwrap()),
         phase: SessionPhase::Dialling,
         reserved: true,
         token_id: TokenId::from_bytes([n; 16]),
@@ -215,6 +215,42 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
     answer(&store, vec![checkpoint("one"), checkpoint("two")]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap().as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn a_devices_counter_only_rises_and_each_value_counts_once() {
+    let home = Home::new();
+    let store = open(&home).await;
+    let raise = |n: u8, counter| StationWrite::RecoveryCounter { device_id: device(n).id, counter };
+    answer(&store, vec![raise(1, 3), raise(2, 1)]).await.unwrap();
+    for counter in [3, 2] {
+        let refused = answer(&store, vec![raise(1, counter)]).await.unwrap_err();
+        assert_eq!(refused, Refusal::CounterBehind { latest: 3 });
+    }
+    // It goes with the rest of its record, or not at all.
+    let refused = answer(&store, vec![raise(1, 4), raise(2, 1)]).await.unwrap_err();
+    assert_eq!(refused, Refusal::CounterBehind { latest: 1 });
+    answer(&store, vec![raise(1, 4)]).await.unwrap();
+    drop(store);
+    let store = open(&home).await;
+    let refused = answer(&store, vec![raise(1, 4)]).await.unwrap_err();
+    assert_eq!(refused, Refusal::CounterBehind { latest: 4 });
+    // Not by SQL either.
+    let mut sql = home.sql(zmon_persistence::STATION_DATABASE).await;
+    for statement in ["UPDATE recovery_counters SET counter = 1", "DELETE FROM recovery_counters"] {
+        assert!(sqlx::query(statement).execute(&mut sql).await.is_err(), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_the_device_itself_has_no_operator() {
+    let home = Home::new();
+    let store = open(&home).await;
+    let own = SessionRow { operator: None, ..reservation(1, 1000) };
+    answer(&store, vec![StationWrite::Reserve(own.clone())]).await.unwrap();
+    assert_eq!(store.session(&own.id).await.unwrap(), Some(own.clone()));
+    let refused = answer(&store, vec![StationWrite::Reserve(reservation(2, 1000))]).await;
+    assert_eq!(refused, Err(Refusal::DeviceReserved(Box::new(own))), "it keeps the device");
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ CREATE TABLE device_state (
   floor INTEGER NULL,
   mac BLOB NOT NULL CHECK (length(mac) = 32)
 , window_tries INTEGER NOT NULL DEFAULT 0
-  CHECK (window_tries BETWEEN 0 AND 10), retire_counter INTEGER NOT NULL DEFAULT 0
+  CHECK (window_tries BETWEEN 0 AND 10), recovery_counter INTEGER NOT NULL DEFAULT 0
+  CHECK (recovery_counter >= 0), retire_counter INTEGER NOT NULL DEFAULT 0
   CHECK (retire_counter >= 0), erasing INTEGER NOT NULL DEFAULT 0 CHECK (erasing IN (0, 1)), migrating INTEGER NOT NULL DEFAULT 0 CHECK (migrating IN (0, 1))) STRICT;
 CREATE TABLE loose_secrets (
   generation INTEGER PRIMARY KEY CHECK (generation >= 1)

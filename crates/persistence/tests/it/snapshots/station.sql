@@ -1,4 +1,4 @@
--- user_version 3, application_id 0x5a4d4353
+-- user_version 4, application_id 0x5a4d4353
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
@@ -77,6 +77,10 @@ CREATE TABLE peer_checkpoints (
   device_id TEXT PRIMARY KEY,
   checkpoint TEXT NOT NULL
 ) STRICT;
+CREATE TABLE recovery_counters (
+  device_id TEXT PRIMARY KEY,
+  counter INTEGER NOT NULL CHECK (counter >= 1)
+) STRICT;
 CREATE TABLE security_audit_log (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   lane TEXT NOT NULL CHECK (typeof(lane) = 'text' AND length(lane) BETWEEN 1 AND 128),
@@ -135,6 +139,11 @@ CREATE TRIGGER claimed_tokens_are_kept BEFORE DELETE ON claimed_tokens
 BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
 CREATE TRIGGER claimed_tokens_do_not_move BEFORE UPDATE ON claimed_tokens
 BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
+CREATE TRIGGER recovery_counters_are_kept BEFORE DELETE ON recovery_counters
+BEGIN SELECT RAISE(ABORT, 'recovery_counters: a counter stays'); END;
+CREATE TRIGGER recovery_counters_only_rise BEFORE UPDATE ON recovery_counters
+WHEN NEW.counter <= OLD.counter OR NEW.device_id IS NOT OLD.device_id
+BEGIN SELECT RAISE(ABORT, 'recovery_counters: a counter only rises'); END;
 CREATE TRIGGER security_audit_log_extends_its_lane BEFORE INSERT ON security_audit_log
 WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM security_audit_log WHERE lane = NEW.lane)
   OR NEW.prev IS NOT coalesce(
