@@ -386,6 +386,10 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.command(DeviceInput::Reprovision { proof, address: self.address }).await
     }
 
+    async fn renew_certificate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::Renew { proof }).await
+    }
+
     async fn retry(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         self.clear_to_enter(&proof).await?;
         self.command(DeviceInput::Retry { proof }).await

@@ -49,6 +49,13 @@ impl Driver {
                 self.station.commit(credentials, request);
             }
             DeviceAction::AskOutcome { credentials, ask } => self.station.ask(credentials, ask),
+            DeviceAction::Pull { credentials, method, pull } => {
+                tracing::info!(%method, "asking for a new certificate");
+                self.station.pull(credentials, method, pull);
+            }
+            DeviceAction::Fetch { credentials, method, request } => {
+                self.station.fetch(credentials, method, request);
+            }
             DeviceAction::StartLink(credentials) => {
                 self.shared.candidates.activate(Some(credentials.clone()));
                 self.link.start(credentials);

@@ -158,6 +158,9 @@ impl Driver {
 
     /// An internal input: if it cannot be committed it is kept and tried again.
     async fn feed(&mut self, feedback: Feedback) -> Result<(), ErrorReport> {
+        if matches!(feedback, Feedback::Pulled(Ok(_))) {
+            self.refresh_checkpoint().await;
+        }
         match self.step(feedback.to_input()).await {
             Ok(_) => Ok(()),
             Err(StepError::Refused(report)) => Err(report),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError, Retirement};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pull::FetchRequest;
 
 use super::gate::Gate;
 use crate::ports::{Moment, StationLink};
@@ -18,6 +20,8 @@ pub(super) enum Feedback {
     Tested(Result<(), LinkError>),
     Committed(Result<Vec<u8>, LinkError>),
     Outcome(Result<Vec<u8>, LinkError>),
+    Pulled(Result<Pulled, LinkError>),
+    Fetched(Result<Vec<u8>, LinkError>),
     Retired(u64, Result<(), LinkError>),
     Erased(Result<(), ErrorCode>),
     ManualRemoved(Result<(), ErrorCode>),
@@ -33,6 +37,8 @@ impl Feedback {
             Self::Tested(result) => DeviceInput::Tested(result),
             Self::Committed(result) => DeviceInput::CommitAnswered(result),
             Self::Outcome(result) => DeviceInput::OutcomeAnswered(result),
+            Self::Pulled(result) => DeviceInput::Pulled(result),
+            Self::Fetched(result) => DeviceInput::Fetched(result),
             Self::Retired(counter, result) => DeviceInput::RetireAnswered { counter, result },
             Self::Erased(result) => DeviceInput::Erased(result),
             Self::ManualRemoved(result) => DeviceInput::ManualRemoved(result),
@@ -98,6 +104,31 @@ impl StationTasks {
             let answer = link.ask_outcome(&credentials, &ask).await;
             Feedback::Outcome(later(answer, gate.check(Moment::Flip).await))
         });
+    }
+
+    /// Asks for a new certificate, unless the interlock objects already: its commit would have to
+    /// wait, and the station has made one in vain (D22, D23).
+    pub(super) fn pull(&mut self, credentials: LinkCredentials, method: PullMethod, pull: String) {
+        let (link, gate) = (Arc::clone(&self.link), self.gate.clone());
+        self.spawn(async move {
+            Feedback::Pulled(match gate.check(Moment::Commit).await {
+                Ok(()) => link.pull(&credentials, method, &pull).await,
+                Err(active) => Err(LinkError::Refused(active.code)),
+            })
+        });
+    }
+
+    /// Fetches the sealed configuration.
+    pub(super) fn fetch(
+        &mut self,
+        credentials: LinkCredentials,
+        method: PullMethod,
+        request: FetchRequest,
+    ) {
+        let link = Arc::clone(&self.link);
+        self.spawn(
+            async move { Feedback::Fetched(link.fetch(&credentials, method, &request).await) },
+        );
     }
 
     /// Delivers a statement about dead certificates. It asks no interlock: it changes nothing here.

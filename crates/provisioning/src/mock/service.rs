@@ -384,6 +384,14 @@ impl IProvisioningService for MockProvisioningService {
         self.open(&proof, Action::Retry)
     }
 
+    async fn renew_certificate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
+        proof.authorise(Action::Renew, self.0.clock.now().mono)?;
+        if self.state() == ProvisioningState::Provisioned {
+            return Ok(());
+        }
+        Err(ErrorCode::StateConflict.into())
+    }
+
     async fn reset(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         proof.authorise(Action::Reset, self.0.clock.now().mono)?;
         self.0.lock().leave();

@@ -1,9 +1,11 @@
-//! mTLS calls from the device to its station.
+//! Calls from the device to its station.
 
 use async_trait::async_trait;
-use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::{LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pull::FetchRequest;
 
 /// Calls over mTLS with the credentials of one slot; the server is checked against the slot's CA
 /// *and* its pin, without session resumption (D17).
@@ -30,6 +32,24 @@ pub trait StationLink: Send + Sync {
         &self,
         credentials: &LinkCredentials,
         ask: &str,
+    ) -> Result<Vec<u8>, LinkError>;
+
+    /// `POST /api/device/renew` with a `zp-pull` JWS over the slot's certificate, or for a recovery
+    /// `POST /api/provisioning/recover` without one: the station's hello and the secret beside it
+    /// (D23).
+    async fn pull(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        pull: &str,
+    ) -> Result<Pulled, LinkError>;
+
+    /// Sends the identity document that answers the hello; the answer is the exact envelope.
+    async fn fetch(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        request: &FetchRequest,
     ) -> Result<Vec<u8>, LinkError>;
 
     /// `POST /api/provisioning/retire` with a `zp-retire` JWS, without a client certificate (D21).

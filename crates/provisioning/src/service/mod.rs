@@ -206,6 +206,15 @@ pub trait IProvisioningService: Send + Sync {
     /// device is not provisioned.
     async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
 
+    /// Asks the station for a new certificate now, due or not (D23). Resolves when the request is on
+    /// its way; what becomes of it is in the state, the events and the audit log.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`, `state_conflict` when the device is not provisioned or a
+    /// session runs.
+    async fn renew_certificate(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
     /// From Error into a new window ("Manual Retry", [W §7.2]).
     ///
     /// # Errors

@@ -59,7 +59,10 @@ fn certificate(held: CertificateView, now: &Now) -> Option<String> {
     let not_after = held.not_after?;
     Some(match now.wall {
         Some(now) if now > not_after => format!("expired on {not_after}"),
-        Some(_) => format!("valid until {not_after}"),
+        Some(now) => {
+            let days = not_after.since(now).as_secs() / (24 * 60 * 60);
+            format!("valid until {not_after}, {days} days left")
+        }
         None => format!("valid until {not_after}; the time is not known"),
     })
 }

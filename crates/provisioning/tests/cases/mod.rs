@@ -10,6 +10,7 @@ mod link;
 mod mock;
 mod payload;
 mod qr;
+mod renewal;
 mod settings;
 #[cfg(feature = "simulate")]
 mod simulate;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rand_core::CryptoRng;
-use zmon_crypto::{IdentityKey, RootSecret, Secret32, SoftIdentity};
+use zmon_crypto::{IdentityKey, IdentityPublic, RootSecret, Secret32, SoftIdentity};
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::time::Tick;
-use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
+use zmon_domain::time::{Tick, UnixTime};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::{LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_provisioning::ports::{
     ClinicalInterlock, Clock, DeviceEndpoint, KeyStore, KeyStoreError, ListenError, Listener,
     Moment, StationLink,
@@ -17,6 +18,7 @@ use zmon_provisioning::ports::{
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::kind::KeyProtection;
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pull::FetchRequest;
 
 /// The port every test listener gets.
 pub(crate) const PORT: u16 = 40_001;
@@ -120,6 +122,10 @@ pub(crate) trait Commits: Send + Sync {
     fn commit(&self, request: &CommitRequest) -> Vec<u8>;
     /// The signed outcome of a question.
     fn outcome(&self, ask: &str) -> Vec<u8>;
+    /// The answer to a pull of the device with this key.
+    fn pull(&self, method: PullMethod, pull: &str, key: &IdentityPublic, now: UnixTime) -> Pulled;
+    /// The envelope for the identity document that answers it.
+    fn fetch(&self, request: &FetchRequest) -> Vec<u8>;
 }
 
 /// A link to a station in memory, with faults.
@@ -142,6 +148,9 @@ pub(crate) struct MemoryLink {
     pub(crate) stalled: AtomicBool,
     /// Questions for the outcome.
     pub(crate) asks: AtomicUsize,
+    /// Requests for a new certificate.
+    pub(crate) pulls: AtomicUsize,
+    identity: IdentityPublic,
     /// Statements about dead certificates, each time they are sent.
     pub(crate) retired: Mutex<Vec<Retirement>>,
     /// Whether statements arrive.
@@ -150,8 +159,10 @@ pub(crate) struct MemoryLink {
 
 impl MemoryLink {
     /// A link on which everything succeeds.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, identity: IdentityPublic) -> Self {
         Self {
+            identity,
+            pulls: AtomicUsize::new(0),
             clock,
             station: Mutex::default(),
             tests: Mutex::default(),
@@ -208,6 +219,26 @@ impl StationLink for MemoryLink {
     async fn ask_outcome(&self, _: &LinkCredentials, ask: &str) -> Result<Vec<u8>, LinkError> {
         self.asks.fetch_add(1, Ordering::SeqCst);
         Ok(self.station()?.outcome(ask))
+    }
+
+    async fn pull(
+        &self,
+        _: &LinkCredentials,
+        method: PullMethod,
+        pull: &str,
+    ) -> Result<Pulled, LinkError> {
+        self.pulls.fetch_add(1, Ordering::SeqCst);
+        let now = self.clock.now().wall.unwrap();
+        Ok(self.station()?.pull(method, pull, &self.identity, now))
+    }
+
+    async fn fetch(
+        &self,
+        _: &LinkCredentials,
+        _: PullMethod,
+        request: &FetchRequest,
+    ) -> Result<Vec<u8>, LinkError> {
+        Ok(self.station()?.fetch(request))
     }
 
     async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {

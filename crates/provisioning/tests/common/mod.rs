@@ -20,7 +20,7 @@ use zmon_domain::role::{OperatorProof, Role, danger};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::device::DeviceProfile;
 use zmon_provisioning::clock::VirtualClock;
-use zmon_provisioning::ports::{Clock, DeviceEndpoint, SharedRng};
+use zmon_provisioning::ports::{Clock, DeviceEndpoint, KeyStore, SharedRng};
 use zmon_provisioning::{
     CentralStationProvisioningService, DeviceParts, IProvisioningService, ProvisioningEvent,
 };
@@ -59,12 +59,13 @@ impl Bench {
         let clock = Arc::new(VirtualClock::starting_at(START));
         let rng = SharedRng::new(ChaCha20Rng::from_seed([1; 32]));
         let station = FakeStation::new(UnixTime::from_unix(START).unwrap(), rng.clone());
-        let link = Arc::new(MemoryLink::new(clock.clone()));
-        link.connect(station.clone());
         let keys = {
             let mut rng = rng.lock();
             MemoryKeys::new(pki::soft(&mut *rng), &mut *rng)
         };
+        let identity = keys.identity().public().clone();
+        let link = Arc::new(MemoryLink::new(clock.clone(), identity));
+        link.connect(station.clone());
         Self {
             clock,
             rng,

@@ -98,7 +98,7 @@ impl Authority {
         rng: &mut dyn CryptoRng,
     ) -> Vec<u8> {
         let uris = [format!("urn:zp:station:{station}"), format!("urn:zp:site:{site}")];
-        self.leaf(spki, OID_CONFIG_SIGNING, &uris, (now, 60), rng)
+        self.leaf(spki, OID_CONFIG_SIGNING, &uris, (now, 80), rng)
     }
 }
 

@@ -6,14 +6,18 @@ use std::sync::{Arc, Mutex};
 use rand_core::CryptoRng;
 use zmon_crypto::envelope::{SealInput, seal};
 use zmon_crypto::jws::{self, Typ, Unverified};
-use zmon_crypto::schedule::{Prk, SessionKeys, Transcript, transcript};
+use zmon_crypto::schedule::{Prk, SessionKeys, Transcript, pull_id, transcript};
 use zmon_crypto::token::PairingToken;
 use zmon_crypto::x509::{Anchor, AnchorSet, csr};
-use zmon_crypto::{Algorithms, IdentityKey, IdentityPublic, KemPublic, SoftIdentity};
+use zmon_crypto::{Algorithms, IdentityKey, IdentityPublic, KemPublic, Secret32, SoftIdentity};
 use zmon_domain::address::ServerUrl;
-use zmon_domain::ids::{BedId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName};
+use zmon_domain::ids::{
+    BedId, DeviceId, DeviceLabel, MessageId, SessionId, SiteId, StationId, StationName, TokenId,
+};
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::Pulled;
 use zmon_provisioning::ports::SharedRng;
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
@@ -21,6 +25,7 @@ use zmon_wire::identity::IdentityDocument;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
 use zmon_wire::pem::PemBase64;
+use zmon_wire::pull::{FetchRequest, Pull};
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
 use zmon_wire::session::SessionOpen;
@@ -43,14 +48,18 @@ pub(crate) struct FakeStation {
     /// The sync interval it configures.
     pub(crate) sync_interval: Mutex<u64>,
     committed: Mutex<Vec<SessionId>>,
+    /// The session of the last pull.
+    pulled: Mutex<Option<Session>>,
 }
 
 /// A session from the station's side.
 pub(crate) struct Session {
     session_id: SessionId,
     hello: String,
-    token: PairingToken,
-    code: SecretText,
+    prk: Prk,
+    /// What was scanned; none where the device asked by itself.
+    code: Option<SecretText>,
+    method: Method,
     now: UnixTime,
 }
 
@@ -81,6 +90,7 @@ impl FakeStation {
             algorithms: Algorithms::rustcrypto(),
             sync_interval: Mutex::new(10),
             committed: Mutex::default(),
+            pulled: Mutex::default(),
         })
     }
 
@@ -95,6 +105,23 @@ impl FakeStation {
         let qr = QrContent::parse(content.as_bytes()).unwrap();
         let token = PairingToken::parse_base64url(qr.pairing_token.expose()).unwrap();
         let session_id = SessionId::generate(&mut *self.rng.lock());
+        let refs = (token.id(), token.thumbprint16());
+        let hello = self.hello(session_id, Method::Qr, qr.device_id, refs, now);
+        let prk = Prk::from_token(hello.as_bytes(), &token);
+        let claim_mac = prk.claim_mac(hello.as_bytes());
+        let open = SessionOpen { hello: hello.clone(), claim_mac };
+        let code = Some(qr.pairing_code);
+        (Session { session_id, hello, prk, code, method: Method::Qr, now }, open)
+    }
+
+    fn hello(
+        &self,
+        session_id: SessionId,
+        method: Method,
+        device_id: DeviceId,
+        (window_ref, device_key16): (TokenId, [u8; 16]),
+        iat: UnixTime,
+    ) -> String {
         let mut station_nonce = [0; 32];
         self.rng.fill(&mut station_nonce);
         let hello = Hello {
@@ -103,17 +130,14 @@ impl FakeStation {
             station_id: StationId::parse(STATION).unwrap(),
             station_name: StationName::parse("Central Station").unwrap(),
             site_id: SiteId::parse(SITE).unwrap(),
-            method: Method::Qr,
-            device_id: qr.device_id,
-            window_ref: *token.id().as_bytes(),
-            device_key16: token.thumbprint16(),
+            method,
+            device_id,
+            window_ref: *window_ref.as_bytes(),
+            device_key16,
             station_nonce,
-            iat: now,
+            iat,
         };
-        let hello = self.sign(Typ::Hello, &strict::to_vec(&hello).unwrap(), true);
-        let claim_mac = Prk::from_token(hello.as_bytes(), &token).claim_mac(hello.as_bytes());
-        let open = SessionOpen { hello: hello.clone(), claim_mac };
-        (Session { session_id, hello, token, code: qr.pairing_code, now }, open)
+        self.sign(Typ::Hello, &strict::to_vec(&hello).unwrap(), true)
     }
 
     /// Reads the device's identity document.
@@ -124,8 +148,7 @@ impl FakeStation {
         let key = IdentityPublic::parse(&document.identity_key).unwrap();
         unverified.verify_with(Typ::Identity, &key, &self.algorithms).unwrap();
         let transcript = transcript(session.hello.as_bytes(), identity.as_bytes());
-        let prk = Prk::from_token(session.hello.as_bytes(), &session.token);
-        let keys = prk.session(&transcript);
+        let keys = session.prk.session(&transcript);
         Identified { session, identity: document, keys, transcript }
     }
 
@@ -181,7 +204,7 @@ impl FakeStation {
             client_private_key: None,
             server_certificate: None,
             device_id: identity.device_id.clone(),
-            pairing_code: Some(session.code.clone()),
+            pairing_code: session.code.clone(),
             bed_id: Some(BedId::parse("ICU-3B").unwrap()),
             device_label: Some(DeviceLabel::parse("ICU-MON-04").unwrap()),
             measurement_unit: MeasurementUnit::Metric,
@@ -194,7 +217,7 @@ impl FakeStation {
             device_serial: identity.device_serial.clone(),
             device_key: identity_key.thumbprint(),
             suite: identity.suite,
-            method: Method::Qr,
+            method: session.method,
             config_version: 1,
             audit_checkpoint: None,
             crit: Vec::new(),
@@ -210,6 +233,30 @@ impl FakeStation {
 }
 
 impl Commits for FakeStation {
+    fn pull(&self, method: PullMethod, pull: &str, key: &IdentityPublic, now: UnixTime) -> Pulled {
+        let name = pull_id(pull.as_bytes());
+        let pull = Unverified::parse(pull.as_bytes()).unwrap();
+        let pull = pull.verify_with(Typ::Pull, key, &self.algorithms).unwrap();
+        let pull: Pull = strict::parse(pull.payload(), 65_536).unwrap();
+        assert_eq!(pull.method, method.method());
+        let session_id = SessionId::generate(&mut *self.rng.lock());
+        let ikm = Secret32::generate(&mut *self.rng.lock());
+        let refs = (name, key.thumbprint().short());
+        let hello = self.hello(session_id, pull.method, pull.device_id, refs, now);
+        let prk = Prk::from_hello(hello.as_bytes(), ikm.expose());
+        let pulled = Pulled { hello: hello.clone().into_bytes(), ikm };
+        let session = Session { session_id, hello, prk, code: None, method: pull.method, now };
+        *self.pulled.lock().unwrap() = Some(session);
+        pulled
+    }
+
+    fn fetch(&self, request: &FetchRequest) -> Vec<u8> {
+        let session = self.pulled.lock().unwrap().take().expect("a pull came before");
+        assert_eq!(session.session_id, request.session_id);
+        let identified = self.identify(session, &request.identity);
+        self.envelope(&identified, |_| ())
+    }
+
     fn commit(&self, request: &CommitRequest) -> Vec<u8> {
         self.committed.lock().unwrap().push(request.session_id);
         let outcome = Outcome {

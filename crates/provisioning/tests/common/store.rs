@@ -138,6 +138,7 @@ fn apply(boot: &mut BootState, write: &DeviceWrite) {
             boot.site_not_before.retain(|(known, _)| known != site);
             boot.site_not_before.push((site.clone(), *not_before));
         }
+        DeviceWrite::RaiseCounter(counter) => boot.recovery_counter = *counter,
         DeviceWrite::RaiseFloor(floor) => boot.floor = Some(*floor),
         other => panic!("unknown write {other:?}"),
     }

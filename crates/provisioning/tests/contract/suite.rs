@@ -66,6 +66,8 @@ pub(crate) async fn a_fresh_device_is_unprovisioned_and_refuses_what_needs_a_win
     let untested = service.test_connection().await.unwrap_err();
     assert_eq!(untested.code(), ErrorCode::StateConflict);
     assert!(service.receive_configuration(b"").await.is_err());
+    let not_there = service.renew_certificate(technician(&subject)).await.unwrap_err();
+    assert_eq!(not_there.code(), ErrorCode::StateConflict);
     let not_there = service.reprovision_device(technician(&subject)).await.unwrap_err();
     assert_eq!(not_there.code(), ErrorCode::StateConflict);
     let not_failed = service.retry(technician(&subject)).await.unwrap_err();
