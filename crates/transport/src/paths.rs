@@ -34,6 +34,10 @@ pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 pub const OUTCOME: &str = "/api/provisioning/outcome";
 /// Station, devices without a certificate: statements about dead ones (D21).
 pub const RETIRE: &str = "/api/provisioning/retire";
+/// Station, devices whose certificate has expired: a new one (D23).
+pub const RECOVER: &str = "/api/provisioning/recover";
+/// Station, devices whose certificate has expired: identity document in, sealed envelope out.
+pub const RECOVER_IDENTITY: &str = "/api/provisioning/recover/identity";
 /// Station, administrators: registry import.
 pub const REGISTRY_IMPORT: &str = "/api/registry/import";
 /// Station, operators: registered devices.
@@ -56,6 +60,14 @@ pub const DEVICE_COMMIT: &str = "/api/device/commit";
 /// Station, devices: heartbeat.
 pub const DEVICE_HEARTBEAT: &str = "/api/device/heartbeat";
 
+/// Station, devices: a new certificate before the one in force expires (D23).
+pub const DEVICE_RENEW: &str = "/api/device/renew";
+/// Station, devices: identity document in, sealed envelope out.
+pub const DEVICE_RENEW_IDENTITY: &str = "/api/device/renew/identity";
+
+/// ALPN name under which the devices' listener answers [`RECOVER`] without a client certificate: the
+/// one that the device has is expired (D23).
+pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
 /// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] and [`RETIRE`] without a
 /// client certificate: a device in doubt may hold none that is still accepted (D13), a wiped one
 /// holds none at all (D21).

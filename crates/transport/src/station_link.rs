@@ -6,20 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use http::StatusCode;
 use rustls::ClientConfig;
+use zmon_crypto::Secret32;
 use zmon_domain::address::ServerUrl;
 use zmon_domain::error::{ErrorCode, ErrorName};
-use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::{LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_provisioning::ports::StationLink;
 use zmon_wire::admin::TestAnswer;
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
+use zmon_wire::pull::{FetchRequest, PullAnswer, PullRequest};
 use zmon_wire::retire::{RetireAnswer, RetireRequest};
 use zmon_wire::strict;
 
 use crate::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal};
 use crate::paths;
 use crate::problem::reported;
-use crate::tls::{ClientCredentials, TlsContext, device_client, outcome_client};
+use crate::tls::{ClientCredentials, TlsContext, device_client, nameless_client};
 
 /// Connections kept at rest: one for slot A, one for slot B.
 const KEPT: usize = 2;
@@ -97,6 +100,19 @@ impl TlsStationLink {
         Ok(answer)
     }
 
+    /// One request without a client certificate, on a connection of its own.
+    async fn call_nameless(
+        &self,
+        credentials: &LinkCredentials,
+        protocol: &[u8],
+        ask: Ask<'_>,
+    ) -> Result<Answer, Failure> {
+        let tls = nameless_client(&self.tls, &credentials.ca, credentials.server_pin, protocol)
+            .map_err(Failure::setup)?;
+        let mut connection = self.open(&credentials.server_url, tls).await?;
+        connection.send(ask, self.times.request).await.map_err(Failure::Client)
+    }
+
     fn take(&self, key: &Key) -> Option<Connection> {
         let mut kept = self.lock();
         let at = kept.iter().position(|(other, _)| other == key)?;
@@ -143,8 +159,7 @@ impl StationLink for TlsStationLink {
         credentials: &LinkCredentials,
         request: &CommitRequest,
     ) -> Result<Vec<u8>, LinkError> {
-        let body = strict::to_vec(request).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
-        let ask = Ask::post(paths::DEVICE_COMMIT, JSON, body);
+        let ask = Ask::post(paths::DEVICE_COMMIT, JSON, body(request)?);
         outcome(&self.call(credentials, ask).await?)
     }
 
@@ -153,23 +168,63 @@ impl StationLink for TlsStationLink {
         credentials: &LinkCredentials,
         ask: &str,
     ) -> Result<Vec<u8>, LinkError> {
-        let tls = outcome_client(&self.tls, &credentials.ca, credentials.server_pin)
-            .map_err(Failure::setup)?;
-        let mut connection = self.open(&credentials.server_url, tls).await?;
         let request = OutcomeRequest { ask: ask.to_owned() };
-        let body = strict::to_vec(&request).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
-        let ask = Ask::post(paths::OUTCOME, JSON, body);
-        let answer = connection.send(ask, self.times.request).await.map_err(Failure::Client)?;
-        outcome(&answer)
+        let ask = Ask::post(paths::OUTCOME, JSON, body(&request)?);
+        outcome(&self.call_nameless(credentials, paths::OUTCOME_ALPN, ask).await?)
+    }
+
+    async fn pull(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        pull: &str,
+    ) -> Result<Pulled, LinkError> {
+        let body = body(&PullRequest { pull: pull.to_owned() })?;
+        let answer = match method {
+            PullMethod::Renewal => {
+                self.call(credentials, Ask::post(paths::DEVICE_RENEW, JSON, body)).await?
+            }
+            PullMethod::Recovery => {
+                let ask = Ask::post(paths::RECOVER, JSON, body);
+                self.call_nameless(credentials, paths::RECOVERY_ALPN, ask).await?
+            }
+        };
+        let answer: PullAnswer = content(&answer)?;
+        let secret = answer.secret().map_err(|error| {
+            tracing::warn!(%error, "the station's answer is malformed");
+            LinkError::Refused(ErrorCode::ConnectionRefusedByStation)
+        })?;
+        Ok(Pulled { hello: answer.hello.into_bytes(), ikm: Secret32::from_bytes(*secret) })
+    }
+
+    async fn fetch(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        request: &FetchRequest,
+    ) -> Result<Vec<u8>, LinkError> {
+        let body = body(request)?;
+        let answer = match method {
+            PullMethod::Renewal => {
+                let ask = Ask::post(paths::DEVICE_RENEW_IDENTITY, JSON, body);
+                self.call(credentials, ask).await?
+            }
+            PullMethod::Recovery => {
+                let ask = Ask::post(paths::RECOVER_IDENTITY, JSON, body);
+                self.call_nameless(credentials, paths::RECOVERY_ALPN, ask).await?
+            }
+        };
+        accepted(&answer)?;
+        Ok(answer.body.to_vec())
     }
 
     async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
-        let tls = outcome_client(&self.tls, &retirement.ca, retirement.server_pin)
-            .map_err(Failure::setup)?;
+        let (ca, pin) = (&retirement.ca, retirement.server_pin);
+        let tls =
+            nameless_client(&self.tls, ca, pin, paths::OUTCOME_ALPN).map_err(Failure::setup)?;
         let mut connection = self.open(&retirement.server_url, tls).await?;
         let request = RetireRequest { statement: retirement.statement.clone() };
-        let body = strict::to_vec(&request).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
-        let ask = Ask::post(paths::RETIRE, JSON, body);
+        let ask = Ask::post(paths::RETIRE, JSON, body(&request)?);
         let answer = connection.send(ask, self.times.request).await.map_err(Failure::Client)?;
         let RetireAnswer { counter, .. } = content(&answer)?;
         if counter == retirement.counter {
@@ -184,12 +239,15 @@ impl StationLink for TlsStationLink {
         credentials: &LinkCredentials,
         heartbeat: &Heartbeat,
     ) -> Result<HeartbeatAnswer, LinkError> {
-        let body =
-            strict::to_vec(heartbeat).map_err(|_| LinkError::Refused(ErrorCode::Internal))?;
-        let ask = Ask::post(paths::DEVICE_HEARTBEAT, JSON, body);
+        let ask = Ask::post(paths::DEVICE_HEARTBEAT, JSON, body(heartbeat)?);
         let answer = self.call(credentials, ask).await?;
         content(&answer)
     }
+}
+
+/// A request's body.
+fn body<T: serde::Serialize>(request: &T) -> Result<Vec<u8>, LinkError> {
+    strict::to_vec(request).map_err(|_| LinkError::Refused(ErrorCode::Internal))
 }
 
 /// Why a call gave no answer.

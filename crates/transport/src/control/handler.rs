@@ -13,6 +13,7 @@ use zmon_provisioning::{EventStream, IProvisioningService, Opening, Provisioning
 use zmon_wire::control::{
     ControlAnswer, ControlRequest, IdentityView, OperatorView, OperatorsView,
 };
+use zmon_wire::kind::True;
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
 
@@ -160,7 +161,13 @@ impl Handler {
                 }
                 self.announce(address).await
             }
-            ControlRequest::Reprovision { operator, pin, address, override_interlock } => {
+            ControlRequest::Reprovision {
+                operator,
+                pin,
+                confirm: True,
+                address,
+                override_interlock,
+            } => {
                 let proof = self.authenticate(&operator, &pin).await?;
                 match override_interlock {
                     None => service.reprovision_device(proof).await?,
@@ -185,6 +192,10 @@ impl Handler {
             }
             ControlRequest::Retry { operator, pin } => {
                 service.retry(self.authenticate(&operator, &pin).await?).await?;
+                DONE
+            }
+            ControlRequest::Renew { operator, pin } => {
+                service.renew_certificate(self.authenticate(&operator, &pin).await?).await?;
                 DONE
             }
             ControlRequest::Reset { operator, pin } => {

@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use zmon_station::StationError;
 use zmon_wire::problem::Problem;
 use zmon_wire::strict;
 
-use crate::client::JSON;
+use crate::client::{JSON, OCTETS};
 use crate::paths;
 use crate::problem;
 use crate::server::{media_type_is, read_body};
@@ -61,6 +61,11 @@ impl IntoResponse for Refused {
 /// 200 with a JSON body.
 pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
     Ok(problem::json(StatusCode::OK, value)?)
+}
+
+/// 200 with an envelope.
+pub(super) fn octets(envelope: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(OCTETS))], envelope).into_response()
 }
 
 /// The JSON body of a request: content type, size, then the strict reader.

@@ -5,6 +5,7 @@
 //! | operators' | tablets, `zmon` | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
 //! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt, and wiped ones | a signed question (D13) or statement (D21) | `/api/provisioning/outcome`, `/api/provisioning/retire` |
+//! | devices', ALPN [`RECOVERY_ALPN`](crate::paths::RECOVERY_ALPN) | monitors whose certificate has expired | a signed request, a counter and an identity document (D23) | `/api/provisioning/recover…` |
 //!
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
@@ -104,10 +105,20 @@ fn devices_behind(
     let mut router = Router::new()
         .route(paths::DEVICE_TEST, get(devices::test))
         .route(paths::DEVICE_COMMIT, post(devices::commit))
+        .route(paths::DEVICE_RENEW, post(devices::renew))
+        .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
         .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
     if let Some(interposed) = interposed {
         router = router.layer(from_fn_with_state(interposed, interpose::between));
     }
+    Api::new(station, hosts).serve(router)
+}
+
+/// The interface for devices whose certificate has expired (D23).
+pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
+    let router = Router::new()
+        .route(paths::RECOVER, post(devices::recover))
+        .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
     Api::new(station, hosts).serve(router)
 }
 

@@ -14,7 +14,6 @@ use super::context::{TlsContext, TlsSetupError, anonymous, without_memory};
 use super::pin::{PathAndPinVerifier, ThumbprintVerifier};
 use super::revocation::roots;
 use super::server::{certificates, private_key};
-use crate::paths::OUTCOME_ALPN;
 
 /// What a device shows: its chain, leaf first (DER), and the leaf's key (PKCS#8 DER).
 pub struct ClientCredentials<'a> {
@@ -69,21 +68,23 @@ pub fn device_client(
     Ok(without_memory(config))
 }
 
-/// Device in doubt, or wiped, to station: path to `caCertificate`, name, SPKI pin, and *no* certificate of its
-/// own, under [`OUTCOME_ALPN`] (D13, D21).
+/// Device to station where it holds no certificate that is still accepted: path to
+/// `caCertificate`, name, SPKI pin, and *no* certificate of its own, under an ALPN name such as
+/// [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) (D13, D21, D23).
 ///
 /// # Errors
 /// [`TlsSetupError::Authority`] when no CA can be read.
-pub fn outcome_client(
+pub fn nameless_client(
     context: &TlsContext,
     ca: &[Vec<u8>],
     server_pin: Option<Thumbprint>,
+    protocol: &[u8],
 ) -> Result<Arc<ClientConfig>, TlsSetupError> {
     let verifier = station_verifier(context, ca, server_pin)?;
     let config =
         anonymous(context.client()?.dangerous().with_custom_certificate_verifier(verifier));
     let mut config = ClientConfig::clone(&config);
-    config.alpn_protocols = vec![OUTCOME_ALPN.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -18,7 +18,7 @@ mod revocation;
 mod server;
 
 pub use client::{
-    ClientCredentials, certificates_from_pem, device_client, outcome_client, pinned_client,
+    ClientCredentials, certificates_from_pem, device_client, nameless_client, pinned_client,
     trusting_client,
 };
 pub use context::{TlsContext, TlsSetupError};

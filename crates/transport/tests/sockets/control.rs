@@ -21,7 +21,7 @@ use zmon_transport::control::{
     ControlClient, ControlError, ControlParts, ControlServer, LocalAccounts, SocketError,
 };
 use zmon_wire::control::{ControlAnswer, ControlRequest, EventView, IdentityView, OperatorView};
-use zmon_wire::kind::Suite;
+use zmon_wire::kind::{Suite, True};
 use zmon_wire::secret::SecretText;
 
 use crate::memory::MemoryLog;
@@ -239,6 +239,35 @@ async fn only_the_right_pin_opens_a_window() {
     client.ask(&ControlRequest::Cancel {}).await.unwrap();
     let again = client.ask(&ControlRequest::Cancel {}).await.unwrap_err();
     assert_eq!(code(&again), ErrorCode::NotInProvisioningMode);
+}
+
+#[tokio::test]
+async fn a_reprovisioning_wants_a_confirmation_and_a_renewal_a_configuration() {
+    let desk = Desk::open();
+    let unconfirmed = ["", ",\"confirm\":false", ",\"confirm\":null", ",\"confirm\":\"true\""];
+    for member in unconfirmed {
+        let line =
+            format!("{{\"reprovision\":{{\"operator\":\"ada\",\"pin\":\"{PIN}\"{member}}}}}\n");
+        let mut stream = UnixStream::connect(&desk.path).await.unwrap();
+        drop(stream.write_all(line.as_bytes()).await);
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        let text = String::from_utf8(answer).unwrap();
+        assert!(text.contains("\"code\":\"request_malformed\""), "{text}");
+    }
+    let (operator, pin) = (OperatorId::parse("ada").unwrap(), SecretText::new(PIN));
+    let mut client = desk.client().await;
+    let confirmed = ControlRequest::Reprovision {
+        operator: operator.clone(),
+        pin: pin.clone(),
+        confirm: True,
+        address: None,
+        override_interlock: None,
+    };
+    let refused = client.ask(&confirmed).await.unwrap_err();
+    assert_eq!(code(&refused), ErrorCode::StateConflict);
+    let refused = client.ask(&ControlRequest::Renew { operator, pin }).await.unwrap_err();
+    assert_eq!(code(&refused), ErrorCode::StateConflict);
 }
 
 #[tokio::test]
