@@ -65,6 +65,8 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interlock: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recovery: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
@@ -107,6 +109,7 @@ impl SettingsFile {
             FirmwareVersion::parse(&self.firmware_version)?,
         );
         profile.built_at = built_at(BUILT);
+        profile.recovery = self.recovery.unwrap_or_default();
         profile.code_format = match self.code_format {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
@@ -224,10 +227,13 @@ mod tests {
         let plain = Settings::merge(&run_args(&[]), file()).unwrap();
         assert_eq!(plain.bind, bind(LISTEN));
         assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
+        assert!(!plain.profile.recovery, "off unless the file says otherwise");
 
         let listen = Some("127.0.0.7:4000".parse().unwrap());
-        let file = || SettingsFile { listen, window_minutes: Some(5), ..file() };
+        let recovery = Some(true);
+        let file = || SettingsFile { listen, window_minutes: Some(5), recovery, ..file() };
         let filed = Settings::merge(&run_args(&[]), file()).unwrap();
+        assert!(filed.profile.recovery);
         assert_eq!(filed.address.to_string(), "127.0.0.7");
         assert_eq!(filed.profile.window().as_secs(), 300);
 

@@ -134,6 +134,7 @@ fn profile(
 fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> StationPolicy {
     let mut policy = StationPolicy::new(settings.networks.clone());
     policy.session.device_trust = settings.device_trust;
+    policy.recovery = settings.recovery;
     policy.own_addresses = [operators, devices]
         .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })
         .to_vec();

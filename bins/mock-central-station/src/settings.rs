@@ -34,6 +34,7 @@ pub(crate) struct SettingsFile {
     pub(crate) server_names: Vec<String>,
     pub(crate) device_networks: Vec<String>,
     pub(crate) unregistered_devices: bool,
+    pub(crate) recovery: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) server_names: Vec<String>,
     pub(crate) networks: NetworkPolicy,
     pub(crate) device_trust: DeviceTrust,
+    /// Whether devices may replace an expired certificate by themselves (D23).
+    pub(crate) recovery: bool,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -96,6 +99,7 @@ impl SettingsFile {
             } else {
                 DeviceTrust::Registry
             },
+            recovery: self.recovery,
             log: self.log.clone().unwrap_or_else(|| LOG.to_owned()),
             log_format: self.log_format.unwrap_or_default(),
         })

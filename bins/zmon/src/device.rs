@@ -1,5 +1,6 @@
 //! `zmon device …`: the screens' use-cases over the control socket.
 
+mod confirm;
 mod operator;
 mod show;
 
@@ -24,6 +25,7 @@ use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::{
     audit::AuditPage,
     control::{ControlAnswer, ControlRequest, LinkView, QrView, StatusView},
+    kind::True,
     secret::SecretText,
 };
 
@@ -44,18 +46,37 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             show::answer(streams, &status, show::status)
         }
         DeviceCommand::Watch => watch(control, streams).await,
-        DeviceCommand::Enter { person, address, reprovision, override_interlock } => {
+        DeviceCommand::Enter { person, address, override_interlock } => {
             let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
             let reason = override_interlock.as_deref().map(OverrideReason::parse);
             let override_interlock = reason.transpose()?;
             let (operator, pin) = read_person(&person)?;
-            let request = if reprovision {
-                ControlRequest::Reprovision { operator, pin, address, override_interlock }
-            } else {
-                ControlRequest::Enter { operator, pin, address, override_interlock }
+            let request = ControlRequest::Enter { operator, pin, address, override_interlock };
+            control.done(&request).await?;
+            show_qr(&control.qr().await?, streams)
+        }
+        DeviceCommand::Reprovision { person, address, yes, override_interlock } => {
+            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
+            let reason = override_interlock.as_deref().map(OverrideReason::parse);
+            let override_interlock = reason.transpose()?;
+            if !yes {
+                confirm::typed(&control.status().await?.device_id, streams)?;
+            }
+            let (operator, pin) = read_person(&person)?;
+            let request = ControlRequest::Reprovision {
+                operator,
+                pin,
+                confirm: True,
+                address,
+                override_interlock,
             };
             control.done(&request).await?;
             show_qr(&control.qr().await?, streams)
+        }
+        DeviceCommand::Renew { person } => {
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::Renew { operator, pin }).await?;
+            finish(&mut control, streams).await
         }
         DeviceCommand::Regenerate => {
             control.done(&ControlRequest::Regenerate {}).await?;

@@ -61,12 +61,42 @@ Example:
         /// Address that the QR code says [default: the configured one].
         #[arg(long, value_name = "IP")]
         address: Option<String>,
-        /// The device is provisioned and shall get a new configuration.
-        #[arg(long)]
-        reprovision: bool,
         /// Go on although the clinical interlock objects, and why (administrator).
         #[arg(long, value_name = "REASON")]
         override_interlock: Option<String>,
+    },
+    /// Enter provisioning mode on a provisioned device; it stays connected.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device reprovision --dir ./bed-7 --operator tina --yes"
+    )]
+    Reprovision {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+        /// Address that the QR code says [default: the configured one].
+        #[arg(long, value_name = "IP")]
+        address: Option<String>,
+        /// Replace the configuration in force; without it the device's id must be typed.
+        #[arg(long)]
+        yes: bool,
+        /// Go on although the clinical interlock objects, and why (administrator).
+        #[arg(long, value_name = "REASON")]
+        override_interlock: Option<String>,
+    },
+    /// Ask the station for a new certificate now.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device renew --dir ./bed-7 --operator tina"
+    )]
+    Renew {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
     },
     /// Void the code and show a new one.
     #[command(
