@@ -71,6 +71,8 @@ pub struct DeviceOptions {
     pub clock: TestClock,
     /// Randomness.
     pub seed: Seed,
+    /// Whether it may replace an expired certificate by itself.
+    pub recovery: bool,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -89,6 +91,7 @@ impl DeviceOptions {
             address: IpAddr::from([127, 0, 0, 1]),
             clock: station.clock().clone(),
             seed: station.seed().clone(),
+            recovery: false,
             interlock: DeviceParts::no_patient(),
         }
     }
@@ -133,6 +136,7 @@ impl SimulatedDevice {
             FirmwareVersion::parse("1.2.3").expect("a firmware version"),
         );
         profile.code_format = options.code_format;
+        profile.recovery = options.recovery;
         let profile = profile.with_window(options.window).expect("a window of 1 to 60 minutes");
         let mut device = Self {
             dir: disk::private("zmon-device-"),

@@ -51,6 +51,10 @@ words! {
         Commit = "commit",
         /// Device: the question about the outcome.
         Outcome = "outcome",
+        /// Device: asking for a new certificate.
+        Pull = "pull",
+        /// Device: fetching the sealed configuration.
+        Fetch = "fetch",
         /// Device: a statement about dead certificates.
         Retire = "retire",
         /// Device: a heartbeat.

@@ -12,6 +12,7 @@ use zmon_protocol::device::BootState;
 use zmon_provisioning::ports::{DeviceStore, KeyStore};
 use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::control::{ControlAnswer, ControlRequest, StatusView};
+use zmon_wire::kind::True;
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::qr::QrContent;
 use zmon_wire::ready::Ready;
@@ -161,7 +162,8 @@ impl DeviceProgram {
         let operator = OPERATOR.parse().expect("an operator's name");
         let (pin, address, override_interlock) = (SecretText::new(PIN), None, None);
         let request = if self.status().await.is_provisioned {
-            ControlRequest::Reprovision { operator, pin, address, override_interlock }
+            let confirm = True;
+            ControlRequest::Reprovision { operator, pin, confirm, address, override_interlock }
         } else {
             ControlRequest::Enter { operator, pin, address, override_interlock }
         };

@@ -88,6 +88,7 @@ fn apply(boot: &mut BootState, write: &DeviceWrite) -> Result<(), ErrorCode> {
             boot.site_not_before.retain(|(known, _)| known != site);
             boot.site_not_before.push((site.clone(), *time));
         }
+        DeviceWrite::RaiseCounter(counter) => boot.recovery_counter = *counter,
         DeviceWrite::RaiseFloor(time) => boot.floor = Some(*time),
         _ => return Err(ErrorCode::StorageUnavailable),
     }

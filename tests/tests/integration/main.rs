@@ -15,5 +15,6 @@ mod migration;
 mod power;
 mod provisioning;
 mod recovery;
+mod renewal;
 mod reprovisioning;
 mod typed;

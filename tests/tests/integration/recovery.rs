@@ -23,6 +23,8 @@ async fn refused(station: &TestStation, device: &SimulatedDevice, fault: Fault) 
         Step::Test
         | Step::Commit
         | Step::Outcome
+        | Step::Pull
+        | Step::Fetch
         | Step::Retire
         | Step::Heartbeat
         | Step::Store => device.faults(),

@@ -17,8 +17,10 @@ use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId};
 use zmon_domain::role::{OperatorProof, Role, danger};
 use zmon_domain::time::Now;
 use zmon_persistence::{FileKeyStore, PrivateDir, SqliteDeviceStore};
+use zmon_protocol::PullMethod;
 use zmon_protocol::device::{
-    BootState, DeviceProfile, DeviceRecord, DeviceWrite, LinkCredentials, LinkError, Retirement,
+    BootState, DeviceProfile, DeviceRecord, DeviceWrite, LinkCredentials, LinkError, Pulled,
+    Retirement,
 };
 use zmon_provisioning::ports::{
     AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore, KeyStore, ListenError,
@@ -33,6 +35,7 @@ use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::outcome::CommitRequest;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
+use zmon_wire::pull::FetchRequest;
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -199,6 +202,24 @@ impl StationLink for Noted<TlsStationLink> {
         ask: &str,
     ) -> Result<Vec<u8>, LinkError> {
         self.inner.ask_outcome(credentials, ask).await
+    }
+
+    async fn pull(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        pull: &str,
+    ) -> Result<Pulled, LinkError> {
+        self.inner.pull(credentials, method, pull).await
+    }
+
+    async fn fetch(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        request: &FetchRequest,
+    ) -> Result<Vec<u8>, LinkError> {
+        self.inner.fetch(credentials, method, request).await
     }
 
     async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {

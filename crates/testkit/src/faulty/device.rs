@@ -7,12 +7,16 @@ use async_trait::async_trait;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::Thumbprint;
 use zmon_domain::time::Now;
-use zmon_protocol::device::{BootState, DeviceRecord, LinkCredentials, LinkError, Retirement};
+use zmon_protocol::PullMethod;
+use zmon_protocol::device::{
+    BootState, DeviceRecord, LinkCredentials, LinkError, Pulled, Retirement,
+};
 use zmon_provisioning::ports::{
     AuditPage, AuditReport, AuditRow, DeviceStore, StationLink, StoreError,
 };
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::outcome::CommitRequest;
+use zmon_wire::pull::FetchRequest;
 
 use super::{Luck, spoil};
 use crate::fault::{Kind, Step};
@@ -86,6 +90,29 @@ impl<L: StationLink> StationLink for FaultyLink<L> {
         let call =
             async |credentials: &LinkCredentials| self.inner.ask_outcome(credentials, ask).await;
         self.faulty(Step::Outcome, credentials, call, |answer| spoil(answer)).await
+    }
+
+    async fn pull(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        pull: &str,
+    ) -> Result<Pulled, LinkError> {
+        let call =
+            async |credentials: &LinkCredentials| self.inner.pull(credentials, method, pull).await;
+        self.faulty(Step::Pull, credentials, call, |answer| spoil(&mut answer.hello)).await
+    }
+
+    async fn fetch(
+        &self,
+        credentials: &LinkCredentials,
+        method: PullMethod,
+        request: &FetchRequest,
+    ) -> Result<Vec<u8>, LinkError> {
+        let call = async |credentials: &LinkCredentials| {
+            self.inner.fetch(credentials, method, request).await
+        };
+        self.faulty(Step::Fetch, credentials, call, |envelope| spoil(envelope)).await
     }
 
     async fn retire(&self, retirement: &Retirement) -> Result<(), LinkError> {
