@@ -142,6 +142,7 @@ impl Station {
             Ok(asked) => asked,
             Err(code) => return self.refuse_pull(source, method, row, code, &now).await,
         };
+        let _opening = self.opening.lock().await;
         for _ in 0..RACES {
             match self.try_pull(&asked, &now).await? {
                 Ok(Some(answer)) => return Ok(answer),
