@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use zmon_domain::time::{Now, Tick};
 use zmon_protocol::device::{LinkCredentials, LinkError};
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
@@ -16,6 +18,9 @@ use super::certificate::not_after;
 use super::status::LinkStatus;
 use crate::ports::{Clock, DeviceStore, SharedRng, StationLink, StoreError};
 use crate::service::ServiceView;
+
+/// How long a heartbeat waits for the checkpoint that it may carry.
+const CHECKPOINT_WITHIN: Duration = Duration::from_millis(100);
 
 /// What a [`LinkSupervisor`] works with.
 pub struct LinkParts {
@@ -118,7 +123,7 @@ impl Runner {
 
     fn announce(&mut self, credentials: Option<&LinkCredentials>) {
         self.connected = None;
-        self.sent = None;
+        (self.checkpoint, self.sent) = (None, None);
         self.status.send_modify(|status| {
             status.connected = false;
             status.uptime = Duration::ZERO;
@@ -151,27 +156,20 @@ impl Runner {
                     self.parts.clock.now().mono + wait
                 }
             };
-            let (clock, store) = (Arc::clone(&self.parts.clock), Arc::clone(&self.parts.store));
-            let mut pause = clock.sleep_until(next);
-            // The log is read in the pause: a heartbeat never waits for it.
             tokio::select! {
                 biased;
                 changed = self.targets.changed() => return changed.is_ok(),
-                read = store.checkpoint() => self.note(read),
-                () = &mut pause => continue,
+                () = self.parts.clock.sleep_until(next) => {}
             }
+            // Just before it is sent, or an older one might follow a newer; a heartbeat does not wait
+            // for a log that is busy.
             tokio::select! {
                 biased;
                 changed = self.targets.changed() => return changed.is_ok(),
-                () = pause => {}
+                read = timeout(CHECKPOINT_WITHIN, self.parts.store.checkpoint()) => {
+                    self.checkpoint = latest(read);
+                }
             }
-        }
-    }
-
-    fn note(&mut self, read: Result<Option<String>, StoreError>) {
-        match read {
-            Ok(checkpoint) => self.checkpoint = checkpoint,
-            Err(error) => tracing::debug!(%error, "checkpoint not read"),
         }
     }
 
@@ -219,5 +217,17 @@ impl Runner {
             status.errors += 1;
             status.last_error = Some(error.code());
         });
+    }
+}
+
+/// The checkpoint that was read; none when the log was busy or could not be read.
+fn latest(read: Result<Result<Option<String>, StoreError>, Elapsed>) -> Option<String> {
+    match read {
+        Ok(Ok(checkpoint)) => checkpoint,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "checkpoint not read");
+            None
+        }
+        Err(_elapsed) => None,
     }
 }
