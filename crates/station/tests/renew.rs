@@ -335,3 +335,19 @@ async fn a_revoked_certificate_is_never_recovered() {
     }
     assert!(world.store.audit_events().len() - before <= 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_revoked_during_a_renewal_gets_no_successor() {
+    let world = World::with(|policy| policy.recovery = true).await;
+    let (device, old) = paired(&world).await;
+    pass(DAY * 91).await;
+    let answer = recover(&world, &device, &old, 1).await.unwrap();
+    let reason = RevocationReason::KeyCompromise;
+    world.station.revoke(&administrator(), &old, reason).await.unwrap();
+    let fetch = device.answer_pull(&answer);
+    let envelope = world.station.recover_identity(fetch).await.unwrap();
+    let (id, new, _) = device.take(&envelope);
+    let refused = device.commit(&id, &new).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::CertificateRevoked);
+    assert_eq!(state(&world, &new), CertificateState::Revoked);
+}

@@ -45,7 +45,8 @@ pub(super) fn give_up(
 
 /// The certificate is current, or the device says so: paired.
 pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, issued: Issued) -> State {
-    if let Some(details) = &core.details {
+    // A device that renews by itself is assigned nothing: somebody may have moved it meanwhile.
+    if let (Some(details), Some(_)) = (&core.details, &core.operator) {
         step.write(StationWrite::Assign {
             device_id: core.device_id.clone(),
             settings: details.settings.clone(),

@@ -60,6 +60,10 @@ impl Station {
             let now = self.now();
             let row = self.admit_certificate(serial, CertificateUse::Commit).await?;
             let current = self.current(&row.device_id).await?;
+            if current.is_none() && self.replaces_nothing(&row).await? {
+                self.abort(&now, &row).await?;
+                continue;
+            }
             let verdict = {
                 let mut rng = self.parts.entropy.generator();
                 let current = current.as_ref().map(|row| &row.serial);
@@ -94,6 +98,25 @@ impl Station {
             }
         }
         Err(ErrorCode::StateConflict.into())
+    }
+
+    /// A device got this certificate by itself, for one that was revoked meanwhile (D23): nobody let it
+    /// in anew.
+    async fn replaces_nothing(&self, row: &CertificateRow) -> Result<bool, StationError> {
+        if row.state != CertificateState::Pending {
+            return Ok(false);
+        }
+        let session = self.parts.store.session(&row.session).await?;
+        Ok(session.is_some_and(|session| session.operator.is_none()))
+    }
+
+    async fn abort(&self, now: &Now, row: &CertificateRow) -> Result<(), StationError> {
+        let reason = RevocationReason::Aborted;
+        if self.move_to_revoked(now, row, Actor::System, reason).await? {
+            let _live = self.sessions.aborted(&row.session, row.serial).await;
+            self.publish_revocations().await;
+        }
+        Ok(())
     }
 
     async fn current(&self, device: &DeviceId) -> Result<Option<CertificateRow>, StationError> {

@@ -23,6 +23,7 @@ use super::opening::{held, registry_entry};
 use super::pairing::failure;
 use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
+use crate::events::StationEvent;
 use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite};
 use crate::session::{Command, OpenFacts, SessionDriver, translate};
 
@@ -180,7 +181,9 @@ impl Station {
         };
         let key = IdentityPublic::parse(&row.identity_key).map_err(|error| error.code())?;
         if device.identity != key.thumbprint() {
-            return Ok(Err(ErrorCode::DeviceKeyConflict));
+            let code = ErrorCode::DeviceKeyConflict;
+            self.emit(StationEvent::Alarm { device_id: Some(row.device_id.clone()), code });
+            return Ok(Err(code));
         }
         let (serial, device) = (row.serial, registry_entry(device));
         Ok(Ok(Asked { method, pull, serial, counter, device }))

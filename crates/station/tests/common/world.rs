@@ -266,7 +266,7 @@ impl World {
 
 /// An operator who has logged in.
 pub(crate) fn operator(id: &str, role: Role) -> OperatorProof {
-    let expires = Tick::new(std::time::Duration::from_secs(1_000_000));
+    let expires = Tick::new(std::time::Duration::from_secs(100_000_000));
     #[expect(clippy::disallowed_methods, reason = "tests have operators of their own")]
     danger::authenticated(OperatorId::parse(id).unwrap(), role, expires)
 }
