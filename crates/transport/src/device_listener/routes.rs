@@ -70,7 +70,8 @@ async fn window(State(endpoint): State<Endpoint>, request: Request) -> Response 
         _ => Err(Refusal::Junk(ErrorCode::MethodNotAllowed)),
     };
     match window {
-        Ok(window) => window,
+        // Whoever asked has shown nothing yet: no place is kept for it.
+        Ok(window) => closing(window),
         Err(refusal) => refused(&endpoint, refusal).await,
     }
 }
@@ -176,8 +177,12 @@ async fn refused(endpoint: &Endpoint, refusal: Refusal) -> Response {
 fn uniform() -> Response {
     let mut problem = Problem::new(&ErrorCode::ClaimRefused.into());
     problem.status = StatusCode::FORBIDDEN.as_u16();
-    let mut response = problem::of(&problem);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let mut response = closing(problem::of(&problem));
     response.extensions_mut().insert(Held::to_steps_of(REFUSAL_STEP));
+    response
+}
+
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -58,6 +58,12 @@ impl IntoResponse for Refused {
     }
 }
 
+/// The last answer of its connection.
+pub(super) async fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// 200 with a JSON body.
 pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
     Ok(problem::json(StatusCode::OK, value)?)

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use zmon_station::Station;
 
@@ -55,11 +55,24 @@ impl Api {
     }
 
     fn serve(self, router: Router<Self>) -> Service {
-        let router = router
+        Self::service(self.gated(router))
+    }
+
+    /// For peers without a certificate: each answer is the last of its connection, so that strangers
+    /// keep no place of a monitor.
+    fn serve_strangers(self, router: Router<Self>) -> Service {
+        Self::service(self.gated(router).layer(map_response(answer::closing)))
+    }
+
+    fn gated(self, router: Router<Self>) -> Router {
+        router
             .method_not_allowed_fallback(answer::method_not_allowed)
             .fallback(answer::not_found)
             .layer(from_fn_with_state(self.clone(), gate::gate))
-            .with_state(self);
+            .with_state(self)
+    }
+
+    fn service(router: Router) -> Service {
         Service::new(router, |fault| problem::response(&fault_code(fault).into()))
     }
 }
@@ -96,7 +109,7 @@ pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
     devices_behind(None, station, hosts)
 }
 
-/// As [`devices`], with somebody in between.
+/// As [`devices()`], with somebody in between.
 fn devices_behind(
     interposed: Option<Arc<dyn Interposed>>,
     station: &Arc<Station>,
@@ -119,7 +132,7 @@ pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
     let router = Router::new()
         .route(paths::RECOVER, post(devices::recover))
         .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
-    Api::new(station, hosts).serve(router)
+    Api::new(station, hosts).serve_strangers(router)
 }
 
 /// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.
@@ -127,5 +140,5 @@ pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
     let router = Router::new()
         .route(paths::OUTCOME, post(devices::outcome))
         .route(paths::RETIRE, post(devices::retire));
-    Api::new(station, hosts).serve(router)
+    Api::new(station, hosts).serve_strangers(router)
 }
