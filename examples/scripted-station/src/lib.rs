@@ -57,7 +57,7 @@ impl Station {
             session_id: SessionId::generate(&mut UnwrapErr(SysRng)),
             device: DeviceRecord::Known(self.device.clone()),
             reservation: None,
-            token: PairingToken::parse_base64url(qr.pairing_token.expose())?,
+            opening: Opening::Scanned(PairingToken::parse_base64url(qr.pairing_token.expose())?),
             code: PairingCode::parse_any(qr.pairing_code.expose())?,
             scanned_serial: Some(qr.device_serial.clone()),
             address: qr.ip_address,
