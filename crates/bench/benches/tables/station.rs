@@ -48,7 +48,7 @@ pub(crate) async fn row(p: &Primitives, f: &Fastest, seal: Cost) -> Option<Row> 
             samples.push(Cost { wall: Duration::ZERO, cpu });
         }
     }
-    // The operator's request, the hello, the device's test and commit, counted in the code.
+    // The operator's request, the hello, the device's test and commit: an estimate read off the code.
     let linked = vec![
         ("TLS to the operator", 1, p.anonymous_server),
         ("TLS to the device", 1, p.anonymous_client),
