@@ -22,7 +22,7 @@ async fn a_device_that_does_not_run_is_unreachable() {
     let (class, report) = zmon(&["device", "status", "--dir", dir]).await;
     assert_eq!(
         (class, report["code"].as_str()),
-        (ExitClass::Unreachable, Some("device_unreachable"))
+        (ExitClass::Unreachable, Some("device_not_running"))
     );
     assert_eq!(report["next"], format!("Start it: device run {dir}"));
 }

@@ -19,13 +19,22 @@ pub struct Failure {
     detail: Option<FieldError>,
     context: Option<String>,
     next: Option<String>,
+    /// Nobody is left who would read it.
+    unheard: bool,
 }
 
 impl Failure {
     /// A failure with the words of `code`.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self { class: ExitClass::from(code), code, detail: None, context: None, next: None }
+        Self {
+            class: ExitClass::from(code),
+            code,
+            detail: None,
+            context: None,
+            next: None,
+            unheard: false,
+        }
     }
 
     /// Wrong input on the command line or in a file it names: exit code 2. `rule` continues the
@@ -103,6 +112,9 @@ impl Failure {
 
     /// Shows the failure: text on standard error, or JSON on standard output; returns its class.
     pub fn show(&self, streams: &mut Streams<'_>) -> ExitClass {
+        if self.unheard {
+            return self.class;
+        }
         // A broken pipe must not hide the exit code.
         let _shown = if streams.is_json() {
             streams.json(&self.to_document())
@@ -165,9 +177,16 @@ impl From<WireError> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// Standard output could not be written, e.g. the reader of a pipe went away.
+    /// Standard output could not be written. A reader that went away (`zmon … | head`) has read
+    /// what it wanted: that ends the command quietly and is no failure.
     fn from(error: io::Error) -> Self {
-        Self::new(ErrorCode::Internal).context(format!("cannot write the output: {error}"))
+        let failure =
+            Self::new(ErrorCode::Internal).context(format!("cannot write the output: {error}"));
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self { class: ExitClass::Ok, unheard: true, ..failure }
+        } else {
+            failure
+        }
     }
 }
 
@@ -205,6 +224,19 @@ mod tests {
         assert_eq!(document["code"], "not_initialised");
         assert_eq!(document["next"], "device init x --anchor y");
         assert!(err.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_a_command_quietly_and_a_full_disk_does_not() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut streams = Streams::new(&mut out, &mut err, false);
+        let gone = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(gone.show(&mut streams), ExitClass::Ok);
+        let full = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(full.show(&mut streams), ExitClass::Damaged);
+        let shown = String::from_utf8(err).unwrap();
+        assert_eq!(shown.matches("error[").count(), 1, "{shown}");
+        assert!(out.is_empty() && shown.contains("cannot write the output"), "{shown}");
     }
 
     #[test]

@@ -227,6 +227,9 @@ errors! {
     DeviceUnreachable = "device_unreachable": NetworkError, Environment, Connect, Network, 502, yes,
         "The station cannot reach the device.",
         "Check that the monitor shows its QR code and is on the network, then scan again.";
+    DeviceNotRunning = "device_not_running": NetworkError, Environment, Connect, Device, 502, yes,
+        "No device program answers on this machine.",
+        "Start the device, or name the directory in which it runs.";
     StationUnreachable = "station_unreachable": NetworkError, Environment, Connect, Network, 502, yes,
         "The monitor cannot reach the station.",
         "Check the server URL and the network, then retry.";
