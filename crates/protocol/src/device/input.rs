@@ -111,6 +111,8 @@ pub enum DeviceInput {
     },
     /// A heartbeat over slot A was answered.
     LinkProven,
+    /// The station refuses the link of slot A because the certificate has expired (D23).
+    LinkExpired,
     /// Result of `RemoveManual`.
     ManualRemoved(Result<(), ErrorCode>),
     /// An operator opens provisioning mode on a provisioned device ([W §8]).

@@ -171,6 +171,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::PostponeMigration { proof } => migrate::postpone(core, step, state, &proof),
         DeviceInput::MigrationRefused { actor, code } => migrate::refused(step, state, actor, code),
         DeviceInput::LinkProven => migrate::proven(core, step, state),
+        DeviceInput::LinkExpired => done(renew::expired(core, step, state)),
         DeviceInput::ManualRemoved(result) => migrate::removed(core, step, state, result),
         DeviceInput::Reprovision { proof, address } => {
             command::reprovision(core, step, state, &proof, address)

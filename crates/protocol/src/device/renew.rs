@@ -25,7 +25,7 @@ use zmon_wire::strict;
 use super::hello::{self, Checked};
 use super::input::{LinkError, Pulled};
 use super::machine::Core;
-use super::output::{DeviceAction, DeviceWrite};
+use super::output::{DeviceAction, DeviceEvent, DeviceWrite};
 use super::slot::Loaded;
 use super::state::{Asking, Begun, Claim, Origin, Pairing, Provisioned, State};
 use super::step::{Outcome, Step, done};
@@ -44,6 +44,8 @@ pub(super) struct Renewal {
     /// An attempt has begun and has not ended.
     running: bool,
     failures: u32,
+    /// The station has said that the certificate has expired, by link or renewal.
+    refused: bool,
 }
 
 /// Keeps the plan in step with slot A: a new slot gets its own, an attempt that ended where it began
@@ -73,6 +75,7 @@ pub(super) fn plan(core: &mut Core, step: &mut Step<'_>, state: &State) {
                 at: now + wait.min(limits::RENEWAL_LOOK.default),
                 running: false,
                 failures: 0,
+                refused: false,
             });
         }
     }
@@ -96,7 +99,7 @@ pub(super) fn due(core: &mut Core, step: &mut Step<'_>, provisioned: Provisioned
         // The driver owes an answer; without one the attempt counts as a time-out.
         let late = now >= asking.guard;
         return if late {
-            failed(step, provisioned, Actor::System, ErrorCode::Timeout)
+            failed(core, step, provisioned, Actor::System, ErrorCode::Timeout)
         } else {
             State::Provisioned(provisioned)
         };
@@ -111,6 +114,24 @@ pub(super) fn due(core: &mut Core, step: &mut Step<'_>, provisioned: Provisioned
             let left = renewal.due.since(trusted);
             renewal.at = now + left.min(limits::RENEWAL_LOOK.default);
             State::Provisioned(provisioned)
+        }
+        Some(_) | None => State::Provisioned(provisioned),
+    }
+}
+
+/// The link is refused because the certificate has expired, which a device without a clock could not
+/// know: that is as good as a refused renewal. What has failed already is tried again in its own time.
+pub(super) fn expired(core: &mut Core, step: &mut Step<'_>, state: State) -> State {
+    let State::Provisioned(provisioned) = state else { return state };
+    let generation = provisioned.active.slot.generation;
+    match &mut core.renewal {
+        Some(renewal)
+            if renewal.generation == generation
+                && renewal.failures == 0
+                && provisioned.asking.is_none() =>
+        {
+            renewal.refused = true;
+            ask(core, step, provisioned, Actor::System)
         }
         Some(_) | None => State::Provisioned(provisioned),
     }
@@ -157,11 +178,11 @@ pub(super) fn pulled(
     };
     let pulled = match result {
         Ok(pulled) => pulled,
-        Err(error) => return done(failed(step, provisioned, Actor::Peer, error.code())),
+        Err(error) => return done(failed(core, step, provisioned, Actor::Peer, error.code())),
     };
     match begin(core, step, &provisioned.active, &asking, &pulled) {
         Ok(state) => done(state),
-        Err(code) => done(failed(step, provisioned, Actor::Peer, code)),
+        Err(code) => done(failed(core, step, provisioned, Actor::Peer, code)),
     }
 }
 
@@ -196,7 +217,7 @@ fn ask(core: &mut Core, step: &mut Step<'_>, mut provisioned: Provisioned, actor
         renewal.running = true;
     }
     let Some(method) = method(core, step, &provisioned) else {
-        return failed(step, provisioned, actor, ErrorCode::CertificateExpired);
+        return failed(core, step, provisioned, actor, ErrorCode::CertificateExpired);
     };
     let counter = match method {
         PullMethod::Renewal => None,
@@ -215,7 +236,7 @@ fn ask(core: &mut Core, step: &mut Step<'_>, mut provisioned: Provisioned, actor
         .ok()
         .and_then(|payload| jws::sign(Typ::Pull, None, &payload, step.ctx.identity, step.rng).ok());
     let Some(pull) = signed else {
-        return failed(step, provisioned, actor, ErrorCode::KeyStoreUnavailable);
+        return failed(core, step, provisioned, actor, ErrorCode::KeyStoreUnavailable);
     };
     let mut row =
         step.row(EventType::RenewalStarted, actor).with("method", method).with("serial", serial);
@@ -238,9 +259,8 @@ fn ask(core: &mut Core, step: &mut Step<'_>, mut provisioned: Provisioned, actor
 /// station's own clock decides about the recovery.
 fn method(core: &Core, step: &Step<'_>, provisioned: &Provisioned) -> Option<PullMethod> {
     let expired = core.trusted(step.now) > provisioned.active.validity.not_after();
-    let refused = step.now.synced().is_none()
-        && provisioned.last_error.as_ref().map(|error| error.code)
-            == Some(ErrorCode::CertificateExpired);
+    let refused =
+        step.now.synced().is_none() && core.renewal.as_ref().is_some_and(|renewal| renewal.refused);
     match (expired || refused, step.ctx.profile.recovery) {
         (false, _) => Some(PullMethod::Renewal),
         (true, true) => Some(PullMethod::Recovery),
@@ -297,6 +317,7 @@ fn begin(
 
 /// The attempt ended before a session began: slot A lives on, a row says why.
 fn failed(
+    core: &mut Core,
     step: &mut Step<'_>,
     mut provisioned: Provisioned,
     actor: Actor,
@@ -305,6 +326,12 @@ fn failed(
     let serial = provisioned.active.slot.serial;
     let row = step.failure(EventType::RenewalFailed, actor, code).with("serial", serial);
     step.out.row(row);
+    step.out.signal(DeviceEvent::ProvisioningFailed(code.into()));
+    if let Some(renewal) = &mut core.renewal {
+        // A lost connection says nothing about it.
+        renewal.refused |= code == ErrorCode::CertificateExpired;
+        renewal.refused &= code != ErrorCode::CertificateNotExpired;
+    }
     provisioned.asking = None;
     provisioned.last_error = Some(code.into());
     State::Provisioned(provisioned)

@@ -94,6 +94,8 @@ kinds! {
         MigrationRefused,
         /// `LinkProven`
         LinkProven,
+        /// `LinkExpired`
+        LinkExpired,
         /// `ManualRemoved`
         ManualRemoved,
         /// `Reprovision`
@@ -150,6 +152,7 @@ impl DeviceInput {
             Self::PostponeMigration { .. } => InputKind::PostponeMigration,
             Self::MigrationRefused { .. } => InputKind::MigrationRefused,
             Self::LinkProven => InputKind::LinkProven,
+            Self::LinkExpired => InputKind::LinkExpired,
             Self::ManualRemoved(_) => InputKind::ManualRemoved,
             Self::Reprovision { .. } => InputKind::Reprovision,
             Self::Renew { .. } => InputKind::Renew,
@@ -331,6 +334,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         | InputKind::PostponeMigration
         | InputKind::MigrationRefused
         | InputKind::LinkProven
+        | InputKind::LinkExpired
         | InputKind::ManualRemoved
         | InputKind::ListenerOpened
         | InputKind::Announce
@@ -388,8 +392,9 @@ From `ReadyToPair` to `InDoubt` the public state is `Reprovisioning(phase)` whil
 failure leads to `Provisioned` with its `last_error`; without slot A it leads to `Error`. `InDoubt` is
 publicly `Validating`: commit is marked sent, and only a signed answer of the station leads out (D13), or
 the end of everything, `FactoryReset`, which tells the station.
-A renewal (D23) asks from `Provisioned`, by `Renew` or when `Timeout` finds it due, and stays there until
-`Pulled` brings the station's hello; in every other state a renewal that falls due waits.
+A renewal (D23) asks from `Provisioned`, by `Renew`, when `Timeout` finds it due or when `LinkExpired` says
+that it is, and stays there until `Pulled` brings the station's hello; in every other state a renewal that
+falls due waits.
 
 Three things run beside the states: statements about dead certificates that wait for their station (D21), the
 erasure of a factory reset, during which every command is refused, and the migration of a manual configuration.

@@ -506,9 +506,10 @@ impl Pair {
                 self.station.input(&now, input).unwrap();
             }
             StationAction::Issue { device_id, csr_spki, .. } => {
+                // The device may have no clock; the station has.
+                let now = if now.wall.is_some() { now } else { self.station_now() };
                 let at = now.wall.unwrap_or_else(super::clock::start);
                 let (chain, serial) = self.station.ca.issue(&csr_spki, &device_id, at);
-                let now = if now.wall.is_some() { now } else { self.station_now() };
                 self.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
             }
             StationAction::Deliver { mut envelope, .. } => {

@@ -482,10 +482,33 @@ fn a_device_without_a_clock_recovers_once_its_station_says_expired() {
     pair.device.stored.floor = Some(start());
     pair.restart().unwrap();
     // It cannot know; it asks for a renewal, and the station's listener refuses its certificate.
+    let old = serial(&pair);
     pair.pulls.push_back(LinkError::Certificate(C::CertificateExpired));
     pair.renew();
     assert_eq!(pair.last_pull.as_ref().unwrap().0, PullMethod::Renewal);
     assert!(until_asked(&mut pair, seconds(120)));
     assert_eq!(pair.last_pull.as_ref().unwrap().0, PullMethod::Recovery);
     assert_whole(&pair);
+    assert_ne!(serial(&pair), old);
+}
+
+#[test]
+fn a_link_refused_as_expired_starts_the_recovery_of_a_device_without_a_clock() {
+    let mut pair = expired(245, true);
+    (pair.clock.quality, pair.clock.epoch) = (ClockQuality::None, None);
+    pair.device.stored.floor = Some(start());
+    pair.restart().unwrap();
+    assert!(!until_asked(&mut pair, DAY), "by itself it does not know");
+    let old = serial(&pair);
+    // What fails has its own pause: the next refused heartbeats start nothing.
+    pair.pulls.push_back(LOST);
+    for _ in 0..3 {
+        pair.tell(DeviceInput::LinkExpired).unwrap();
+        assert_eq!((asked(&pair), serial(&pair)), (1, old));
+    }
+    assert!(until_asked(&mut pair, seconds(120)));
+    assert_eq!(pair.last_pull.as_ref().unwrap().0, PullMethod::Recovery);
+    assert_eq!(pair.snapshot().last_error, None);
+    assert_whole(&pair);
+    assert_ne!(serial(&pair), old);
 }

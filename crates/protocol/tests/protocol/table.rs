@@ -251,6 +251,7 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
             code: ErrorCode::ManualConfigurationInvalid,
         },
         DeviceInput::LinkProven,
+        DeviceInput::LinkExpired,
         DeviceInput::ManualRemoved(Ok(())),
         DeviceInput::ManualRemoved(Err(ErrorCode::StorageUnavailable)),
         DeviceInput::Renew { proof: technician(&now) },

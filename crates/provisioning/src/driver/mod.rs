@@ -181,14 +181,19 @@ impl Driver {
     /// The link has something to say. Only a migration listens: its last step waits for an answered
     /// heartbeat over the active slot.
     async fn link_changed(&mut self) {
-        let connected_to = {
+        let (server, connected, error) = {
             let status = self.proven.borrow_and_update();
-            status.server_url.clone().filter(|_| status.connected)
+            (status.server_url.clone(), status.connected, status.last_error)
         };
         let snapshot = self.machine.snapshot(&self.parts.clock.now());
         let active = snapshot.active.map(|active| active.server_url);
-        if snapshot.migrating && connected_to.is_some() && connected_to == active {
+        if server.is_none() || server != active {
+            return;
+        }
+        if connected && snapshot.migrating {
             self.background(Feedback::LinkProven).await;
+        } else if error == Some(ErrorCode::CertificateExpired) {
+            self.background(Feedback::LinkExpired).await;
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) enum Feedback {
     Erased(Result<(), ErrorCode>),
     ManualRemoved(Result<(), ErrorCode>),
     LinkProven,
+    LinkExpired,
     Timeout,
 }
 
@@ -43,6 +44,7 @@ impl Feedback {
             Self::Erased(result) => DeviceInput::Erased(result),
             Self::ManualRemoved(result) => DeviceInput::ManualRemoved(result),
             Self::LinkProven => DeviceInput::LinkProven,
+            Self::LinkExpired => DeviceInput::LinkExpired,
             Self::Timeout => DeviceInput::Timeout,
         }
     }
