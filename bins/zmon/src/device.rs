@@ -21,10 +21,10 @@ use zmon_domain::{
     ids::{OperatorId, OverrideReason},
     limits,
 };
-use zmon_transport::control::{ControlClient, ControlError};
+use zmon_transport::control::{ControlClient, ControlError, ControlEvents};
 use zmon_wire::{
     audit::AuditPage,
-    control::{ControlAnswer, ControlRequest, LinkView, QrView, StatusView},
+    control::{ControlAnswer, ControlRequest, EventView, LinkView, QrView, StatusView},
     kind::True,
     secret::SecretText,
 };
@@ -37,7 +37,7 @@ use crate::{
 /// Carries out a command at a device.
 ///
 /// # Errors
-/// `device_unreachable` when no device serves the socket; else what the device says.
+/// `device_not_running` when no device serves the socket; else what the device says.
 pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut control = Control::connect(&args.dir).await?;
     match args.command {
@@ -75,7 +75,11 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
         }
         DeviceCommand::Renew { person } => {
             let (operator, pin) = read_person(&person)?;
+            // Followed from before it is asked for, or its end might be missed.
+            let following = Control::connect(&args.dir).await?.client.events().await;
+            let (_, events) = following.map_err(failed)?;
             control.done(&ControlRequest::Renew { operator, pin }).await?;
+            ended(events).await?;
             finish(&mut control, streams).await
         }
         DeviceCommand::Regenerate => {
@@ -162,7 +166,7 @@ impl Control {
     /// Connects to the control socket of a device directory, or to a socket itself.
     ///
     /// # Errors
-    /// `device_unreachable`, with the command that starts the device.
+    /// `device_not_running`, with the command that starts the device.
     pub(crate) async fn connect(dir: &Path) -> Result<Self, Failure> {
         let path = socket(dir);
         let client = ControlClient::connect(&path).await.map_err(|error| {
@@ -262,6 +266,23 @@ async fn watch(control: Control, streams: &mut Streams<'_>) -> Result<(), Failur
     }
 }
 
+/// Waits until what was begun has ended; a device in doubt may need longer than anybody waits.
+async fn ended(mut events: ControlEvents) -> Result<(), Failure> {
+    let end = async {
+        loop {
+            match events.next().await.map_err(failed)? {
+                Some(EventView::ProvisioningCompleted { .. }) => return Ok(()),
+                Some(EventView::ProvisioningFailed { error }) => return Err((*error).into()),
+                Some(_) => {}
+                None => return Err(Failure::new(ErrorCode::DeviceNotRunning)),
+            }
+        }
+    };
+    tokio::time::timeout(limits::SESSION_LIFETIME.default, end)
+        .await
+        .map_err(|_elapsed| Failure::new(ErrorCode::Timeout))?
+}
+
 async fn finish(control: &mut Control, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let status = control.status().await?;
     show::answer(streams, &status, show::status)
@@ -296,7 +317,7 @@ fn failed(error: ControlError) -> Failure {
         (ControlError::Timeout, None) => {
             Failure::new(ErrorCode::Timeout).context(error.to_string())
         }
-        (_, None) => Failure::new(ErrorCode::DeviceUnreachable).context(error.to_string()),
+        (_, None) => Failure::new(ErrorCode::DeviceNotRunning).context(error.to_string()),
     }
 }
 
