@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     path::PathBuf,
     str::FromStr,
 };
@@ -127,6 +128,13 @@ pub struct Identity {
     /// Label to put into the row.
     #[arg(long, requires = "manifest", value_name = "TEXT")]
     pub label: Option<String>,
+    /// Fixed address to put into the row: stations find the device without its
+    /// QR code.
+    #[arg(long, requires = "manifest", value_name = "IP")]
+    pub address: Option<String>,
+    /// Fixed port to put into the row, for a typed code.
+    #[arg(long, requires = "manifest", value_name = "PORT")]
+    pub port: Option<NonZeroU16>,
 }
 
 /// Arguments of `device run`; each beats the environment, which beats the file.

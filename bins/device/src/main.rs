@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use zmon_cli::{Streams, start};
 use zmon_device::{Args, run};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    start::current_thread(async |streams: &mut Streams<'_>| run(args, streams).await)
+    start::current_thread(async |args: Args, streams: &mut Streams<'_>| run(args, streams).await)
 }

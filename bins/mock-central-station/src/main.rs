@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use zmon_cli::{Streams, start};
 use zmon_mock_central_station::{Args, run};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    start::multi_thread(async |streams: &mut Streams<'_>| run(args, streams).await)
+    start::multi_thread(async |args: Args, streams: &mut Streams<'_>| run(args, streams).await)
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use serde::Serialize;
-use zmon_cli::{Failure, Streams, files};
+use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
 use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
 use zmon_domain::{error::ErrorCode, hex};
 use zmon_persistence::{
@@ -11,6 +11,7 @@ use zmon_persistence::{
     Verification,
 };
 use zmon_provisioning::ports::KeyStore;
+use zmon_wire::kind::True;
 
 use crate::args::Audit;
 
@@ -19,11 +20,14 @@ const STATION_AUDIT_KEY: &str = "keys/audit.key";
 /// Longest key file, in bytes.
 const KEY_MAX: u64 = 16_384;
 
-/// What `audit verify` found, for programs.
+/// What `audit verify` found, for programs; of a damaged log with the members of a failure.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
-    success: bool,
+struct Report<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<True>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureDocument<'a>>,
     rows: u64,
     checkpoints: usize,
     lanes: Vec<Lane>,
@@ -41,6 +45,14 @@ struct Lane {
     rule: Option<&'static str>,
 }
 
+/// What `audit export --output` wrote, for programs.
+#[derive(Serialize)]
+struct Exported<'a> {
+    success: True,
+    lines: u64,
+    output: &'a Path,
+}
+
 /// Carries out a command about an audit log.
 ///
 /// # Errors
@@ -49,12 +61,16 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
     match command {
         Audit::Verify { dir } => {
             let found = verify(&dir).await?;
-            show(&found, streams)?;
-            match found.damage() {
+            let damaged = found.damage().map(|(lane, damage)| {
+                let row = damage.sequence;
+                Failure::new(ErrorCode::StorageCorrupt)
+                    .context(format!("audit log {lane}, row {row}: {}", damage.rule))
+            });
+            show(&found, damaged.as_ref(), streams)?;
+            match damaged {
                 None => Ok(()),
-                Some((lane, damage)) => Err(Failure::new(ErrorCode::StorageCorrupt).context(
-                    format!("audit log {lane}, row {}: {}", damage.sequence, damage.rule),
-                )),
+                Some(failure) if streams.is_json() => Err(failure.shown()),
+                Some(failure) => Err(failure),
             }
         }
         Audit::Export { dir, output } => {
@@ -67,6 +83,9 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
                     let mut bytes = Vec::new();
                     let lines = log.export(&mut bytes).await.map_err(stored)?;
                     files::create_named("output", &path, &bytes)?;
+                    if streams.is_json() {
+                        streams.json(&Exported { success: True, lines, output: &path })?;
+                    }
                     streams.note(&format!("{lines} lines in {}", path.display()))?;
                 }
             }
@@ -111,7 +130,11 @@ async fn open(dir: &Path) -> Result<AuditLog, Failure> {
         .next("Name the directory of a device or of a station."))
 }
 
-fn show(found: &Verification, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn show(
+    found: &Verification,
+    damaged: Option<&Failure>,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
     let lanes = found.lanes.iter().map(|lane| Lane {
         lane: lane.lane.clone(),
         rows: lane.rows,
@@ -120,14 +143,14 @@ fn show(found: &Verification, streams: &mut Streams<'_>) -> Result<(), Failure> 
         rule: lane.damage.as_ref().map(|damage| damage.rule),
     });
     let report = Report {
-        success: found.damage().is_none(),
+        success: damaged.is_none().then_some(True),
+        failure: damaged.map(Failure::to_document),
         rows: found.rows(),
         checkpoints: found.checkpoints,
         lanes: lanes.collect(),
     };
     if streams.is_json() {
-        // A finding is shown by the failure that follows.
-        return if report.success { Ok(streams.json(&report)?) } else { Ok(()) };
+        return Ok(streams.json(&report)?);
     }
     for lane in &report.lanes {
         let word = if lane.damaged_row.is_none() { "intact" } else { "DAMAGED" };

@@ -19,8 +19,8 @@ pub struct Failure {
     detail: Option<FieldError>,
     context: Option<String>,
     next: Option<String>,
-    /// Nobody is left who would read it.
-    unheard: bool,
+    /// Nothing is to be said about it any more.
+    is_silent: bool,
 }
 
 impl Failure {
@@ -33,7 +33,7 @@ impl Failure {
             detail: None,
             context: None,
             next: None,
-            unheard: false,
+            is_silent: false,
         }
     }
 
@@ -56,6 +56,12 @@ impl Failure {
     pub fn next(mut self, command: impl Into<String>) -> Self {
         self.next = Some(command.into());
         self
+    }
+
+    /// Says nothing more: the command has shown it in its own answer.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        Self { is_silent: true, ..self }
     }
 
     /// The code.
@@ -112,7 +118,7 @@ impl Failure {
 
     /// Shows the failure: text on standard error, or JSON on standard output; returns its class.
     pub fn show(&self, streams: &mut Streams<'_>) -> ExitClass {
-        if self.unheard {
+        if self.is_silent {
             return self.class;
         }
         // A broken pipe must not hide the exit code.
@@ -183,7 +189,7 @@ impl From<io::Error> for Failure {
         let failure =
             Self::new(ErrorCode::Internal).context(format!("cannot write the output: {error}"));
         if error.kind() == io::ErrorKind::BrokenPipe {
-            Self { class: ExitClass::Ok, unheard: true, ..failure }
+            Self { class: ExitClass::Ok, is_silent: true, ..failure }
         } else {
             failure
         }

@@ -1,9 +1,10 @@
 //! What the three binaries share, so that they behave alike: exit codes by class, failures as
-//! people and programs read them, streams that tests can look into, logs on standard error,
+//! people and programs read them, command lines and streams that tests can look into, logs on standard error,
 //! secrets asked for without echo, settings files, and the wait for a stop signal.
 //!
 //! No provisioning logic lives here; the crate sees only value types and messages.
 
+pub mod arguments;
 pub mod exit;
 pub mod failure;
 pub mod files;

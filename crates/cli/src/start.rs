@@ -1,41 +1,52 @@
-//! What every `main` does around its `run`: no core dumps, a runtime and the real streams.
+//! What every `main` does around its `run`: the command line, no core dumps, a runtime and the real
+//! streams.
 
 use std::{
+    env,
+    ffi::OsString,
     io::{stderr, stdout},
     process::ExitCode,
 };
 
+use clap::Parser;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::Builder;
 use zmon_domain::error::ErrorCode;
 
-use crate::{ExitClass, Failure, Streams, streams::stdout_is_terminal};
+use crate::{ExitClass, Failure, Streams, arguments, streams::stdout_is_terminal};
 
 /// Runs `command` on a runtime of the calling thread alone: small footprint, the device.
-pub fn current_thread<F>(command: F) -> ExitCode
+pub fn current_thread<A, F>(command: F) -> ExitCode
 where
-    F: for<'a, 'b> AsyncFnOnce(&'a mut Streams<'b>) -> ExitClass,
+    A: Parser,
+    F: for<'a, 'b> AsyncFnOnce(A, &'a mut Streams<'b>) -> ExitClass,
 {
-    block_on(Builder::new_current_thread(), command)
+    start(env::args_os().collect(), Builder::new_current_thread(), command)
 }
 
 /// Runs `command` on a runtime with a thread per core: the station and its tools.
-pub fn multi_thread<F>(command: F) -> ExitCode
+pub fn multi_thread<A, F>(command: F) -> ExitCode
 where
-    F: for<'a, 'b> AsyncFnOnce(&'a mut Streams<'b>) -> ExitClass,
+    A: Parser,
+    F: for<'a, 'b> AsyncFnOnce(A, &'a mut Streams<'b>) -> ExitClass,
 {
-    block_on(Builder::new_multi_thread(), command)
+    start(env::args_os().collect(), Builder::new_multi_thread(), command)
 }
 
-fn block_on<F>(mut builder: Builder, command: F) -> ExitCode
+fn start<A, F>(args: Vec<OsString>, mut builder: Builder, command: F) -> ExitCode
 where
-    F: for<'a, 'b> AsyncFnOnce(&'a mut Streams<'b>) -> ExitClass,
+    A: Parser,
+    F: for<'a, 'b> AsyncFnOnce(A, &'a mut Streams<'b>) -> ExitClass,
 {
     let (mut out, mut err) = (stdout(), stderr());
     let mut streams = Streams::new(&mut out, &mut err, stdout_is_terminal());
+    let args = match arguments::parse(args, &mut streams) {
+        Ok(args) => args,
+        Err(class) => return class.into(),
+    };
     let started = no_core_dumps().and_then(|()| Ok(builder.enable_all().build()?));
     match started {
-        Ok(runtime) => runtime.block_on(command(&mut streams)).into(),
+        Ok(runtime) => runtime.block_on(command(args, &mut streams)).into(),
         Err(failure) => failure.show(&mut streams).into(),
     }
 }
@@ -54,18 +65,23 @@ fn no_core_dumps() -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
     use rustix::process::{dumpable_behavior, getrlimit};
 
     use super::*;
 
+    #[derive(Parser)]
+    struct NoArgs {}
+
     #[test]
     fn a_process_that_started_leaves_no_core() {
-        let code = current_thread(async |_: &mut Streams<'_>| {
+        let command = async |_: NoArgs, _: &mut Streams<'_>| {
             assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
             let limit = getrlimit(Resource::Core);
             assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
             ExitClass::Ok
-        });
+        };
+        let code = start(vec![OsString::from("program")], Builder::new_current_thread(), command);
         assert_eq!(code, ExitCode::SUCCESS);
     }
 }

@@ -16,7 +16,7 @@ use zmon_domain::role::Role;
 use zmon_station::ports::{CertificateState, SessionPhase};
 use zmon_station::{PairOutcome, StationEvent};
 use zmon_wire::pair::PairRequest;
-use zmon_wire::strict;
+use zmon_wire::{manifest, strict};
 
 #[tokio::test(start_paused = true)]
 async fn one_call_pairs_a_registered_device() {
@@ -119,7 +119,7 @@ async fn a_scan_claims_at_once_and_pair_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_three_members_of_the_document_go_with_a_scan_of_before() {
+async fn the_three_members_of_the_document_go_with_a_scan_or_the_registrys_address() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
@@ -134,6 +134,16 @@ async fn the_three_members_of_the_document_go_with_a_scan_of_before() {
     let outcome = world.station.pair(&tess, three()).await.unwrap();
     assert!(matches!(outcome, PairOutcome::Paired(_)));
     assert_eq!(device.opens.load(Ordering::SeqCst), 1);
+
+    let device = FakeDevice::new(2, Suite::P256);
+    world.plug(&device);
+    let mut row = device.manifest_row();
+    row.ip_address = Some(device.address);
+    let manifest = manifest::to_lines(&[row]).unwrap();
+    world.station.import(&administrator(), &manifest).await.unwrap();
+    let three = PairRequest { ip_address: None, ..device.pair_request() };
+    let outcome = world.station.pair(&tess, three).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,9 @@ use super::{Station, detached};
 use crate::error::StationError;
 use crate::session::{Command, SessionHandle, SessionView};
 
+/// What a request may leave out.
+const IN_REGISTRY: &str = "must be given unless the registry has it";
+
 /// What `pair` answers when it does not fail.
 #[derive(Debug, Clone)]
 pub enum PairOutcome {
@@ -59,7 +62,7 @@ impl Station {
         let code = read_code(request.pairing_code.expose())?;
         let (address, opening) = match &request.pairing_token {
             Some(token) => {
-                let address = request.ip_address.ok_or_else(address_missing)?;
+                let address = self.address(&device, request.ip_address).await?;
                 (address, Opening::Scanned(read_token(token.expose())?))
             }
             None => self.place(&request.device_id, request.ip_address, request.port).await?,
@@ -107,7 +110,7 @@ impl Station {
         let known = match (request.session_id, &token, request.ip_address) {
             (Some(id), _, _) => Some(self.own_session(proof, &id, &request.device_id).await?),
             (None, Some(token), None) => {
-                Some(self.scanned_before(proof, &actor, &request.device_id, token).await?)
+                self.scanned_before(proof, &actor, &request.device_id, token).await?
             }
             (None, Some(_), Some(_)) | (None, None, _) => None,
         };
@@ -118,8 +121,10 @@ impl Station {
             opened
         } else {
             let (address, opening) = match (token, request.ip_address) {
-                (Some(token), Some(address)) => (address, Opening::Scanned(token)),
-                (Some(_), None) => return Err(address_missing()),
+                (Some(token), address) => {
+                    let address = self.address(&request.device_id, address).await?;
+                    (address, Opening::Scanned(token))
+                }
                 (None, address) => self.place(&request.device_id, address, request.port).await?,
             };
             let scan = Scan {
@@ -199,24 +204,38 @@ impl Station {
         }
     }
 
-    /// [W §11.3]'s three members name no address: they go with a scan of before.
+    /// [W §11.3]'s three members name no address: they go with a scan of before, if there was one.
     async fn scanned_before(
         &self,
         proof: &OperatorProof,
         actor: &Actor,
         device: &DeviceId,
         token: &PairingToken,
-    ) -> Result<Opened, StationError> {
+    ) -> Result<Option<Opened>, StationError> {
         let row = self.parts.store.reservation(device).await?;
         let own = row
             .filter(|row| row.operator.as_ref() == Some(proof.id()) && row.token_id == token.id());
         match own {
-            Some(row) => self.own_session(proof, &row.id, device).await,
+            Some(row) => self.own_session(proof, &row.id, device).await.map(Some),
             None => match self.parts.store.claimed_by(&token.id()).await? {
-                Some(by) => self.consumed(proof, actor, device, by).await,
-                None => Err(address_missing()),
+                Some(by) => self.consumed(proof, actor, device, by).await.map(Some),
+                None => Ok(None),
             },
         }
+    }
+
+    /// Where a scanned device listens, if the request does not say: the port is in its token.
+    async fn address(
+        &self,
+        device: &DeviceId,
+        address: Option<DeviceAddress>,
+    ) -> Result<DeviceAddress, StationError> {
+        let row = match address {
+            Some(address) => return Ok(address),
+            None => self.parts.store.device(device).await?,
+        };
+        let address = row.and_then(|row| row.address);
+        Ok(address.ok_or(FieldError::new("ipAddress", IN_REGISTRY))?)
     }
 
     /// Where a device listens for its typed code: as the operator says, else as the registry does.
@@ -229,9 +248,8 @@ impl Station {
         let row = self.parts.store.device(device).await?;
         let address = address.or_else(|| row.as_ref().and_then(|row| row.address));
         let port = port.or_else(|| row.as_ref().and_then(|row| row.port));
-        let rule = "must be given unless the registry has it";
-        let address = address.ok_or(FieldError::new("ipAddress", rule))?;
-        let port = port.ok_or(FieldError::new("port", rule))?;
+        let address = address.ok_or(FieldError::new("ipAddress", IN_REGISTRY))?;
+        let port = port.ok_or(FieldError::new("port", IN_REGISTRY))?;
         Ok((address, Opening::Typed { port: port.get() }))
     }
 
@@ -347,8 +365,4 @@ fn read_code(text: &str) -> Result<PairingCode, StationError> {
 
 fn read_token(text: &str) -> Result<PairingToken, StationError> {
     PairingToken::parse_base64url(text).map_err(|error| error.code().into())
-}
-
-fn address_missing() -> StationError {
-    FieldError::new("ipAddress", "must be given unless this device has been scanned").into()
 }
