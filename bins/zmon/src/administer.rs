@@ -39,15 +39,16 @@ pub(crate) async fn registry(
             if streams.is_json() {
                 return Ok(streams.json(&list)?);
             }
-            streams.say(&format!("{:<20} {:<20} {:<12} {}", "DEVICE", "SERIAL", "BED", "STATE"))?;
+            let line = |id: &str, serial: &str, bed: &str, until: &str| {
+                format!("{id:<20} {serial:<20} {bed:<12} {until}")
+            };
+            streams.say(&line("DEVICE", "SERIAL", "BED", "PROVISIONED UNTIL"))?;
             for row in &list.devices {
                 let bed = row.bed_id.as_ref().map_or("-", |bed| bed.as_str());
-                let state = match &row.certificate_not_after {
-                    Some(until) if row.provisioned => format!("provisioned, until {until}"),
-                    _ => "not provisioned".to_owned(),
-                };
+                let until = row.certificate_not_after.filter(|_| row.provisioned);
+                let until = until.map_or("not provisioned".to_owned(), |until| until.to_string());
                 let (id, serial) = (row.device_id.as_str(), row.device_serial.as_str());
-                streams.say(&format!("{id:<20} {serial:<20} {bed:<12} {state}"))?;
+                streams.say(&line(id, serial, bed, &until))?;
             }
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! `zmon audit …`: logs of a device or a station, read from its directory, running or not.
 
-use std::{path::Path, sync::Arc};
+use std::{error::Error as _, io, path::Path, sync::Arc};
 
 use serde::Serialize;
 use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
@@ -77,7 +77,7 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
             let log = open(&dir).await?;
             match output {
                 None => {
-                    log.export(streams.out()).await.map_err(stored)?;
+                    log.export(streams.out()).await.map_err(unwritten)?;
                 }
                 Some(path) => {
                     let mut bytes = Vec::new();
@@ -158,6 +158,15 @@ fn show(
         streams.say(&format!("  head {}", lane.head))?;
     }
     Ok(streams.say(&format!("checkpoints: {}", report.checkpoints))?)
+}
+
+/// A failed export: of the log, or of standard output, whose reader may have gone away.
+fn unwritten(error: PersistenceError) -> Failure {
+    let output = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match output.map(io::Error::kind) {
+        Some(kind @ io::ErrorKind::BrokenPipe) => io::Error::from(kind).into(),
+        Some(_) | None => stored(error),
+    }
 }
 
 /// A failed database or key file, with its path.
