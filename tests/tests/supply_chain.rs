@@ -46,6 +46,18 @@ fn every_dependency_comes_from_the_registry_with_its_hash() {
 }
 
 #[test]
+fn the_examples_are_as_short_as_the_readme_says() {
+    for (example, most) in [("firmware", 200), ("service", 60)] {
+        let source = documents::read(&format!("examples/{example}/src/main.rs")).unwrap();
+        let lines = source.lines().count();
+        assert!(lines <= most, "examples/{example} has {lines} lines, not {most}");
+        let files =
+            fs::read_dir(documents::root().join(format!("examples/{example}/src"))).unwrap();
+        assert_eq!(files.count(), 1, "examples/{example} is one file");
+    }
+}
+
+#[test]
 fn every_ignored_advisory_has_a_date_and_a_reason() {
     let deny = documents::read("deny.toml").unwrap();
     let (_, rest) = deny.split_once("[advisories]\n").unwrap();

@@ -2,16 +2,17 @@
 //! `cargo run` pairs with a scripted station in memory. Everything above `clock` needs no std.
 extern crate alloc;
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
-use core::{error::Error, sync::atomic::*, time::Duration};
+use alloc::{collections::VecDeque, vec::Vec};
+use core::{sync::atomic::*, time::Duration};
 
 use getrandom::SysRng;
-use rand_core::{CryptoRng, UnwrapErr};
-use scripted_station::Station;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
+use scripted_station::{Answer, Station};
 use zmon_crypto::*;
 use zmon_domain::{address::DeviceAddress, audit::AuditEvent, error::*, ids::*, role::*, time::*};
 use zmon_protocol::device::*;
-use zmon_wire::kind::KeyProtection;
+use zmon_wire::{kind::KeyProtection, outcome::CommitRequest};
 
 /// The key store: a chip that made its keys itself. Here software plays it.
 struct SecureElement {
@@ -24,16 +25,14 @@ impl IdentityKey for SecureElement {
     fn public(&self) -> &IdentityPublic {
         self.identity.public()
     }
-
     /// On a board: SHA-256 of `message` goes to the chip, r ‖ s comes back; the key never does.
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, KeyError> {
         self.identity.sign(message, rng)
     }
 }
 
-/// Durable memory: two pages, and which one is valid is the last word written, so that a record is
-/// there whole or not at all. A real one seals each slot's `client_key` under a secret that the chip
-/// keeps, and wipes a slot by destroying that secret.
+/// Durable memory: two pages, and which one is valid is the last word written: a record is there
+/// whole or not at all. A real one seals each slot's `client_key` under a secret of the chip's.
 #[derive(Default)]
 struct Flash {
     pages: [(BootState, Vec<AuditEvent>); 2],
@@ -41,84 +40,67 @@ struct Flash {
 }
 
 impl Flash {
-    fn load(&self) -> BootState {
-        self.pages[self.valid].0.clone()
-    }
-
     fn commit(&mut self, record: &DeviceRecord) -> Result<(), ErrorCode> {
         let (mut boot, mut audit) = self.pages[self.valid].clone();
         audit.extend_from_slice(&record.audit);
-        record.writes.iter().try_for_each(|write| apply(&mut boot, write))?;
+        record.writes.iter().try_for_each(|write| boot.apply(write))?;
         self.pages[1 - self.valid] = (boot, audit);
         self.valid = 1 - self.valid;
         Ok(())
     }
 }
 
-fn apply(boot: &mut BootState, write: &DeviceWrite) -> Result<(), ErrorCode> {
-    match write {
-        DeviceWrite::OpenWindow(_) | DeviceWrite::ClaimWindow(..) => boot.window_open = true,
-        DeviceWrite::CloseWindow => boot.window_open = false,
-        DeviceWrite::StageB(b) => {
-            (boot.generation, boot.slot_b) = (b.generation, Some((b.clone(), false)));
-        }
-        DeviceWrite::DropB => boot.slot_b = None,
-        DeviceWrite::MarkCommitSent(_) => {
-            boot.slot_b.as_mut().ok_or(ErrorCode::StorageCorrupt)?.1 = true;
-        }
-        DeviceWrite::Flip => {
-            boot.slot_a = Some(boot.slot_b.take().ok_or(ErrorCode::StorageCorrupt)?.0);
-            boot.deprovisioned = false;
-        }
-        DeviceWrite::Deprovision => {
-            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, true)
-        }
-        DeviceWrite::QueueRetire(words) => {
-            boot.retire_counter = words.counter;
-            boot.retirements.push(words.clone());
-        }
-        DeviceWrite::RetireDelivered(n) => boot.retirements.retain(|words| words.counter != *n),
-        DeviceWrite::FactoryReset => {
-            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, false);
-            (boot.window_open, boot.migrating, boot.erasing) = (false, false, true);
-        }
-        DeviceWrite::EraseDone => boot.erasing = false,
-        DeviceWrite::Migrating(begun) => boot.migrating = *begun,
-        DeviceWrite::RememberSite(site, time) => {
-            boot.site_not_before.retain(|(known, _)| known != site);
-            boot.site_not_before.push((site.clone(), *time));
-        }
-        DeviceWrite::RaiseCounter(counter) => boot.recovery_counter = *counter,
-        DeviceWrite::RaiseFloor(time) => boot.floor = Some(*time),
-        _ => return Err(ErrorCode::StorageUnavailable),
-    }
-    Ok(()) // a condition in a write is for stores with more than one writer
+/// The transport, firmware's own TLS stack: a listener that hands in `SessionOpen` and
+/// `Configuration` and takes the replies to them, and mTLS to the station.
+trait Net {
+    fn request(&mut self) -> Answer<Option<DeviceInput>>;
+    fn reply(&mut self, reply: Result<DeviceReply, ErrorReport>) -> Answer<()>;
+    fn test(&mut self, with: &LinkCredentials) -> Result<(), LinkError>;
+    fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, LinkError>;
+    fn outcome(&mut self, ask: &str) -> Result<Vec<u8>, LinkError>;
 }
 
-/// The driver. Where it says `net`, firmware has its TLS stack: a listener that hands in
-/// `SessionOpen` and `Configuration`, and mTLS to the station.
-struct Firmware<'a> {
+impl Net for Station {
+    fn request(&mut self) -> Answer<Option<DeviceInput>> {
+        self.next_request()
+    }
+    fn reply(&mut self, reply: Result<DeviceReply, ErrorReport>) -> Answer<()> {
+        self.answer(reply)
+    }
+    fn test(&mut self, _: &LinkCredentials) -> Result<(), LinkError> {
+        Ok(())
+    }
+    fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, LinkError> {
+        self.answer_commit(request)
+    }
+    fn outcome(&mut self, _: &str) -> Result<Vec<u8>, LinkError> {
+        Err(LinkError::Network(ErrorCode::StationUnreachable)) // no answer is lost here
+    }
+}
+
+/// The driver.
+struct Firmware<'a, N> {
     ctx: DeviceContext<'a>,
     flash: Flash,
-    rng: UnwrapErr<SysRng>,
-    net: Station,
+    rng: ChaCha20Rng,
+    net: N,
     machine: DeviceMachine,
     todo: VecDeque<DeviceAction>,
 }
 
-impl<'a> Firmware<'a> {
+impl<'a, N: Net> Firmware<'a, N> {
     /// Takes up what flash holds: a slot, a commit in doubt, a window that a power cut voided.
-    fn boot(ctx: DeviceContext<'a>, flash: Flash, net: Station) -> Result<Self, ErrorReport> {
-        let boot = DeviceMachine::restore(flash.load(), &ctx, &clock());
-        let (rng, machine, todo) = (UnwrapErr(SysRng), boot.next.clone(), VecDeque::new());
+    fn boot(ctx: DeviceContext<'a>, flash: Flash, net: N) -> Answer<Self> {
+        let boot = DeviceMachine::restore(flash.pages[flash.valid].0.clone(), &ctx, &clock());
+        let (rng, machine, todo) = (generator()?, boot.next.clone(), VecDeque::new());
         let mut this = Self { ctx, flash, rng, net, machine, todo };
-        this.install(boot).map(|_| this)
+        this.install(boot)?;
+        Ok(this)
     }
 
     /// One command, message or result, or that it is time: see `run`.
     fn input(&mut self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
-        let machine = self.machine.clone();
-        let step = machine.handle(&self.ctx, &clock(), &mut self.rng, input);
+        let step = self.machine.clone().handle(&self.ctx, &clock(), &mut self.rng, input);
         self.install(step)
     }
 
@@ -133,11 +115,13 @@ impl<'a> Firmware<'a> {
     }
 
     /// Carries out what the machine asks for, keeps its timer, hands in what the network brings.
-    fn run(&mut self) -> Result<(), Box<dyn Error>> {
+    fn run(&mut self) -> Answer<()> {
         loop {
             let result = match self.todo.pop_front() {
                 Some(DeviceAction::OpenListener) => DeviceInput::ListenerOpened { port: 8444 },
-                Some(DeviceAction::TestConnection { .. }) => DeviceInput::Tested(self.net.test()),
+                Some(DeviceAction::TestConnection { credentials, .. }) => {
+                    DeviceInput::Tested(self.net.test(&credentials))
+                }
                 Some(DeviceAction::SendCommit { request, .. }) => {
                     DeviceInput::CommitAnswered(self.net.commit(&request))
                 }
@@ -145,7 +129,7 @@ impl<'a> Firmware<'a> {
                     DeviceInput::OutcomeAnswered(self.net.outcome(&ask))
                 }
                 Some(DeviceAction::AnswerDelivery { status, .. }) => {
-                    self.net.answer(Ok(DeviceReply::Status(status)))?;
+                    self.net.reply(Ok(DeviceReply::Status(status)))?;
                     continue;
                 }
                 Some(_) => continue, // listener closed, link started, signals for the screen
@@ -155,7 +139,7 @@ impl<'a> Firmware<'a> {
                 None => {
                     let Some(request) = self.net.request()? else { return Ok(()) };
                     let reply = self.input(request);
-                    self.net.answer(reply)?;
+                    self.net.reply(reply)?;
                     continue;
                 }
             };
@@ -172,11 +156,17 @@ fn clock() -> Now {
     Now { mono: Tick::new(mono), wall, quality: ClockQuality::Synced, millis: None }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let root = RootSecret::generate(&mut UnwrapErr(SysRng));
-    let identity = SoftIdentity::generate(Suite::P256, &mut UnwrapErr(SysRng))?;
-    let (token_key, hash_key) = (root.token_key(), root.code_hash_key());
-    let chip = SecureElement { identity, token_key, hash_key };
+/// The board's generator, seeded once from its noise source; here the system plays that.
+fn generator() -> Answer<ChaCha20Rng> {
+    Ok(ChaCha20Rng::try_from_rng(&mut SysRng)?)
+}
+
+fn main() -> Answer<()> {
+    let mut rng = generator()?;
+    let root = RootSecret::generate(&mut rng);
+    let identity = SoftIdentity::generate(Suite::P256, &mut rng)?;
+    let chip =
+        SecureElement { identity, token_key: root.token_key(), hash_key: root.code_hash_key() };
     let (id, serial) = (DeviceId::parse("ZM-001")?, DeviceSerial::parse("SN-2024-001234")?);
     let mut profile = DeviceProfile::new(id, serial, FirmwareVersion::parse("1.2.3")?);
     profile.key_protection = KeyProtection::Hardware;
@@ -197,16 +187,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let expires = clock().mono + Duration::from_secs(60);
     #[expect(clippy::disallowed_methods, reason = "firmware makes it after it has checked a PIN")]
     let proof = danger::authenticated(OperatorId::parse("tina")?, Role::Technician, expires);
-    let address = DeviceAddress::parse("10.1.50.104")?;
-    firmware.input(DeviceInput::Enter { proof, address })?;
+    firmware.input(DeviceInput::Enter { proof, address: DeviceAddress::parse("10.1.50.104")? })?;
     firmware.run()?;
     let qr = firmware.machine.snapshot(&clock()).qr.ok_or("no QR code")?;
     println!("{}: {}", firmware.machine.state(), qr.to_json()?);
     firmware.net.scan(&qr)?;
     firmware.run()?;
 
-    let Firmware { flash, net, .. } = firmware; // the power is cut
-    let firmware = Firmware::boot(ctx, flash, net)?;
+    let firmware = Firmware::boot(ctx, firmware.flash, firmware.net)?; // after a power cut
     println!("{}", firmware.machine.state());
     firmware.machine.is_provisioned().then_some(()).ok_or_else(|| "not provisioned".into())
 }

@@ -16,7 +16,8 @@ use zmon_station::ca::{CaMaterial, CaParams, ServerName, random_serial};
 use zmon_station::ports::{CertificateIssuer, ClientCertificateOrder};
 use zmon_wire::{outcome::CommitRequest, qr::QrContent};
 
-type Answer<T = ()> = Result<T, Box<dyn Error>>;
+/// What fails here ends the example.
+pub type Answer<T = ()> = Result<T, Box<dyn Error>>;
 
 pub struct Station {
     ca: CaMaterial,
@@ -74,7 +75,7 @@ impl Station {
     }
 
     /// What the station sends to the device next.
-    pub fn request(&mut self) -> Answer<Option<DeviceInput>> {
+    pub fn next_request(&mut self) -> Answer<Option<DeviceInput>> {
         while let Some(action) = self.todo.pop_front() {
             match action {
                 StationAction::SendSession { hello, claim_mac, .. } => {
@@ -110,13 +111,8 @@ impl Station {
         }
     }
 
-    /// `GET /api/device/test`
-    pub fn test(&self) -> Result<(), LinkError> {
-        Ok(())
-    }
-
     /// `POST /api/device/commit`: from here on the new certificate is the current one.
-    pub fn commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, LinkError> {
+    pub fn answer_commit(&mut self, request: &CommitRequest) -> Result<Vec<u8>, LinkError> {
         let decide = |ctx: &SessionContext<'_>| {
             let session = self.session.as_ref().ok_or(ErrorCode::SessionUnknown)?;
             let view = CertificateView {
@@ -131,11 +127,6 @@ impl Station {
         let verdict =
             self.with(decide).map_err(|_| ErrorCode::Internal).and_then(|v| v.map_err(|e| e.code));
         Ok(verdict.map_err(LinkError::Refused)?.answer.into_bytes())
-    }
-
-    /// `POST /api/provisioning/outcome`: nobody asks, because no answer to a commit is lost here.
-    pub fn outcome(&self, _ask: &str) -> Result<Vec<u8>, LinkError> {
-        Err(LinkError::Network(ErrorCode::StationUnreachable))
     }
 
     fn input(&mut self, input: SessionInput) -> Answer {

@@ -11,9 +11,11 @@
 //! | `testing`, `doubt`, `outcome` | test, commit, and the question after it |
 //! | `renew` | a new certificate without a window (D23) |
 //! | `end`, `restore` | how sessions end, and what a restart makes of them |
+//! | `boot` | what a record's writes make of storage |
 //! | `retire`, `erase`, `migrate` | the end of a configuration, of everything, of a manual one |
 
 mod apply;
+mod boot;
 mod claim;
 mod command;
 mod configuration;

@@ -170,12 +170,11 @@ impl Device {
         }
     }
 
-    /// What a store does, as strictly as it can.
+    /// What a store does, as strictly as it can: with the conditions for many writers.
     fn write(&mut self, write: &DeviceWrite) {
-        let stored = &mut self.stored;
+        let waiting = self.stored.retirements.len();
         match write {
             DeviceWrite::OpenWindow(id) => {
-                stored.window_open = true;
                 self.window = Some(*id);
                 self.tries = 0;
             }
@@ -188,71 +187,16 @@ impl Device {
                 self.tries += 1;
                 assert!(self.tries <= limits::TYPED_TRIES.default, "five tries in all");
             }
-            DeviceWrite::CloseWindow => {
-                stored.window_open = false;
-                self.window = None;
-            }
-            DeviceWrite::StageB(slot) => {
-                assert!(stored.slot_b.is_none(), "at most one B");
-                assert!(slot.generation > stored.generation, "generations count up");
-                stored.generation = slot.generation;
-                stored.slot_b = Some((slot.clone(), false));
-            }
-            DeviceWrite::DropB => {
-                assert!(stored.slot_b.take().is_some(), "there is a B to drop");
-            }
-            DeviceWrite::MarkCommitSent(session) => {
-                let (slot, sent) = stored.slot_b.as_mut().expect("there is a B to commit");
-                assert_eq!(slot.session_id, *session);
-                *sent = true;
-            }
-            DeviceWrite::Flip => {
-                let (slot, sent) = stored.slot_b.take().expect("there is a B to flip to");
-                assert!(sent, "only a committed slot is flipped to");
-                stored.slot_a = Some(slot);
-                stored.deprovisioned = false;
-            }
-            DeviceWrite::Deprovision => {
-                stored.slot_a = None;
-                stored.slot_b = None;
-                stored.deprovisioned = true;
-            }
-            DeviceWrite::QueueRetire(entry) => {
-                assert!(entry.counter > stored.retire_counter, "counters count up");
-                stored.retire_counter = entry.counter;
-                stored.retirements.push(entry.clone());
-            }
-            DeviceWrite::RetireDelivered(counter) => {
-                let waiting = stored.retirements.len();
-                stored.retirements.retain(|entry| entry.counter != *counter);
-                assert_eq!(stored.retirements.len() + 1, waiting, "one statement was taken");
-            }
-            DeviceWrite::FactoryReset => {
-                (stored.slot_a, stored.slot_b) = (None, None);
-                (stored.window_open, stored.deprovisioned, stored.migrating) =
-                    (false, false, false);
-                stored.erasing = true;
-            }
-            DeviceWrite::EraseDone => {
-                assert!(stored.erasing, "an erasure ends that has begun");
-                stored.erasing = false;
-            }
-            DeviceWrite::Migrating(begun) => stored.migrating = *begun,
+            DeviceWrite::CloseWindow => self.window = None,
             DeviceWrite::RememberSite(site, time) => {
-                let known = stored.site_not_before.iter().find(|(known, _)| known == site);
+                let known = self.stored.site_not_before.iter().find(|(known, _)| known == site);
                 assert!(known.is_none_or(|(_, old)| old < time), "the memory only rises");
-                stored.site_not_before.retain(|(known, _)| known != site);
-                stored.site_not_before.push((site.clone(), *time));
             }
-            DeviceWrite::RaiseCounter(counter) => {
-                assert!(stored.recovery_counter < *counter, "the counter only rises");
-                stored.recovery_counter = *counter;
-            }
-            DeviceWrite::RaiseFloor(time) => {
-                assert!(stored.floor.is_none_or(|floor| floor < *time), "the floor only rises");
-                stored.floor = Some(*time);
-            }
-            other => panic!("the test bed does not know {other:?}"),
+            _ => {}
+        }
+        assert_eq!(self.stored.apply(write), Ok(()), "{write:?}");
+        if let DeviceWrite::RetireDelivered(_) = write {
+            assert_eq!(self.stored.retirements.len() + 1, waiting, "one statement was taken");
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::time::Now;
-use zmon_protocol::device::{BootState, DeviceRecord, DeviceWrite};
+use zmon_protocol::device::{BootState, DeviceRecord};
 use zmon_provisioning::ports::{AuditPage, AuditReport, AuditRow, DeviceStore, StoreError};
 
 /// What the store holds.
@@ -72,7 +72,7 @@ impl DeviceStore for MemoryStore {
         self.rows.lock().unwrap().extend(record.audit.iter().cloned());
         let mut boot = self.boot.lock().unwrap();
         for write in &record.writes {
-            apply(&mut boot, write);
+            boot.apply(write).unwrap();
         }
         self.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -96,50 +96,5 @@ impl DeviceStore for MemoryStore {
 
     async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
         Ok(self.checkpoint.lock().unwrap().clone())
-    }
-}
-
-fn apply(boot: &mut BootState, write: &DeviceWrite) {
-    match write {
-        DeviceWrite::OpenWindow(_) | DeviceWrite::ClaimWindow(..) => boot.window_open = true,
-        DeviceWrite::SpendTry(_) => assert!(boot.window_open, "only an open window has tries"),
-        DeviceWrite::CloseWindow => boot.window_open = false,
-        DeviceWrite::StageB(slot) => {
-            boot.generation = slot.generation;
-            boot.slot_b = Some((slot.clone(), false));
-        }
-        DeviceWrite::DropB => boot.slot_b = None,
-        DeviceWrite::MarkCommitSent(_) => {
-            if let Some((_, sent)) = &mut boot.slot_b {
-                *sent = true;
-            }
-        }
-        DeviceWrite::Flip => {
-            boot.slot_a = boot.slot_b.take().map(|(slot, _)| slot);
-            boot.deprovisioned = false;
-        }
-        DeviceWrite::Deprovision => {
-            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, true);
-        }
-        DeviceWrite::QueueRetire(entry) => {
-            boot.retire_counter = entry.counter;
-            boot.retirements.push(entry.clone());
-        }
-        DeviceWrite::RetireDelivered(counter) => {
-            boot.retirements.retain(|entry| entry.counter != *counter);
-        }
-        DeviceWrite::FactoryReset => {
-            (boot.slot_a, boot.slot_b, boot.deprovisioned) = (None, None, false);
-            (boot.window_open, boot.migrating, boot.erasing) = (false, false, true);
-        }
-        DeviceWrite::EraseDone => boot.erasing = false,
-        DeviceWrite::Migrating(begun) => boot.migrating = *begun,
-        DeviceWrite::RememberSite(site, not_before) => {
-            boot.site_not_before.retain(|(known, _)| known != site);
-            boot.site_not_before.push((site.clone(), *not_before));
-        }
-        DeviceWrite::RaiseCounter(counter) => boot.recovery_counter = *counter,
-        DeviceWrite::RaiseFloor(floor) => boot.floor = Some(*floor),
-        other => panic!("unknown write {other:?}"),
     }
 }
