@@ -1,4 +1,4 @@
-//! The benchmark: `cargo build --release --bins && cargo bench -p zmon-bench`.
+//! The benchmark: `cargo bench -p zmon-bench`, after the release programs have been built one by one.
 //!
 //! | file | rows |
 //! |---|---|
@@ -38,7 +38,8 @@ fn main() {
     }
     println!("{}\n", process::machine());
     let (primitives, fastest) = (Primitives::measure(), Fastest::measure());
-    let mut rows = vec![qr::draw()];
+    let picture = qr::draw();
+    let mut rows = vec![picture.clone()];
     let envelopes = envelope::rows(&fastest);
     let [seal, open, ..] = &envelopes;
     let sealing = (seal.cost, open.cost);
@@ -48,7 +49,8 @@ fn main() {
     let (pairing, steps) = runtime.block_on(pairing::rows(&primitives, &fastest, sealing));
     rows.extend(pairing);
     rows.extend(runtime.block_on(station::row(&primitives, &fastest, sealing.0)));
-    let weights = runtime.block_on(programs::measure(&primitives)).map(|(starts, weights)| {
+    let weights = runtime.block_on(programs::measure(&primitives, &fastest, &picture));
+    let weights = weights.map(|(starts, weights)| {
         rows.extend(starts);
         weights
     });

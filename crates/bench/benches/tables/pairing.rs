@@ -72,7 +72,7 @@ pub(crate) async fn show(device: &Device) -> QrContent {
     QrContent::parse(drawn.qr_code_content().as_bytes()).expect("the seven members")
 }
 
-/// How often each primitive occurs was counted in the code and with a system-call trace.
+/// How often each primitive occurs was read from the code.
 fn table(
     p: &Primitives,
     f: &Fastest,

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 
 use argon2::{Argon2, PasswordHasher};
@@ -55,6 +56,10 @@ pub(crate) struct Primitives {
     pub(crate) issue: Cost,
     /// argon2id with 19 MiB and two passes.
     pub(crate) argon2: Cost,
+    /// A program that does nothing, from spawn to its end; the CPU time is not this process's.
+    pub(crate) spawn: Cost,
+    /// An existing SQLite database opened and asked one question.
+    pub(crate) open_database: Cost,
 }
 
 impl Primitives {
@@ -91,14 +96,21 @@ impl Primitives {
             10,
             [&mut || drop(argon.hash_password_with_salt(b"48392017", b"0123456789abcdef"))],
         );
+        let [spawn] = in_turn(
+            100,
+            [&mut || {
+                black_box(Command::new("true").status().expect("`true` is everywhere"));
+            }],
+        );
         let pki = Pki::new();
         let (mutual, server_only, round_trip) = handshakes(&pki);
+        let (commit, open_database) = database(dir.path());
         Self {
             sign,
             generate,
             verify,
             sync,
-            commit: commits(dir.path()),
+            commit,
             mutual: mutual.whole.median(),
             server_only: server_only.whole.median(),
             round_trip: round_trip.median(),
@@ -107,13 +119,16 @@ impl Primitives {
             anonymous_server: server_only.server.median(),
             issue: pki.issue,
             argon2,
+            spawn,
+            open_database,
         }
     }
 }
 
-fn commits(dir: &std::path::Path) -> Cost {
+/// A commit, and the opening of the database that has them.
+fn database(dir: &std::path::Path) -> (Cost, Cost) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let mut samples = Samples::default();
+    let (mut samples, mut opened) = (Samples::default(), Samples::default());
     runtime.expect("a runtime").block_on(async {
         let options = SqliteConnectOptions::new()
             .filename(dir.join("commit.db"))
@@ -131,8 +146,16 @@ fn commits(dir: &std::path::Path) -> Cost {
             transaction.commit().await.expect("committed");
             samples.push(watch.cost());
         }
+        db.close().await.expect("closed");
+        for _ in 0..100 {
+            let watch = Stopwatch::start();
+            let mut db = SqliteConnection::connect_with(&options).await.expect("a database");
+            db.execute("SELECT max(id) FROM log").await.expect("an answer");
+            opened.push(watch.cost());
+            db.close().await.expect("closed");
+        }
     });
-    samples.median()
+    (samples.median(), opened.median())
 }
 
 /// One kind of handshake, and the CPU time of each end.

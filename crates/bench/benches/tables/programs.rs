@@ -9,19 +9,20 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use zmon_bench::process::{beside, cpu_time, resident, size};
 use zmon_bench::sample::{Cost, Samples, Stopwatch};
-use zmon_bench::table::{Fastest, Row, Target, weights};
+use zmon_bench::table::{self, Part, Row, Target, weights};
 use zmon_testkit::TestStation;
 use zmon_transport::control::ControlClient;
 use zmon_wire::control::{ControlAnswer, ControlRequest};
 use zmon_wire::secret::SecretText;
 
+use crate::fastest::Fastest;
 use crate::primitives::Primitives;
 
 const PIN: &str = "48392017";
 const STARTS: usize = 15;
 
 /// The starts of a device and the weights; none unless the programs are built.
-pub(crate) async fn measure(primitives: &Primitives) -> Option<([Row; 3], String)> {
+pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([Row; 3], String)> {
     let device = beside("device")?;
     let station = TestStation::start().await;
     let dir = tempfile::tempdir().expect("a directory");
@@ -45,7 +46,8 @@ pub(crate) async fn measure(primitives: &Primitives) -> Option<([Row; 3], String
         Row {
             what: "device, spawn to ready line".to_owned(),
             cost: ready.median(),
-            fastest: Some(Fastest::Figure(
+            linked: start_up(p),
+            fastest: Some(table::Fastest::Figure(
                 Duration::from_micros(4200),
                 "axum + rustls + ring + sqlx, spawn to a first HTTPS answer",
             )),
@@ -54,14 +56,20 @@ pub(crate) async fn measure(primitives: &Primitives) -> Option<([Row; 3], String
         Row {
             what: "device, spawn to QR served".to_owned(),
             cost: served,
-            linked: vec![("argon2id of the PIN", 1, primitives.argon2)],
+            linked: [start_up(p), shown_after(p, qr), vec![("argon2id of the PIN", 1, p.argon2)]]
+                .concat(),
+            fastest: Some(table::Fastest::Run(
+                [least_start(p, f, qr), vec![("argon2id of the PIN", 1, p.argon2)]].concat(),
+            )),
             target: Some(Target::Wall(Duration::from_millis(15))),
             ..Row::default()
         },
         // A PIN is meant to be slow; what is left is the program's.
         Row {
             what: "the same, less the PIN's argon2id".to_owned(),
-            cost: served.less(primitives.argon2),
+            cost: served.less(p.argon2),
+            linked: [start_up(p), shown_after(p, qr)].concat(),
+            fastest: Some(table::Fastest::Run(least_start(p, f, qr))),
             target: Some(Target::Wall(Duration::from_millis(15))),
             ..Row::default()
         },
@@ -80,6 +88,41 @@ pub(crate) async fn measure(primitives: &Primitives) -> Option<([Row; 3], String
         }
     }
     Some((starts, weights(&rows)))
+}
+
+/// A process, its database, the rows of a start and their checkpoint.
+fn start_up(p: &Primitives) -> Vec<Part> {
+    vec![
+        ("spawn", 1, p.spawn),
+        ("open database", 1, p.open_database),
+        ("sign", 1, p.sign),
+        ("commit", 2, p.commit),
+    ]
+}
+
+/// A window: its rows and a checkpoint, its key, a certificate of its own, the picture.
+fn shown_after(p: &Primitives, qr: &Row) -> Vec<Part> {
+    vec![
+        ("commit", 2, p.commit),
+        ("sign", 2, p.sign),
+        ("key", 1, p.generate),
+        ("QR code to PNG", 1, qr.cost),
+    ]
+}
+
+/// What no device can leave out: a process, its database, one row, a certificate, a picture.
+fn least_start(p: &Primitives, f: &Fastest, qr: &Row) -> Vec<Part> {
+    let mut parts = vec![
+        ("spawn", 1, p.spawn),
+        ("open database", 1, p.open_database),
+        ("commit", 1, p.commit),
+        ("key", 1, f.generate),
+        ("sign", 1, f.sign),
+    ];
+    if let Some(table::Fastest::Run(picture)) = &qr.fastest {
+        parts.extend(picture.iter().copied());
+    }
+    parts
 }
 
 /// The CPU time of the program instead of this one's.
