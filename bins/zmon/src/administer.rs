@@ -4,7 +4,10 @@ use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::{ids::OperatorId, limits};
+use zmon_domain::{
+    ids::{DeviceId, OperatorId},
+    limits,
+};
 use zmon_wire::{admin::OperatorRequest, manifest, secret::SecretText};
 
 use crate::{
@@ -33,6 +36,14 @@ pub(crate) async fn registry(
                 "{} added, {} changed, {} known already",
                 answer.added, answer.changed, answer.unchanged
             ))?)
+        }
+        RegistryCommand::AcceptAudit { device, login } => {
+            let device = DeviceId::parse(&device)?;
+            let done = StationClient::login(&login).await?.accept_audit(&device).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&done)?);
+            }
+            Ok(streams.say(&format!("{device} may begin a new audit log"))?)
         }
         RegistryCommand::List { login } => {
             let list = StationClient::login(&login).await?.devices().await?;

@@ -13,7 +13,7 @@ use zmon_cli::{
 use zmon_domain::{
     address::ServerUrl,
     error::ErrorCode,
-    ids::{OperatorId, SessionId},
+    ids::{DeviceId, OperatorId, SessionId},
     limits,
 };
 use zmon_transport::{
@@ -135,6 +135,16 @@ impl StationClient {
             }
             all.devices.extend(page.devices);
         }
+    }
+
+    /// Lets a device begin a new audit log.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn accept_audit(&mut self, device: &DeviceId) -> Result<Done, Failure> {
+        let path = format!("/api/registry/devices/{device}/accept-audit");
+        let ask = self.authorized(Ask::post(&path, JSON, Vec::new()));
+        read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
     }
 
     /// Adds an operator.

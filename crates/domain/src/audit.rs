@@ -151,6 +151,8 @@ event_types! {
         OperatorChanged = "operator_changed",
         /// Devices were laid down in the registry.
         RegistryImported = "registry_imported",
+        /// A device whose audit log was lost may begin a new one.
+        AuditRestartAccepted = "audit_restart_accepted",
         /// A station's session with a device began.
         SessionOpened = "session_opened",
         /// A device accepted the station's claim.

@@ -11,6 +11,7 @@ use zmon_crypto::Suite;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::DeviceId;
 use zmon_domain::role::Role;
 use zmon_station::ports::{CertificateState, SessionPhase};
 use zmon_station::{DeviceTrust, OwnAddress, PairOutcome, StationEvent};
@@ -231,6 +232,42 @@ async fn a_device_whose_audit_log_was_set_back_is_refused_and_alarmed() {
     device.show_log(Some(device.checkpoint(9, 3)));
     let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
     assert!(matches!(outcome, PairOutcome::Paired(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrator_lets_a_device_begin_a_new_audit_log() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    device.show_log(Some(device.checkpoint(7, 1)));
+    let _paired = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    // The disk died: the log begins anew.
+    device.open_window();
+    device.show_log(Some(device.checkpoint(2, 4)));
+    let lost = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+    assert_eq!(lost.code(), ErrorCode::AuditRolledBack);
+
+    let refused = world.station.accept_audit_log(&technician(), &device.id).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NotPermitted);
+    let nobody = DeviceId::parse("ZM-999").unwrap();
+    let unknown = world.station.accept_audit_log(&administrator(), &nobody).await.unwrap_err();
+    assert_eq!(unknown.code(), ErrorCode::DeviceUnknown);
+    world.station.accept_audit_log(&administrator(), &device.id).await.unwrap();
+    let rows = world.store.audit_events();
+    let accepted = rows.iter().filter(|row| row.event == EventType::AuditRestartAccepted);
+    let seen: Vec<_> = accepted.map(|row| (row.device_id.clone(), row.error)).collect();
+    let expected =
+        [(Some(nobody), Some(ErrorCode::DeviceUnknown)), (Some(device.id.clone()), None)];
+    assert_eq!(seen, expected);
+
+    device.open_window();
+    let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
+    assert!(matches!(outcome, PairOutcome::Paired(_)));
+    // Once: from here on the new log counts.
+    device.open_window();
+    device.show_log(Some(device.checkpoint(1, 5)));
+    let again = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+    assert_eq!(again.code(), ErrorCode::AuditRolledBack);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,6 +42,8 @@ pub const RECOVER_IDENTITY: &str = "/api/provisioning/recover/identity";
 pub const REGISTRY_IMPORT: &str = "/api/registry/import";
 /// Station, operators: registered devices.
 pub const REGISTRY_DEVICES: &str = "/api/registry/devices";
+/// Station, administrators: a device whose audit log was lost begins a new one (D16).
+pub const ACCEPT_AUDIT: &str = "/api/registry/devices/{deviceId}/accept-audit";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
 /// Station, administrators: revocation.

@@ -96,6 +96,23 @@ Example:
         #[command(flatten)]
         login: Login,
     },
+    /// Let a device whose audit log was lost begin a new one. Find out first whether
+    /// it was lost, or the device set back or copied.
+    #[command(
+        max_term_width = 80,
+        override_usage = "zmon registry accept-audit <DEVICE> --station <URL> --ca <FILE>",
+        after_help = "\
+Example:
+  zmon registry accept-audit ZM-001 --station https://127.0.0.1:8443 \\
+    --ca anchor.pem --operator admin"
+    )]
+    AcceptAudit {
+        /// Device identifier.
+        device: String,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
     /// List the devices that the station knows.
     #[command(
         max_term_width = 80,

@@ -86,6 +86,8 @@ actions! {
     ReadRegistry = "read_registry": true true true false;
     /// Lay down devices in the registry (D9).
     ImportRegistry = "import_registry": false true false false;
+    /// Let a device whose audit log was lost begin a new one (D16).
+    AcceptAuditLog = "accept_audit_log": false true false false;
     /// Add, change or remove operators.
     ManageOperators = "manage_operators": false true false false;
     /// Revoke a certificate.

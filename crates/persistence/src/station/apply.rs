@@ -37,6 +37,9 @@ pub(super) async fn apply(
         StationWrite::PeerCheckpoint { device_id, checkpoint } => {
             registry::keep_peer_checkpoint(connection, device_id, checkpoint).await?;
         }
+        StationWrite::ForgetPeerCheckpoint { device_id } => {
+            registry::forget_peer_checkpoint(connection, device_id).await?;
+        }
         StationWrite::RecoveryCounter { device_id, counter } => {
             registry::raise_recovery_counter(connection, device_id, *counter).await?;
         }

@@ -159,6 +159,18 @@ pub(super) async fn raise_recovery_counter(
     Err(Stop::Refused(Refusal::CounterBehind { latest }))
 }
 
+pub(super) async fn forget_peer_checkpoint(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+) -> Result<()> {
+    sqlx::query("DELETE FROM peer_checkpoints WHERE device_id = $1")
+        .bind(id.as_str())
+        .execute(connection)
+        .await
+        .map_err(failed("peer_checkpoints"))?;
+    Ok(())
+}
+
 pub(super) async fn peer_checkpoint(
     connection: &mut SqliteConnection,
     id: &DeviceId,

@@ -215,6 +215,9 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
     answer(&store, vec![checkpoint("one"), checkpoint("two")]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap().as_deref(), Some("two"));
+    let forget = StationWrite::ForgetPeerCheckpoint { device_id: id.clone() };
+    answer(&store, vec![forget]).await.unwrap();
+    assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -76,6 +76,12 @@ pub enum StationWrite {
         checkpoint: String,
     },
 
+    /// Forgets what a device has shown of its audit log: it may begin a new one.
+    ForgetPeerCheckpoint {
+        /// Whose.
+        device_id: DeviceId,
+    },
+
     // Operators.
     /// Adds an account. [`Refusal::OperatorExists`].
     AddOperator(OperatorRow),

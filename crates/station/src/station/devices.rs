@@ -8,7 +8,7 @@ use zmon_domain::ids::DeviceId;
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::time::{Now, UnixTime};
-use zmon_wire::admin::{self, ImportAnswer};
+use zmon_wire::admin::{self, Done, ImportAnswer};
 use zmon_wire::kind::True;
 use zmon_wire::manifest::{self, ManifestRow};
 
@@ -106,6 +106,32 @@ impl Station {
             listed.push(self.listed(row).await?);
         }
         Ok(listed)
+    }
+
+    /// Lets a device begin a new audit log: what it has shown of the old one is forgotten, so that a
+    /// device whose log was lost is not refused for ever (D16). Whether it was lost or set back, the
+    /// administrator has found out.
+    ///
+    /// # Errors
+    /// `not_permitted`, `device_unknown`, storage errors.
+    pub async fn accept_audit_log(
+        &self,
+        proof: &OperatorProof,
+        id: &DeviceId,
+    ) -> Result<Done, StationError> {
+        let now = self.now();
+        let actor = self.authorise(proof, Action::AcceptAuditLog, &now).await?;
+        let event = EventType::AuditRestartAccepted;
+        if self.parts.store.device(id).await?.is_none() {
+            let code = ErrorCode::DeviceUnknown;
+            let row = AuditEvent::failed(event, actor, code).device(id);
+            self.commit_all(&now, vec![row], Vec::new()).await?;
+            return Err(code.into());
+        }
+        let row = AuditEvent::new(event, actor).device(id);
+        let write = StationWrite::ForgetPeerCheckpoint { device_id: id.clone() };
+        self.commit_all(&now, vec![row], vec![write]).await?;
+        Ok(Done::default())
     }
 
     async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {

@@ -245,6 +245,9 @@ impl Tables {
                     row.status = *status;
                 }
             }
+            StationWrite::ForgetPeerCheckpoint { device_id } => {
+                self.checkpoints.remove(device_id);
+            }
             StationWrite::PeerCheckpoint { device_id, checkpoint } => {
                 self.checkpoints.insert(device_id.clone(), checkpoint.clone());
             }

@@ -98,6 +98,7 @@ pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
         .route(paths::OUTCOME, post(devices::outcome))
         .route(paths::REGISTRY_IMPORT, post(registry::import))
         .route(paths::REGISTRY_DEVICES, get(registry::devices))
+        .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
         .route(paths::REVOKE, post(registry::revoke))
         .route(paths::AUDIT, get(registry::audit))
         .route(paths::AUDIT_VERIFY, get(registry::verify_audit));

@@ -3,7 +3,7 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::Serial;
+use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, Page, RevocationReason};
 use zmon_wire::admin::DeviceList;
@@ -30,6 +30,17 @@ pub(super) async fn devices(
     let [offset, limit] = numbers(query.as_deref(), ["offset", "limit"])?;
     let page = Page { offset: offset.unwrap_or(0), limit: page_rows(limit) };
     ok(&DeviceList { devices: api.station.devices(&proof, page).await? })
+}
+
+/// `POST /api/registry/devices/{deviceId}/accept-audit`.
+pub(super) async fn accept_audit(
+    State(api): State<Api>,
+    device: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let Ok(Path(device)) = device else { return Err(ErrorCode::RequestMalformed.into()) };
+    ok(&api.station.accept_audit_log(&proof, &DeviceId::parse(&device)?).await?)
 }
 
 /// `POST /api/certificates/{serial}/revoke`.

@@ -11,7 +11,7 @@ use crate::world::{PASSWORD, World, problem};
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 13] = [
+const PATHS: [(&str, &str, bool); 14] = [
     ("GET", "/api/health", false),
     ("POST", "/api/auth/login", true),
     ("POST", "/api/operators", true),
@@ -22,6 +22,7 @@ const PATHS: [(&str, &str, bool); 13] = [
     ("POST", "/api/registry/import", true),
     ("GET", "/api/registry/devices", false),
     ("POST", "/api/certificates/0a/revoke", false),
+    ("POST", "/api/registry/devices/ZM-001/accept-audit", false),
     ("GET", "/api/audit", false),
     ("GET", "/api/audit/verify", false),
     ("POST", "/api/auth/logout", false),
