@@ -47,10 +47,12 @@ pub enum Command {
         max_term_width = 80,
         after_help = "\
 Example:
-  mock-central-station init ./station --site st-mary --name 'Ward 3'
+  mock-central-station init ./station --site st-mary --name 'Ward 3' \\
+    --anchor-key /media/safe/st-mary.key
 
 The administrator's password is shown this one time only. Give ./station/anchor.pem
-to the devices: device init ./bed-7 --anchor ./station/anchor.pem"
+to the devices: device init ./bed-7 --anchor ./station/anchor.pem. A running
+station does not need the anchor's key: keep it on another medium."
     )]
     Init(Init),
     /// Serve a station directory until SIGTERM or SIGINT.
@@ -98,6 +100,9 @@ pub struct Init {
     /// File with the administrator's password ("-": stdin) instead of a made one.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// New file outside DIR for the anchor's key [default: DIR/keys/anchor.key].
+    #[arg(long, value_name = "FILE")]
+    pub anchor_key: Option<PathBuf>,
 }
 
 /// Arguments of `run`; each beats the environment, which beats the file.

@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Ephemeral, streams: &mut Streams<'_>) -> Result<()
     let dir = home.path().join("station");
     let administrator = OperatorId::parse(ADMINISTRATOR)?;
     let password = Password::generate(&mut *SystemEntropy.generator());
-    init::make(&dir, &file, &settings, &administrator, &password).await?;
+    init::make(&dir, &file, &settings, &administrator, &password, None).await?;
 
     let delay = Duration::from_millis(args.delay_ms);
     let disturbance = Disturbance { faults: args.fault, delay };

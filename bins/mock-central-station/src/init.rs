@@ -40,6 +40,7 @@ struct Report<'a> {
     site: &'a str,
     anchor: String,
     anchor_fingerprint: String,
+    anchor_key: String,
     administrator: &'a str,
     /// Only a password that was made here, and only this once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +71,9 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         }
         None => (Password::generate(&mut *SystemEntropy.generator()), true),
     };
-    let made = make(&args.dir, &file, &settings, &administrator, &password).await?;
+    let apart = args.anchor_key.as_deref();
+    let made = make(&args.dir, &file, &settings, &administrator, &password, apart).await?;
+    let anchor_key = apart.map_or_else(|| keys::anchor_key(&args.dir), Path::to_owned);
     let report = Report {
         success: true,
         directory: args.dir.display().to_string(),
@@ -78,10 +81,11 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         site: settings.site.as_str(),
         anchor: args.dir.join(keys::ANCHOR).display().to_string(),
         anchor_fingerprint: made.anchor_fingerprint,
+        anchor_key: anchor_key.display().to_string(),
         administrator: administrator.as_str(),
         password: is_made.then(|| password.expose()),
     };
-    show(&report, streams)
+    show(&report, apart.is_some(), streams)
 }
 
 /// What [`make`] made.
@@ -89,16 +93,18 @@ pub(crate) struct Made {
     pub(crate) anchor_fingerprint: String,
 }
 
-/// Makes a station in a new or empty directory.
+/// Makes a station in a new or empty directory; `anchor_key` is where the anchor's key goes instead
+/// of into that directory.
 ///
 /// # Errors
-/// What the disk says.
+/// What [`keys::create`] says, and the disk.
 pub(crate) async fn make(
     dir: &Path,
     file: &SettingsFile,
     settings: &Settings,
     administrator: &OperatorId,
     password: &Password,
+    anchor_key: Option<&Path>,
 ) -> Result<Made, Failure> {
     files::create_empty_dir(dir)?;
     let now = SystemClock.now();
@@ -106,7 +112,7 @@ pub(crate) async fn make(
     let mut rng = SystemEntropy.generator();
     let material = CaMaterial::generate(&settings.authority()?, &mut *rng, wall)
         .map_err(|error| keys::unusable(&error))?;
-    keys::create(dir, &material)?;
+    keys::create(dir, &material, anchor_key)?;
     let anchor = Anchor::parse(material.anchor_der(), settings.site.clone())
         .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
     let anchor_fingerprint = anchor.fingerprint().to_string();
@@ -132,7 +138,7 @@ pub(crate) async fn make(
     Ok(Made { anchor_fingerprint })
 }
 
-fn show(report: &Report<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn show(report: &Report<'_>, is_apart: bool, streams: &mut Streams<'_>) -> Result<(), Failure> {
     if streams.is_json() {
         return Ok(streams.json(report)?);
     }
@@ -141,9 +147,15 @@ fn show(report: &Report<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     streams.say(&format!("  site          {}", report.site))?;
     streams.say(&format!("  anchor        {anchor}"))?;
     streams.say(&format!("  fingerprint   {}", report.anchor_fingerprint))?;
+    streams.say(&format!("  anchor key    {}", report.anchor_key))?;
     streams.say(&format!("  administrator {}", report.administrator))?;
     if let Some(password) = report.password {
         streams.say(&format!("  password      {password}  (shown this one time)"))?;
+    }
+    if !is_apart {
+        streams
+            .say("Move the anchor's key to another medium: a running station does not need it,")?;
+        streams.say("and whoever has it is this site's authority.")?;
     }
     streams.say("Next: start it, and give the anchor to the devices:")?;
     streams.say(&format!("  mock-central-station run {directory}"))?;

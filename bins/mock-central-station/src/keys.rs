@@ -1,6 +1,6 @@
 //! Keys and certificates of a station as files: `keys/*.key` (PKCS#8 DER, 0600) and `*.pem`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zmon_cli::{Failure, files};
 use zmon_crypto::SecretBytes;
@@ -18,16 +18,31 @@ const SIGNING: &str = "signing";
 const SERVER: &str = "server";
 const AUDIT: &str = "audit";
 
-/// Writes everything of a new authority.
+/// Where the anchor's key goes when nobody says so.
+#[must_use]
+pub(crate) fn anchor_key(dir: &Path) -> PathBuf {
+    dir.join(FOLDER).join("anchor.key")
+}
+
+/// Writes everything of a new authority, the anchor's key to `apart` if that is given.
 ///
 /// # Errors
-/// What the disk says; existing files are never replaced.
-pub(crate) fn create(dir: &Path, material: &CaMaterial) -> Result<(), Failure> {
+/// A usage failure for an `apart` that exists or lies in `dir`; what the disk says. Existing files
+/// are never replaced.
+pub(crate) fn create(
+    dir: &Path,
+    material: &CaMaterial,
+    apart: Option<&Path>,
+) -> Result<(), Failure> {
     let parts = material.to_parts().map_err(|error| unusable(&error))?;
+    if let (Some(key), Some(file)) = (&parts.anchor_key, apart) {
+        outside(dir, file)?;
+        files::create_named("anchor-key", file, key.expose())?;
+    }
     files::create_empty_dir(&dir.join(FOLDER))?;
     files::create(&dir.join(ANCHOR), parts.anchor_certificate.as_bytes(), 0o644)?;
-    if let Some(key) = &parts.anchor_key {
-        write_key(dir, "anchor", key)?;
+    if let (Some(key), None) = (&parts.anchor_key, apart) {
+        files::create(&anchor_key(dir), key.expose(), 0o600)?;
     }
     for (name, certificate, key) in [
         (CLIENT_CA, &parts.client_ca_certificate, &parts.client_ca_key),
@@ -66,6 +81,23 @@ pub(crate) fn unusable(error: &CaError) -> Failure {
     Failure::new(ErrorCode::Internal).context(error.to_string())
 }
 
+/// A copy of the directory must not be a copy of the anchor's key; links do not deceive.
+fn outside(dir: &Path, file: &Path) -> Result<(), Failure> {
+    let unusable = |error: std::io::Error| {
+        Failure::usage("anchor-key", "must lie in a folder that exists")
+            .context(format!("{}: {error}", file.display()))
+    };
+    let parent = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let parent = parent.canonicalize().map_err(unusable)?;
+    if parent.starts_with(dir.canonicalize().map_err(unusable)?) {
+        return Err(Failure::usage("anchor-key", "must lie outside the station's directory"));
+    }
+    Ok(())
+}
+
 fn write_key(dir: &Path, name: &str, key: &SecretBytes) -> Result<(), Failure> {
     files::create(&dir.join(FOLDER).join(format!("{name}.key")), key.expose(), 0o600)
 }
@@ -94,8 +126,7 @@ mod tests {
         system::{SystemClock, SystemEntropy},
     };
 
-    fn station() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
+    fn material() -> CaMaterial {
         let file = SettingsFile {
             station_id: "st-1".to_owned(),
             station_name: "Ward 3".to_owned(),
@@ -104,9 +135,48 @@ mod tests {
         };
         let params = file.read().unwrap().authority().unwrap();
         let now = SystemClock.now().wall.unwrap();
-        let material = CaMaterial::generate(&params, &mut *SystemEntropy.generator(), now).unwrap();
-        create(dir.path(), &material).unwrap();
+        CaMaterial::generate(&params, &mut *SystemEntropy.generator(), now).unwrap()
+    }
+
+    fn station() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let material = material();
+        create(dir.path(), &material, None).unwrap();
         dir
+    }
+
+    #[test]
+    fn the_anchors_key_lies_apart_or_nothing_is_made() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("station");
+        fs::create_dir(&dir).unwrap();
+        let taken = home.path().join("taken.key");
+        fs::write(&taken, "other").unwrap();
+        std::os::unix::fs::symlink(&dir, home.path().join("link")).unwrap();
+        let material = material();
+        for wrong in [
+            dir.join("anchor.key"),
+            home.path().join("link/anchor.key"),
+            dir.join("../station/anchor.key"),
+            home.path().join("absent/anchor.key"),
+            taken.clone(),
+        ] {
+            let refused = create(&dir, &material, Some(&wrong)).unwrap_err();
+            assert_eq!(refused.class(), zmon_cli::ExitClass::Usage, "{}", wrong.display());
+            assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{}", wrong.display());
+        }
+        assert_eq!(fs::read(&taken).unwrap(), b"other");
+
+        let apart = home.path().join("safe.key");
+        create(&dir, &material, Some(&apart)).unwrap();
+        let mode = fs::metadata(&apart).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            fs::read(&apart).unwrap(),
+            material.to_parts().unwrap().anchor_key.unwrap().expose()
+        );
+        assert!(!anchor_key(&dir).exists());
+        load(&dir).unwrap();
     }
 
     #[test]

@@ -80,6 +80,24 @@ fn a_station_is_made_once_and_its_keys_are_private() {
 }
 
 #[test]
+fn the_anchors_key_goes_where_it_is_told_and_the_station_runs_without_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, key) = (home.path().join("station"), home.path().join("anchor.key"));
+    let (dir, key) = (dir.to_str().unwrap(), key.to_str().unwrap());
+    let any = "127.0.0.1:0";
+    let args = ["init", dir, "--listen", any, "--device-listen", any, "--anchor-key", key];
+    let made = station(&[&["--json"], &args[..]].concat());
+    assert_eq!(json(&made.stdout)["anchorKey"].as_str(), Some(key));
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!Path::new(dir).join("keys/anchor.key").exists());
+    Running::start(&["run", dir]).stop();
+
+    let beside = home.path().join("other");
+    let made = station(&["init", beside.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&made.stdout).contains("Move the anchor's key"));
+}
+
+#[test]
 fn a_directory_without_a_station_names_the_command_to_run() {
     let home = tempfile::tempdir().unwrap();
     let refused = station(&["--json", "run", home.path().to_str().unwrap()]);
