@@ -239,6 +239,8 @@ def verify_typed_code(v):
 
 def verify_derivations(v):
     root = bytes.fromhex(v["keys"]["root"])
+    labels = {"token", "code hash", "pin", "slot", "retire", "state", "identity"}
+    check("root labels", set(v["derived"]["byLabel"]) == {f"zp1 {label}" for label in labels})
     for label, key in v["derived"]["byLabel"].items():
         check(f"root label {label}", expand(root, label.encode(), 32).hex() == key)
     code_key = expand(root, b"zp1 code hash", 32)
@@ -414,6 +416,63 @@ def verify_audit(v):
         check("audit hash", row["hash"] == prev.hex())
 
 
+def verify_signed(section, typ, key):
+    """Verifies one message of a file and returns what it says."""
+    header, payload = verify_jws(section["jws"], typ, key)
+    check(f"{typ}: payload", payload.decode() == section["payload"])
+    check(f"{typ}: hash", h(section["jws"].encode()).hex() == section["hash"])
+    return header, json.loads(payload)
+
+
+def verify_after(v, signing):
+    """What is signed after the envelope (§7 of the protocol)."""
+    device = load(v["keys"], "identity").public_key()
+    der = signing.public_bytes(serialization.Encoding.DER)
+    configuration = json.loads(v["configuration"]["payload"])
+    (client, _) = (
+        x509.load_der_x509_certificate(bytes.fromhex(c)) for c in v["certificates"]["client"]
+    )
+    number = f"{client.serial_number:x}".zfill(4)
+    about = {name: configuration[name] for name in ("sessionId", "deviceId")} | {"serial": number}
+
+    _, status = verify_signed(v["status"], "zp-status+jws", device)
+    digest = h(v["configuration"]["payload"].encode()).hex()
+    check("status: configuration hash", status["configurationHash"] == digest)
+    check("status: success", status["success"] is True and status["state"] == "Provisioned")
+
+    commit = json.loads(v["commit"]["request"])
+    _, ask = verify_signed(v["ask"]["ask"], "zp-ask+jws", device)
+    check("nonces differ", commit["nonce"] != ask["nonce"])
+    for said, section in ((commit, v["commit"]), (ask, v["ask"])):
+        check("question: v", said["v"] == 1)
+        check("question: session and serial", all(said[n] == about[n] for n in ("sessionId", "serial")))
+        header, outcome = verify_signed(section["outcome"], "zp-outcome+jws", signing.public_key())
+        check("outcome x5c", [base64.b64decode(c) for c in header["x5c"]] == [der])
+        check("outcome names all", all(outcome[name] == about[name] for name in about))
+        check("outcome repeats the nonce", outcome["nonce"] == said["nonce"])
+        check("outcome: result", outcome["result"] == "committed")
+
+    for name, method in (("renewal", 3), ("recovery", 4)):
+        section = v["pull"][name]
+        _, pull = verify_signed(section, "zp-pull+jws", device)
+        check(f"{name}: method", pull["method"] == method and ("counter" in pull) == (method == 4))
+        check(f"{name}: certificate", pull["serial"] == number)
+        check(f"{name}: pullId", h(b"zp1 pull id", section["jws"].encode())[:16].hex() == section["pullId"])
+
+    _, retire = verify_signed(v["retire"], "zp-retire+jws", device)
+    check("retire", retire["serials"] == [number] and retire["counter"] == 1)
+
+    rows = {(row["lane"], row["seq"]): row["hash"] for row in v["audit"]}
+    previous = None
+    for section in v["checkpoints"]:
+        _, checkpoint = verify_signed(section, "zp-checkpoint+jws", device)
+        check("checkpoint: previous", checkpoint["previous"] == previous)
+        heads = checkpoint["heads"]
+        check("checkpoint: heads", all(rows[x["lane"], x["seq"]] == x["hash"] for x in heads))
+        check("checkpoint: rows", checkpoint["rows"] == sum(x["seq"] for x in heads))
+        previous = section["hash"]
+
+
 def main():
     folder = pathlib.Path(__file__).resolve().parent
     files = sorted(folder.glob("pairing-*.json"))
@@ -429,6 +488,7 @@ def main():
         verify_envelope(v, t, k_mac, psk)
         verify_configuration(v, signing, t, thumbprint)
         verify_audit(v)
+        verify_after(v, signing)
         print(f"{file.name}: {len(CHECKS) - before} checks passed")
     before = len(CHECKS)
     file = folder / "typed-code.json"

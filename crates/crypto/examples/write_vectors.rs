@@ -7,6 +7,8 @@
 #![expect(clippy::indexing_slicing, reason = "a panic is the report")]
 #![expect(unreachable_pub, reason = "an example has no public interface")]
 
+#[path = "../tests/it/vectors/after.rs"]
+mod after;
 #[path = "../tests/it/vectors/build.rs"]
 mod build;
 #[path = "../tests/it/vectors/files.rs"]

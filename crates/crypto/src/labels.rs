@@ -42,3 +42,8 @@ pub const RETIRE: &[u8] = b"zp1 retire";
 pub const SLOT: &[u8] = b"zp1 slot";
 /// Root secret → key that seals the identity key of a file key store (D19).
 pub const IDENTITY: &[u8] = b"zp1 identity";
+/// Root secret → MAC key over the device database's own state.
+pub const STATE: &[u8] = b"zp1 state";
+
+/// Every label that is expanded under a root secret.
+pub const ROOT: [&[u8]; 7] = [TOKEN, CODE_HASH, PIN, SLOT, RETIRE, STATE, IDENTITY];

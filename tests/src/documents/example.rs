@@ -4,9 +4,10 @@
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 use zmon_crypto::{
-    IdentityKey, KemKey, PairingToken, RootSecret, Secret32, SoftIdentity,
+    Algorithms, IdentityKey, KemKey, PairingToken, RootSecret, Secret32, SoftIdentity,
     envelope::{Envelope, HEADER_LEN, MAC_LEN},
-    schedule::{Prk, Transcript, transcript},
+    jws::{Typ, Unverified},
+    schedule::{Prk, Transcript, pull_id, transcript},
     sha256,
     token::TokenInputs,
 };
@@ -29,6 +30,8 @@ pub(super) fn p256(vectors: &str) -> Result<String, DocumentError> {
         pairing.messages("### 12.2 Hello, claim and identity document (suite 1)"),
         pairing.session("### 12.3 Session (suite 1)"),
         pairing.envelope("### 12.4 Envelope (suite 1)")?,
+        pairing.commit("### 12.5 Status, commit and outcome (suite 1)")?,
+        pairing.later("### 12.6 Renewal, recovery, end of life and checkpoint (suite 1)")?,
     ]
     .concat())
 }
@@ -37,10 +40,12 @@ pub(super) fn p256(vectors: &str) -> Result<String, DocumentError> {
 pub(super) fn rsa2048(vectors: &str) -> Result<String, DocumentError> {
     let pairing = Pairing::read(2, vectors)?;
     Ok([
-        pairing.token("### 12.5 Token (suite 2)"),
-        pairing.messages("### 12.6 Hello, claim and identity document (suite 2)"),
-        pairing.session("### 12.7 Session (suite 2)"),
-        pairing.envelope("### 12.8 Envelope (suite 2)")?,
+        pairing.token("### 12.7 Token (suite 2)"),
+        pairing.messages("### 12.8 Hello, claim and identity document (suite 2)"),
+        pairing.session("### 12.9 Session (suite 2)"),
+        pairing.envelope("### 12.10 Envelope (suite 2)")?,
+        pairing.commit("### 12.11 Status, commit and outcome (suite 2)")?,
+        pairing.later("### 12.12 Renewal, recovery, end of life and checkpoint (suite 2)")?,
     ]
     .concat())
 }
@@ -156,6 +161,47 @@ impl Pairing {
             .bytes("kKey", keys.key().expose())
             .text("words", &words.join(" "))
             .end()
+    }
+
+    fn commit(&self, heading: &str) -> Result<String, DocumentError> {
+        let intro = "§7.1. Device and station say how it ended; the commit itself goes over mutual \
+                     TLS and is not signed. A device in doubt asks, with a nonce of its own.";
+        let block = self.signed(Block::new(heading, intro), "status", "/status")?;
+        let request = self.vectors.text("/commit/request")?;
+        let block = block.text("commit request", request);
+        let block = self.signed(block, "outcome of the commit", "/commit/outcome")?;
+        let block = self.signed(block, "ask", "/ask/ask")?;
+        Ok(self.signed(block, "outcome of the ask", "/ask/outcome")?.end())
+    }
+
+    fn later(&self, heading: &str) -> Result<String, DocumentError> {
+        let intro = "§4.3, §7.3, §7.2. The second checkpoint goes on from the first.";
+        let mut block = Block::new(heading, intro);
+        for (name, pointer) in [("renewal", "/pull/renewal"), ("recovery", "/pull/recovery")] {
+            block = self.signed(block, &format!("pull, {name}"), pointer)?;
+            let pull = self.vectors.text(&format!("{pointer}/jws"))?;
+            block = block.bytes(&format!("pullId, {name}"), pull_id(pull.as_bytes()).as_bytes());
+        }
+        block = self.signed(block, "retire statement", "/retire")?;
+        for (name, pointer) in [("first", "/checkpoints/0"), ("second", "/checkpoints/1")] {
+            block = self.signed(block, &format!("{name} checkpoint"), pointer)?;
+            let jws = self.vectors.text(&format!("{pointer}/jws"))?;
+            block = block.bytes(&format!("H({name} checkpoint)"), &sha256(jws.as_bytes()));
+        }
+        Ok(block.end())
+    }
+
+    /// A signed message of the vectors: its payload and the JWS, checked by the signer's key.
+    fn signed(&self, block: Block, name: &str, pointer: &str) -> Result<Block, DocumentError> {
+        let jws = self.vectors.text(&format!("{pointer}/jws"))?;
+        let unverified = self.vectors.take(pointer, Unverified::parse(jws.as_bytes()))?;
+        let typ = unverified.claimed_typ();
+        let typ = typ.ok_or_else(|| self.vectors.wrong(pointer, "of no known type"))?;
+        let key = if typ == Typ::Outcome { "/keys/station" } else { "/keys/identity" };
+        let key = self.vectors.take(key, SoftIdentity::from_pkcs8(&self.vectors.bytes(key)?))?;
+        let verified = unverified.verify_with(typ, key.public(), &Algorithms::rustcrypto());
+        self.vectors.take(pointer, verified)?;
+        Ok(block.text(&format!("payload of {name}"), &payload(jws)).text(name, jws))
     }
 
     fn envelope(&self, heading: &str) -> Result<String, DocumentError> {

@@ -6,17 +6,23 @@ use crate::testing::rng;
 #[test]
 fn every_label_gives_its_own_key() {
     let root = RootSecret::generate(&mut rng(1));
-    let keys = [
-        root.token_key().0,
-        root.code_hash_key().0,
-        root.pin_pepper(),
-        root.slot_key(),
-        root.identity_sealing_key(),
-    ];
+    let keys = labels::ROOT.map(|label| root.derive(label));
+    // A label that is not in the list would be in no test and in no vector.
+    let of_root = include_str!("../labels.rs").matches("/// Root secret →").count();
+    assert_eq!(keys.len(), of_root);
     for (i, a) in keys.iter().enumerate() {
         for b in keys.iter().skip(i + 1) {
             assert!(!a.ct_eq(b));
         }
+    }
+    for (key, label) in [
+        (root.token_key().0, labels::TOKEN),
+        (root.code_hash_key().0, labels::CODE_HASH),
+        (root.pin_pepper(), labels::PIN),
+        (root.slot_key(), labels::SLOT),
+        (root.identity_sealing_key(), labels::IDENTITY),
+    ] {
+        assert!(key.ct_eq(&root.derive(label)));
     }
     let copy = RootSecret::from_secret(root.as_secret().clone());
     assert!(copy.token_key().0.ct_eq(&root.token_key().0));

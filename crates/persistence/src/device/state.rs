@@ -7,7 +7,7 @@ use sha2::Sha256;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use subtle::ConstantTimeEq;
-use zmon_crypto::Secret32;
+use zmon_crypto::{Secret32, labels};
 use zmon_domain::ids::{DeviceId, SiteId};
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::UnixTime;
@@ -15,9 +15,6 @@ use zmon_domain::time::UnixTime;
 use super::bytes::{put, put_option};
 use super::{retirements, settings};
 use crate::error::{PersistenceError, Result};
-
-/// Label under which the root secret gives the key of [`PlainState::mac`].
-pub(super) const STATE_LABEL: &[u8] = b"zp1 state";
 
 /// The provisioning window as a restart finds it (D11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +159,7 @@ impl PlainState {
     fn mac(&self, device: &DeviceId, key: &Secret32) -> Result<[u8; 32]> {
         let number = |n: u64| n.to_be_bytes();
         let mut out = Vec::new();
-        put(&mut out, STATE_LABEL);
+        put(&mut out, labels::STATE);
         put(&mut out, device.as_str().as_bytes());
         out.extend_from_slice(&number(self.generation));
         put_option(&mut out, self.slot_a.map(number).as_ref().map(<[u8; 8]>::as_slice));

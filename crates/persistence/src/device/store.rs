@@ -21,7 +21,7 @@ use super::commit::{self, Staged};
 use super::keys::Keys;
 use super::retirements;
 use super::slot::{self, Name};
-use super::state::{PlainState, STATE_LABEL};
+use super::state::PlainState;
 use crate::audit::{self, AuditLog};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
@@ -80,7 +80,7 @@ impl SqliteDeviceStore {
         let database =
             Arc::new(Database::open(&dir, crate::DEVICE_DATABASE, &schema::DEVICE, 1).await?);
         let keys = Keys::new(keys, rng);
-        let state_key = keys.derive(STATE_LABEL)?;
+        let state_key = keys.derive(labels::STATE)?;
         let retire_key = keys.derive(labels::RETIRE)?;
         let lane = format!("device:{device}");
         let state = {

@@ -20,13 +20,14 @@ use zmon_crypto::{
 };
 use zmon_domain::address::{DeviceAddress, ServerUrl};
 use zmon_domain::code::PairingCode;
-use zmon_domain::ids::{DeviceId, DeviceSerial, MessageId, SessionId, WindowId};
+use zmon_domain::ids::{DeviceId, DeviceSerial, MessageId, Serial, SessionId, WindowId};
 use zmon_domain::time::UnixTime;
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::strict;
 
+use super::after::After;
 use crate::support::{DAY, NOW, at, client_params, params, rng, signing_params};
 
 /// The private keys, PKCS#8, and the root secret. Test keys: published, worth nothing.
@@ -130,8 +131,26 @@ pub fn pairing(suite: Suite, keys: &Keys) -> Value {
     let envelope = seal(&input, configuration.as_bytes(), &mut rng).unwrap();
     assert!(Envelope::parse(&envelope).is_ok());
     let listener = self_signed(&keys.identity, &mut rng).unwrap();
+    let audit = audit_rows(&facts);
+    let last = audit.as_array().unwrap().last().unwrap();
+    let after = After {
+        device: &keys.identity,
+        station: &keys.station,
+        x5c: &x5c,
+        device_id: &facts.device_id,
+        session_id: facts.session_id,
+        serial: Serial::parse("5a01").unwrap(),
+        configuration_hash: sha256(&configuration_payload),
+        head: (
+            last["lane"].as_str().unwrap(),
+            last["seq"].as_u64().unwrap(),
+            unhex(&last["hash"]).try_into().unwrap(),
+        ),
+    };
+    // Random numbers of their own: what came before stays as it is.
+    let after = after.sections(&mut crate::support::rng(110 + suite.as_u8()));
 
-    json!({
+    let mut pairing = json!({
         "about": "One pairing of Z Monitor provisioning. Binary values are hexadecimal. \
                   The keys are published and worth nothing.",
         "suite": suite.as_u8(),
@@ -155,20 +174,23 @@ pub fn pairing(suite: Suite, keys: &Keys) -> Value {
             "messageId": hex(facts.message_id.as_bytes()),
             "bytes": hex(&envelope),
         },
-        "audit": audit_rows(&facts),
-    })
+        "audit": audit,
+    });
+    for (name, section) in after {
+        pairing[name] = section;
+    }
+    pairing
 }
 
 fn derived(keys: &Keys, facts: &Facts) -> Value {
     let root = RootSecret::from_secret(keys.root.clone());
-    let by_label: serde_json::Map<String, Value> =
-        [labels::TOKEN, labels::CODE_HASH, labels::PIN, labels::SLOT, labels::IDENTITY]
-            .into_iter()
-            .map(|label| {
-                let name = String::from_utf8(label.to_vec()).unwrap();
-                (name, json!(hex(root.derive(label).expose())))
-            })
-            .collect();
+    let by_label: serde_json::Map<String, Value> = labels::ROOT
+        .into_iter()
+        .map(|label| {
+            let name = String::from_utf8(label.to_vec()).unwrap();
+            (name, json!(hex(root.derive(label).expose())))
+        })
+        .collect();
     json!({
         "byLabel": by_label,
         "codeHash": {
@@ -288,7 +310,7 @@ fn configuration(
     })
 }
 
-fn message(payload: &[u8], jws: &str) -> Value {
+pub fn message(payload: &[u8], jws: &str) -> Value {
     json!({
         "payload": core::str::from_utf8(payload).unwrap(),
         "jws": jws,

@@ -5,6 +5,7 @@
 //! After an intended change write the files anew:
 //! `cargo run -p zmon-crypto --features rsa --example write_vectors`.
 
+mod after;
 mod build;
 mod files;
 mod typed;
