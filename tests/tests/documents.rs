@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the report of a failing test")]
 
+#[path = "documents/members.rs"]
+mod members;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use zmon_domain::{audit::EventType, error::ErrorCode, state::ProvisioningState};
 use zmon_tests::documents;
 
@@ -21,26 +23,6 @@ fn documents_made_from_code_are_up_to_date() {
             "is not what the code says; run: cargo run -p zmon-tests --example generate_docs";
         // Not assert_eq: nobody reads a difference of two whole documents.
         assert!(stored == made, "{path} {stale}");
-    }
-}
-
-#[test]
-fn every_member_of_every_message_is_in_the_protocol() {
-    let protocol = documents::read("docs/PROTOCOL.md").unwrap();
-    let mut members = BTreeSet::new();
-    for path in files("crates/wire/tests/golden", "json") {
-        // Of the two documents, not of the protocol: views for callers of the service.
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if !name.starts_with("payload") {
-            let golden = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-            collect(&golden, &mut members);
-        }
-    }
-    // Examples of free names, and what no message carries (§7): a header's `kid`.
-    let examples = ["peer", "kid"];
-    for member in members {
-        let known = examples.contains(&&*member);
-        assert!(known || names(&protocol, &member), "{member} is not in docs/PROTOCOL.md");
     }
 }
 
@@ -142,19 +124,6 @@ fn backticked(line: &str) -> impl Iterator<Item = &str> {
 
 fn is_snake(name: &str) -> bool {
     name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-}
-
-fn collect(value: &Value, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                into.insert(name.clone());
-                collect(value, into);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, into)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 /// Files of a folder of the project with this ending, without those in folders below it.

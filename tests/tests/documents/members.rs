@@ -1,0 +1,177 @@
+//! Every member of every message stands where `docs/PROTOCOL.md` describes that message.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+use zmon_tests::documents;
+
+use super::{files, names};
+
+/// Part of the page: a section by its number or the payload by its type, and how the lines of it
+/// that count begin; all of them if that is empty.
+type Place = (&'static str, &'static str);
+
+/// Where each message stands, by the name of its golden file; those of [`by_prefix`] are not here.
+const PLACES: &[(&str, &[Place])] = &[
+    ("answer-done", &[("10", "`{\"enter\"")]),
+    ("answer-error", &[("10", "`{\"enter\""), ("8.4", "")]),
+    ("answer-identity", &[("10", "| `identity` |")]),
+    ("answer-link", &[("10", "| `link` |")]),
+    ("answer-log", &[("10", "| `log` |"), ("10.1", "")]),
+    ("answer-operators", &[("10", "| `operators` |")]),
+    ("answer-qr", &[("10", "| `qr` |")]),
+    ("answer-status", STATUS),
+    ("answer-verdict", &[("10", "| `verdict` |")]),
+    ("audit-entry", &[("10.1", "")]),
+    ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
+    ("audit-verdict", &[("8.2", "| `GET /api/audit/verify`")]),
+    ("checkpoint", &[("7.2", "")]),
+    ("commit-request", &[("8.3", "| `POST /api/device/commit`")]),
+    ("configuration", &[("6", "")]),
+    ("delivery-answer", &[("8.1", "| `POST /api/provisioning/configuration`")]),
+    ("device-list", &[("8.2", "| `GET /api/registry/devices")]),
+    ("device-row", &[("8.2", "| `GET /api/registry/devices")]),
+    ("done", &[("8.2", "| `POST /api/auth/logout`")]),
+    ("event-provisioning-failed", &[("10", "| `event` |"), ("8.4", "")]),
+    ("fetch-request", &[("8.3", "| `POST /api/device/renew/identity`")]),
+    ("health", &[("8.2", "| `GET /api/health`")]),
+    ("heartbeat", &[("8.3", "| `POST /api/device/heartbeat`")]),
+    ("heartbeat-answer", &[("8.3", "| `POST /api/device/heartbeat`")]),
+    ("hello", &[("zp-hello+jws", "")]),
+    ("identity", &[("zp-identity+jws", "")]),
+    ("import-answer", &[("8.2", "| `POST /api/registry/import`")]),
+    ("jws-header", &[("7", "")]),
+    ("login-answer", &[("8.2", "| `POST /api/auth/login`")]),
+    ("login-request", &[("8.2", "| `POST /api/auth/login`")]),
+    ("manifest-row", &[("9", "")]),
+    ("operator-request", &[("8.2", "| `POST /api/operators`")]),
+    ("outcome", &[("7", "| `zp-outcome+jws`")]),
+    ("outcome-answer", &[("8.3", "| `POST /api/provisioning/outcome`")]),
+    ("outcome-ask", &[("7", "| `zp-ask+jws`")]),
+    ("outcome-request", &[("8.3", "| `POST /api/provisioning/outcome`")]),
+    ("pair-answer", &[("8.2", "{\"success\":true")]),
+    ("pair-pending", &[("8.2", "Its 202 is")]),
+    ("pair-request", &[("8.2", "| `POST /api/provisioning/pair`")]),
+    ("pair-request-full", &[("8.2", "| `POST /api/provisioning/pair`")]),
+    ("pake-confirm", &[("4.2", "| 5 |")]),
+    ("pake-start", &[("4.2", "| 3 |")]),
+    ("pake-started", &[("4.2", "| 4 |")]),
+    ("problem", &[("8.4", "")]),
+    ("pull", &[("zp-pull+jws", "")]),
+    ("pull-answer", &[("8.3", "| `POST /api/device/renew`")]),
+    ("pull-recovery", &[("zp-pull+jws", "")]),
+    ("pull-request", &[("8.3", "| `POST /api/device/renew`")]),
+    ("qr", &[("2", "")]),
+    ("ready", &[("11", "")]),
+    ("retire", &[("7.3", "")]),
+    ("retire-answer", &[("8.3", "| `POST /api/provisioning/retire`")]),
+    ("retire-request", &[("8.3", "| `POST /api/provisioning/retire`")]),
+    ("revoke-answer", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),
+    ("scan-answer", &[("8.2", "| `POST /api/provisioning/sessions`")]),
+    ("scan-request", &[("8.2", "| `POST /api/provisioning/sessions`")]),
+    ("screen", SCREEN),
+    ("screen-operators", &[("8.5", "| `GET /api/screen/operators`")]),
+    ("session-answer", &[("8.1", "| `POST /api/provisioning/session`")]),
+    ("session-open", &[("8.1", "| `POST /api/provisioning/session`")]),
+    ("status", &[("7", "| `zp-status+jws`")]),
+    ("status-failed", &[("7", "| `zp-status+jws`")]),
+    ("test-answer", &[("8.3", "| `GET /api/device/test`")]),
+    ("window-answer", &[("4.2", "| 2 |")]),
+];
+const STATUS: &[Place] =
+    &[("10", "| `status` |"), ("10", "| – `manualConfiguration` |"), ("10", "| `link` |")];
+/// It holds a status.
+const SCREEN: &[Place] = &[
+    ("8.5", ""),
+    ("10", "| `status` |"),
+    ("10", "| – `manualConfiguration` |"),
+    ("10", "| `link` |"),
+];
+/// Of the two documents, not of the protocol: views for callers of the service.
+const VIEWS: [&str; 2] = ["payload", "payload-workflow"];
+/// An example of a free name in `detail`, and what no message carries (§7): a header's `kid`.
+const FREE: [&str; 2] = ["peer", "kid"];
+
+#[test]
+fn every_member_of_every_message_is_where_the_protocol_describes_it() {
+    let page = documents::read("docs/PROTOCOL.md").unwrap();
+    for path in files("crates/wire/tests/golden", "json") {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if VIEWS.contains(&&*stem) {
+            continue;
+        }
+        let golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let listed = PLACES.iter().find(|(name, _)| *name == stem);
+        let text = match listed {
+            Some((_, places)) => places.iter().map(|place| lines(&page, *place)).collect(),
+            None => by_prefix(&page, &stem, &golden),
+        };
+        let mut members = BTreeSet::new();
+        collect(&golden, &mut members);
+        for member in members {
+            let known = FREE.contains(&&*member) || names(&text, &member);
+            assert!(known, "{member} of {stem} is not in docs/PROTOCOL.md where {stem} stands");
+        }
+    }
+}
+
+/// Messages of which there is one for each method, button or event.
+fn by_prefix(page: &str, stem: &str, golden: &Value) -> String {
+    match stem.split('-').next() {
+        Some("control") => method(page, golden.as_object().unwrap().keys().next().unwrap()),
+        Some("event") => lines(page, ("10", "| `event` |")),
+        Some("screen") => lines(page, ("8.5", "| `POST /api/screen/press`")),
+        _ => panic!("say in PLACES where docs/PROTOCOL.md describes {stem}"),
+    }
+}
+
+/// The row of a method of the control socket, and of the one whose members it shares.
+fn method(page: &str, name: &str) -> String {
+    let named = format!("`{name}`");
+    let table = lines(page, ("10", "| `"));
+    let row = table.lines().find(|row| row.split('|').nth(1).unwrap().contains(&named));
+    let row = row.unwrap_or_else(|| panic!("the control socket's {name} is not in §10"));
+    match row.split("those of `").nth(1).and_then(|rest| rest.split('`').next()) {
+        Some(other) if other != name => [row, &method(page, other)].concat(),
+        _ => row.to_owned(),
+    }
+}
+
+/// The lines of a place, joined.
+fn lines(page: &str, (section, start): Place) -> String {
+    let mut inside = false;
+    let mut found = String::new();
+    for line in page.lines() {
+        if let Some(name) = heading(line) {
+            inside = name == section;
+        }
+        if inside && line.starts_with(start) {
+            found.extend([line, "\n"]);
+        }
+    }
+    assert!(!found.is_empty(), "§{section} of docs/PROTOCOL.md has no line with {start}");
+    found
+}
+
+/// The number of a section, or the type of a payload that has a table of its own.
+fn heading(line: &str) -> Option<&str> {
+    if let Some(payload) = line.strip_prefix("Payload of `") {
+        return payload.split('`').next();
+    }
+    let title = line.strip_prefix('#')?.trim_start_matches('#').trim_start();
+    title.split(' ').next().map(|number| number.trim_end_matches('.'))
+}
+
+fn collect(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                into.insert(name.clone());
+                collect(value, into);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, into)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
