@@ -1,9 +1,10 @@
 //! Tables of documents that name symbols and tests, and the sources in which they must exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::definitions::Definitions;
 use crate::documents::root;
 
 /// What a cell says of work that is not done yet.
@@ -57,6 +58,7 @@ pub struct Sources(Vec<Source>);
 
 #[derive(Debug)]
 struct Source {
+    path: PathBuf,
     text: String,
     /// It holds nothing but tests.
     test_file: bool,
@@ -85,48 +87,60 @@ impl Sources {
         found
     }
 
-    /// For each file that is not only tests, the words in it.
+    /// What the files that are not only tests define.
     #[must_use]
-    pub fn words(&self) -> Vec<BTreeSet<&str>> {
-        self.0.iter().filter(|source| !source.test_file).map(|source| words(&source.text)).collect()
+    pub fn definitions(&self) -> Definitions {
+        let mut found = Definitions::default();
+        for source in self.0.iter().filter(|source| !source.test_file) {
+            if source.path.extension().is_some_and(|ending| ending == "sql") {
+                found.add_sql(&source.text);
+            } else {
+                found.add_rust(&source.path, &source.text);
+            }
+        }
+        found
     }
-}
-
-/// Whether one file has all the parts of `a::b::c`; crate names stand for themselves.
-#[must_use]
-pub fn is_defined(symbol: &str, files: &[BTreeSet<&str>]) -> bool {
-    let parts: Vec<&str> =
-        symbol.split("::").filter(|part| !part.starts_with("zmon_")).map(bare).collect();
-    !parts.is_empty() && files.iter().any(|words| parts.iter().all(|part| words.contains(part)))
-}
-
-fn bare(part: &str) -> &str {
-    part.trim_end_matches("()")
-}
-
-fn words(text: &str) -> BTreeSet<&str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect()
 }
 
 /// Names of the functions under a test attribute. A macro that makes tests from a list has `fn $name`
-/// there: the names are those of the list's lines, `name,` or `name: … => …`.
+/// there: the names are those of the list's lines, `name,` or `name: … => …`, inside an invocation of
+/// that macro.
 fn tests(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    let (mut marked, mut listed) = (false, false);
-    for line in source.lines().map(str::trim_start) {
-        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+    let mut suites: Vec<&str> = Vec::new();
+    let (mut marked, mut macro_name) = (false, "");
+    // How far left the invocation stands that is being read.
+    let mut invoked: Option<usize> = None;
+    for line in source.lines() {
+        let inner = line.trim_start();
+        let indent = line.len() - inner.len();
+        if let Some(name) = inner.strip_prefix("macro_rules! ") {
+            macro_name = first_word(name);
+        }
+        if inner.starts_with("#[test]") || inner.starts_with("#[tokio::test") {
             marked = true;
         } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked) {
             let name = first_word(rest);
-            listed |= name.is_empty();
-            found.extend(Some(name).filter(|name| !name.is_empty()));
+            if name.is_empty() {
+                suites.push(macro_name);
+            } else {
+                found.push(name);
+            }
             marked = false;
+        } else if let Some(left) = invoked {
+            found.extend(listed_name(inner));
+            invoked = Some(left).filter(|left| inner.is_empty() || indent > *left);
+        } else if suites.iter().any(|suite| invokes(inner, suite)) {
+            invoked = Some(indent);
         }
     }
-    if listed {
-        found.extend(source.lines().filter_map(listed_name));
-    }
     found
+}
+
+/// Whether a line begins an invocation of a macro that goes on below.
+fn invokes(line: &str, suite: &str) -> bool {
+    let call = line.split_once("! {").map(|(path, rest)| (path, rest.contains('}')));
+    call.is_some_and(|(path, ends)| path.rsplit("::").next() == Some(suite) && !ends)
 }
 
 fn listed_name(line: &str) -> Option<&str> {
@@ -147,12 +161,12 @@ fn walk(folder: &Path, into: &mut Vec<Source>) -> io::Result<()> {
         let path: PathBuf = entry?.path();
         if path.is_dir() && !path.is_symlink() {
             walk(&path, into)?;
-        } else if path.ends_with("src/tables.rs") {
+        } else if path.ends_with("src/tables.rs") || path.ends_with("src/definitions.rs") {
             // Its examples are no tests.
         } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "sql") {
             let in_tests = path.components().any(|part| part.as_os_str() == "tests");
             let test_file = in_tests || path.ends_with("tests.rs");
-            into.push(Source { text: fs::read_to_string(&path)?, test_file });
+            into.push(Source { text: fs::read_to_string(&path)?, path, test_file });
         }
     }
     Ok(())
@@ -163,25 +177,41 @@ mod tests_of_this {
     use super::*;
 
     const SOURCE: &str = "
-        #[test]
-        fn plain() {}
-        #[tokio::test(start_paused = true)]
-        async fn in_time() {}
-        fn helper() {}
-        macro_rules! suite { ($($x:ident),*) => { $(#[test] fn $x() {})* } }
+#[test]
+fn plain() {}
+#[tokio::test(start_paused = true)]
+async fn in_time() {}
+fn helper() {}
+macro_rules! suite {
+    ($($check:ident,)+) => {
+        $(
             #[test]
             fn $check() {}
+        )+
+    };
+    (all) => {
+        super::suite! { all:
             one_of_the_suite,
-            one_more_of_it: \"a=b\" => Code, State;
-            field_of_a_struct: 3,
             notasuite,
+        }
+    };
+}
+suite! {
+    one_more_of_it: \"a=b\" => Code, State;
+    field_of_a_struct: 3,
+}
+call(
+    an_argument,
+    other::suite! { x },
+    another_argument,
+);
     ";
 
     #[test]
-    fn tests_are_found_under_attributes_and_in_suites() {
+    fn tests_are_found_under_attributes_and_in_invocations_of_suites() {
         let found = ["plain", "in_time", "one_of_the_suite", "one_more_of_it"];
         assert_eq!(tests(SOURCE), found);
-        assert!(tests("fn helper() {}\n some_name,\n").is_empty());
+        assert!(tests("fn helper() {}\nother! {\n    some_name,\n}\n").is_empty());
     }
 
     #[test]
@@ -192,13 +222,5 @@ mod tests_of_this {
         assert_eq!(found[0].names(2).collect::<Vec<_>>(), ["b", "c::d"]);
         assert!(!found[0].is_open(2) && found[0].cell(9).is_empty());
         assert!(rows(text, |first| first == "X")[0].is_open(2));
-    }
-
-    #[test]
-    fn a_symbol_is_defined_where_all_its_parts_are() {
-        let files = [words("struct A { b: u8 }"), words("fn c() {}")];
-        assert!(is_defined("zmon_x::A::b", &files) && is_defined("c()", &files));
-        assert!(!is_defined("A::c", &files) && !is_defined("d", &files));
-        assert!(!is_defined("zmon_x", &files));
     }
 }
