@@ -1,7 +1,11 @@
 //! What the project is built from (T38): facts of its own files, checked without network.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the report")]
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use toml::{Table, Value};
 use zmon_tests::documents;
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -73,4 +77,81 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
             dated = false;
         }
     }
+}
+
+/// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
+/// that may build with it; whoever else may have it has it for tests only.
+const BUILT_WITH: [(&str, &[&str]); 15] = [
+    ("axum", &["zmon-transport", "zmon-ui"]),
+    ("criterion", &[]),
+    ("proptest", &[]),
+    ("qrcode", &["zmon", "zmon-provisioning"]),
+    ("rand_chacha", &["zmon-testkit", "zmon-tests"]),
+    ("rcgen", &["zmon-station"]),
+    ("rqrr", &["zmon"]),
+    ("rsa", &["zmon-crypto"]),
+    ("sqlx", &["zmon-persistence", "zmon-testkit"]),
+    ("tempfile", &["zmon", "zmon-mock-central-station", "zmon-testkit"]),
+    ("time", &["zmon-station"]),
+    ("tokio-rustls", &["zmon-transport"]),
+    ("zmon-device", &[]),
+    ("zmon-mock-central-station", &[]),
+    ("zmon-testkit", &[]),
+];
+
+#[test]
+fn what_is_for_tests_is_built_into_nothing() {
+    let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (name, manifest) in manifests() {
+        for dependency in built_with(&manifest) {
+            if let Some((listed, _)) = BUILT_WITH.iter().find(|(listed, _)| *listed == dependency) {
+                found.entry(listed).or_default().insert(name.clone());
+            }
+        }
+    }
+    for (dependency, allowed) in BUILT_WITH {
+        let users = found.remove(dependency).unwrap_or_default();
+        let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(users, allowed, "{dependency}");
+    }
+}
+
+#[test]
+fn a_dependency_of_any_kind_but_dev_counts_as_built() {
+    let manifest = "[dependencies]\na = '1'\n[dev-dependencies]\nb = '1'\n\
+                    [build-dependencies]\nc = '1'\n[target.'cfg(unix)'.dependencies]\nd = '1'\n\
+                    [target.'cfg(unix)'.dev-dependencies]\ne = '1'\n\
+                    [dependencies.f]\npackage = 'g'\nversion = '1'\n";
+    assert_eq!(built_with(&manifest.parse().unwrap()), ["a", "g", "c", "d"]);
+}
+
+/// The packages of the workspace with their manifests.
+fn manifests() -> Vec<(String, Table)> {
+    let folders = ["crates", "bins"].map(|top| documents::root().join(top));
+    let members = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = members.map(|entry| entry.unwrap().path().join("Cargo.toml"));
+    paths
+        .chain([documents::root().join("tests/Cargo.toml")])
+        .map(|path| {
+            let manifest: Table = fs::read_to_string(path).unwrap().parse().unwrap();
+            (manifest["package"]["name"].as_str().unwrap().to_owned(), manifest)
+        })
+        .collect()
+}
+
+/// The crates a package is built with, by their names in the registry.
+fn built_with(manifest: &Table) -> Vec<String> {
+    let targets = manifest.get("target").and_then(Value::as_table);
+    let tables = [manifest].into_iter().chain(
+        targets.into_iter().flat_map(|targets| targets.values().filter_map(Value::as_table)),
+    );
+    let sections = tables
+        .flat_map(|table| ["dependencies", "build-dependencies"].map(|section| table.get(section)));
+    let dependencies = sections.flatten().filter_map(Value::as_table).flatten();
+    dependencies
+        .map(|(name, how)| {
+            let package = how.get("package").and_then(Value::as_str);
+            package.unwrap_or(name).to_owned()
+        })
+        .collect()
 }
