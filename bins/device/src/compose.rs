@@ -1,5 +1,10 @@
 //! The adapters of one device, opened and put together.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a program passes the operating system's generator in"
+)]
+
 use std::{path::Path, sync::Arc};
 
 use getrandom::SysRng;

@@ -282,6 +282,7 @@ mod tests {
     async fn a_device_s_requests_meet_the_faults_of_their_own_step() {
         let faults = ["test=fail", "commit=tamper", "heartbeat=drop"].map(|f| f.parse().unwrap());
         let disturbance = Disturbance { faults: faults.to_vec(), delay: Duration::from_secs(1) };
+        #[expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
         let begun = tokio::time::Instant::now();
         assert_eq!(disturbance.fate(DeviceRequest::Test).await, Fate::Break);
         assert_eq!(disturbance.fate(DeviceRequest::Commit).await, Fate::Spoil);

@@ -1,5 +1,8 @@
 //! Time and randomness of the operating system, for the station's ports.
 
+#![expect(clippy::disallowed_types, reason = "this adapter is where randomness enters")]
+#![expect(clippy::disallowed_methods, reason = "this adapter is where time enters")]
+
 use core::time::Duration;
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! Time that stands still until a test moves it.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -45,6 +45,7 @@ impl TlsDeviceDialer {
 
     /// Connects; every failure takes the whole bound.
     async fn connect(&self, target: &Target) -> Result<Connection, DialError> {
+        #[expect(clippy::disallowed_methods, reason = "the uniform answer waits on tokio's timer")]
         let uniform = Instant::now() + self.times.connect;
         match self.try_connect(target).await {
             Ok(connection) => Ok(connection),

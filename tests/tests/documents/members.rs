@@ -1,5 +1,7 @@
 //! Every member of every message stands where `docs/PROTOCOL.md` describes that message.
 
+#![expect(clippy::panic, reason = "a panic is the report of a failing test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 

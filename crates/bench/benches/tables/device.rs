@@ -1,5 +1,7 @@
 //! A device composed as the shipped program composes it, with a note of when each port was called.
 
+#![expect(clippy::disallowed_types, reason = "a benchmark is a program")]
+
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,7 @@
 //! Seal and open, beside the same operations of the crates below `zmon-crypto`.
 
+#![expect(clippy::disallowed_types, reason = "a benchmark is a program")]
+
 use core::hint::black_box;
 
 use aes_gcm::aead::{Aead, Payload};

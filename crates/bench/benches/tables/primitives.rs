@@ -1,5 +1,7 @@
 //! What the rows of a pairing are made of, each with the library that is linked.
 
+#![expect(clippy::disallowed_types, reason = "a benchmark is a program")]
+
 use core::hint::black_box;
 use core::time::Duration;
 use std::fs::File;

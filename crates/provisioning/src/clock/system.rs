@@ -1,5 +1,7 @@
 //! The operating system's clocks: the only place of the libraries that reads them.
 
+#![expect(clippy::disallowed_methods, reason = "this adapter is where time enters")]
+
 use core::sync::atomic::{AtomicI64, Ordering};
 use core::time::Duration;
 

@@ -1,5 +1,7 @@
 //! A clock that moves only with the runtime's time.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,7 @@
 //! What the listener's endpoint answers, and when.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use core::time::Duration;
 use std::sync::atomic::Ordering;
 

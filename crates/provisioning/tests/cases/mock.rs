@@ -1,5 +1,7 @@
 //! What is the mock's own.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use core::time::Duration;
 
 use tokio::time::{Instant, sleep};

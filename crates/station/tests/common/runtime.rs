@@ -1,5 +1,7 @@
 //! Virtual time and seeded randomness.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

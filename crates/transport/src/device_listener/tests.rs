@@ -1,5 +1,7 @@
 //! Refusals in virtual time, over HTTP without TLS: nothing here depends on the machine's speed.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use core::time::Duration;
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! Answers that come at fixed instants after their request (D24).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the time limits of a connection run on tokio's timers"
+)]
+
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 

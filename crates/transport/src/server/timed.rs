@@ -4,6 +4,11 @@
 //! from a heartbeat every hour. This wrapper sees both sides: bytes that arrive, and from
 //! [`Busy`] whether a request is being answered.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the time limits of a connection run on tokio's timers"
+)]
+
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};

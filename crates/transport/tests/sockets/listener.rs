@@ -1,5 +1,7 @@
 //! The device's provisioning listener and the station's dialer.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -48,7 +48,7 @@ impl After<'_> {
         let commit = CommitRequest {
             v: Default::default(),
             session_id: self.session_id,
-            serial: self.serial.clone(),
+            serial: self.serial,
             nonce: commit_nonce,
         };
         let ask = OutcomeAsk {
@@ -56,12 +56,12 @@ impl After<'_> {
             session_id: self.session_id,
             device_id: self.device_id.clone(),
             nonce: ask_nonce,
-            serial: self.serial.clone(),
+            serial: self.serial,
         };
         let retire = RetireStatement {
             v: Default::default(),
             device_id: self.device_id.clone(),
-            serials: vec![self.serial.clone()],
+            serials: vec![self.serial],
             reason: RetireReason::Deprovisioned,
             counter: 1,
         };
@@ -98,7 +98,7 @@ impl After<'_> {
             v: Default::default(),
             session_id: self.session_id,
             device_id: self.device_id.clone(),
-            serial: self.serial.clone(),
+            serial: self.serial,
             nonce,
             result: OutcomeResult::Committed,
         };
@@ -112,7 +112,7 @@ impl After<'_> {
             v: Default::default(),
             device_id: self.device_id.clone(),
             method,
-            serial: self.serial.clone(),
+            serial: self.serial,
             nonce: [0x77; 32],
             counter,
         };

@@ -1,5 +1,7 @@
 //! A station's durable memory, clock and randomness.
 
+#![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
