@@ -139,6 +139,11 @@ pub(crate) async fn start(
     Ok(Arc::new(service.await?))
 }
 
+#[cfg(not(any(feature = "ring", feature = "aws-lc")))]
+fn provider() -> Provider {
+    compile_error!("zmon-device needs a TLS provider: switch on its feature `ring` or `aws-lc`")
+}
+
 #[cfg(feature = "ring")]
 fn provider() -> Provider {
     zmon_transport::provider::ring()
