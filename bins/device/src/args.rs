@@ -71,8 +71,9 @@ One JSON line on standard output says when the device is ready, and where.
 Settings come from DIR/device.toml, then the environment, then the flags.
 
 The clinical interlock may forbid entering, committing and changing over. A file
-must say `clear`, `patient-admitted` or `alarm-active`; a command is given the
-moment and ends with 0 for clear. What cannot be understood forbids."
+of at most 64 bytes must say `clear`, `patient-admitted` or `alarm-active`; a
+command is given the moment and ends with 0 for clear. What cannot be understood
+forbids."
     )]
     Run(Run),
 }

@@ -14,7 +14,7 @@ use zmon_provisioning::{
 
 /// Longest wait for a file to be read or a command to end.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest content that is read, in bytes; every word is shorter.
+/// Longest content, in bytes; every word is shorter.
 const CONTENT_MAX: u64 = 64;
 
 /// Where the device asks whether a patient is in danger of losing the station for a second.
@@ -84,7 +84,11 @@ impl FileInterlock {
         }
         let mut said = Vec::new();
         let file = tokio::fs::File::open(&self.0).await?;
-        file.take(CONTENT_MAX).read_to_end(&mut said).await?;
+        // One byte more tells a content that goes on from one that ends here.
+        file.take(CONTENT_MAX + 1).read_to_end(&mut said).await?;
+        if u64::try_from(said.len()).map_or(true, |length| length > CONTENT_MAX) {
+            return Err(std::io::Error::other("it is over 64 bytes"));
+        }
         Ok(said)
     }
 }
@@ -142,8 +146,12 @@ mod tests {
             fs::write(&path, said).unwrap();
             assert!(objects(&*file).await, "{said}");
         }
+        for (blanks, is_clear) in [(59, true), (60, false), (100, false)] {
+            fs::write(&path, [b"clear".as_slice(), &vec![b' '; blanks]].concat()).unwrap();
+            assert_eq!(!objects(&*file).await, is_clear, "{blanks} blanks");
+        }
         fs::write(&path, [b"clear".as_slice(), &[b' '; 100], b"not"].concat()).unwrap();
-        assert!(!objects(&*file).await, "what lies beyond the longest word is not read");
+        assert!(objects(&*file).await, "what is too long is not believed");
         fs::write(&path, "clear\n").unwrap();
         assert!(!objects(&*file).await);
         fs::remove_file(&path).unwrap();
