@@ -69,7 +69,7 @@ pub use clinical::{CLINICAL_FOLDER, ClinicalFolder};
 #[cfg(feature = "device")]
 pub use device::SqliteDeviceStore;
 pub use error::PersistenceError;
-pub use fs::PrivateDir;
+pub use fs::{PrivateDir, Protection, read_file};
 #[cfg(feature = "device")]
 pub use keystore::FileKeyStore;
 #[cfg(feature = "device")]

@@ -67,12 +67,23 @@ impl PrivateDir {
     }
 
     /// Makes a private subdirectory if it is absent and opens it; the parent's lock covers it.
-    pub(crate) fn subdirectory(&self, name: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`PrivateDir::open`].
+    pub fn subdirectory(&self, name: &str) -> Result<Self> {
         match mkdirat(&self.fd, name, Mode::RWXU) {
             Ok(()) => self.sync()?,
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(self.error(name, "cannot be created", errno)),
         }
+        self.existing_subdirectory(name)
+    }
+
+    /// Opens a private subdirectory; the parent's lock covers it.
+    ///
+    /// # Errors
+    /// As [`PrivateDir::open`].
+    pub fn existing_subdirectory(&self, name: &str) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.fd, name, flags, Mode::empty())
             .map_err(|errno| not_a_directory(&self.path.join(name), errno))?;
@@ -89,13 +100,28 @@ impl PrivateDir {
         }
     }
 
+    /// Reads a private file of at most `max` bytes whole. The bytes are wiped on drop.
+    ///
+    /// # Errors
+    /// As [`crate::read_file`]; a name with a path in it is `key_store_unavailable`.
+    pub fn read_file(&self, name: &str, max: usize) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+        if name.contains('/') {
+            let context = format!("{}: not a name in it: {name}", self.path.display());
+            return Err(PersistenceError::new(ErrorCode::KeyStoreUnavailable, context));
+        }
+        self.read(name, max)
+    }
+
     /// Reads a private file whole; see [`file::read`].
     pub(crate) fn read(&self, name: &str, max: usize) -> Result<zeroize::Zeroizing<Vec<u8>>> {
         file::read(&self.fd, &self.path, name, max)
     }
 
-    /// Writes a new private file durably; an existing one is refused.
-    pub(crate) fn create_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Writes a new private file (0600) durably.
+    ///
+    /// # Errors
+    /// `state_conflict` for a name that exists, else `key_store_unavailable`.
+    pub fn create_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         file::write(&self.fd, &self.path, name, bytes, file::Target::New)
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fstat, fsync, openat, renameat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fstat, fsync, openat, renameat,
     renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
@@ -23,21 +23,22 @@ pub(super) enum Target {
     Replace,
 }
 
+/// What a file must be like before a byte of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// A regular file; links to it are followed.
+    Regular,
+    /// A regular file and no link, of this user or root, that nobody else can write.
+    Public,
+    /// A regular file and no link, of this user, without a second name, that nobody else can read.
+    Private,
+}
+
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Opens for reading and checks what was opened: a regular file, ours, 0600 or narrower, one link.
-///
-/// `NONBLOCK` keeps a planted FIFO from blocking the open; the checks run on the descriptor, so
-/// there is nothing to win between check and use (T29).
 pub(super) fn open(dir: &OwnedFd, path: &Path, name: &str) -> Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = openat(dir, name, flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::LOOP => PersistenceError::symlink(path.join(name).display().to_string()),
-        Errno::NOENT => rule(ErrorCode::NotInitialised, path, name, "is missing"),
-        _ => failed(path, name, "cannot be opened", errno),
-    })?;
-    check(&fd, path, name)?;
-    Ok(File::from(fd))
+    open_as(dir, path, name, Protection::Private)
 }
 
 /// Reads a private file of at most `max` bytes.
@@ -47,7 +48,50 @@ pub(super) fn read(
     name: &str,
     max: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let mut file = open(dir, path, name)?;
+    read_open(open(dir, path, name)?, path, name, max)
+}
+
+/// Reads a file of at most `max` bytes that is named by its path. The bytes are wiped on drop.
+///
+/// # Errors
+/// `not_initialised` for one that is absent, `key_file_is_symlink`, `key_file_mode_too_wide`,
+/// `key_store_unavailable` for what is no regular file, not ours or unreadable, `storage_corrupt` for
+/// one that is longer; each with the path.
+pub fn read_file(path: &Path, max: usize, protection: Protection) -> Result<Zeroizing<Vec<u8>>> {
+    let here = Path::new("");
+    read_open(open_as(CWD, here, path, protection)?, here, path, max)
+}
+
+/// `NONBLOCK` keeps a planted FIFO from blocking the open; the checks run on the descriptor, so
+/// there is nothing to win between check and use (T29).
+fn open_as(
+    dir: impl AsFd,
+    path: &Path,
+    name: impl AsRef<Path>,
+    protection: Protection,
+) -> Result<File> {
+    let name = name.as_ref();
+    let follow = match protection {
+        Protection::Regular => OFlags::empty(),
+        Protection::Public | Protection::Private => OFlags::NOFOLLOW,
+    };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | follow;
+    let fd = openat(dir, name, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::LOOP => PersistenceError::symlink(path.join(name).display().to_string()),
+        Errno::NOENT => rule(ErrorCode::NotInitialised, path, name, "is missing"),
+        _ => failed(path, name, "cannot be opened", errno),
+    })?;
+    check(&fd, path, name, protection)?;
+    Ok(File::from(fd))
+}
+
+fn read_open(
+    mut file: File,
+    path: &Path,
+    name: impl AsRef<Path>,
+    max: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let name = name.as_ref();
     // Reserved up front: a growing vector would leave copies of a secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
@@ -157,22 +201,28 @@ pub(super) fn names(dir: &OwnedFd, path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn check(fd: &OwnedFd, path: &Path, name: &str) -> Result<()> {
+fn check(fd: &OwnedFd, path: &Path, name: &Path, protection: Protection) -> Result<()> {
     let stat = fstat(fd).map_err(|errno| failed(path, name, "cannot be examined", errno))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, "must be a regular file"));
     }
+    let (forbidden, required, root_may_own) = match protection {
+        Protection::Regular => return Ok(()),
+        Protection::Public => (Mode::WGRP | Mode::WOTH, 0o644, true),
+        Protection::Private => (Mode::RWXG | Mode::RWXO, 0o600, false),
+    };
     let mode = Mode::from_raw_mode(stat.st_mode);
-    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+    if mode.intersects(forbidden) {
         let path = path.join(name).display().to_string();
-        return Err(PersistenceError::mode_too_wide(path, mode.bits(), 0o600));
+        return Err(PersistenceError::mode_too_wide(path, mode.bits(), required));
     }
-    if stat.st_uid != geteuid().as_raw() {
+    let is_of_root = root_may_own && stat.st_uid == 0;
+    if stat.st_uid != geteuid().as_raw() && !is_of_root {
         let what = "must belong to the user of this process";
         return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
     }
     // No link at all: removed since it was opened, as SQLite does with its companions. No danger.
-    if stat.st_nlink > 1 {
+    if protection == Protection::Private && stat.st_nlink > 1 {
         let what = "must have no second hard link";
         return Err(rule(ErrorCode::KeyStoreUnavailable, path, name, what));
     }
@@ -228,13 +278,13 @@ fn sync_directory(dir: impl AsFd, path: &Path) -> Result<()> {
     fsync(dir).map_err(|errno| failed(path, "", "cannot be synced", errno))
 }
 
-fn rule(code: ErrorCode, path: &Path, name: &str, rule: &str) -> PersistenceError {
+fn rule(code: ErrorCode, path: &Path, name: impl AsRef<Path>, rule: &str) -> PersistenceError {
     PersistenceError::new(code, format!("{}: {rule}", path.join(name).display()))
 }
 
 fn failed(
     path: &Path,
-    name: &str,
+    name: impl AsRef<Path>,
     what: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> PersistenceError {

@@ -4,3 +4,4 @@ mod directory;
 mod file;
 
 pub use directory::PrivateDir;
+pub use file::{Protection, read_file};
