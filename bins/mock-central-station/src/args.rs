@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use zmon_cli::logging::LogFormat;
 
-use crate::fault::Fault;
+use crate::fault::Ordered;
 
 /// Central Station for harnesses, trials and tests.
 ///
@@ -138,9 +138,9 @@ pub struct Ephemeral {
     /// Serve from a temporary directory, removed at the end.
     #[arg(long)]
     pub ephemeral: bool,
-    /// Make one step fail; may be repeated.
-    #[arg(long, value_name = "STEP=KIND", requires = "ephemeral")]
-    pub fault: Vec<Fault>,
+    /// Make one step fail, each time or the N-th time only; may be repeated.
+    #[arg(long, value_name = "STEP=KIND[@N]", requires = "ephemeral")]
+    pub fault: Vec<Ordered>,
     /// Wait so long before each step with a device.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "ephemeral",
           value_parser = clap::value_parser!(u64).range(0..=600_000))]

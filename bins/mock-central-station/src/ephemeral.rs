@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Ephemeral, streams: &mut Streams<'_>) -> Result<()
     init::make(&dir, &file, &settings, &administrator, &password, None).await?;
 
     let delay = Duration::from_millis(args.delay_ms);
-    let disturbance = Disturbance { faults: args.fault, delay };
+    let disturbance = Disturbance::new(args.fault, delay);
     let running = compose::start(&dir, &settings, disturbance).await?;
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let login = running.station.login(source, ADMINISTRATOR, password.expose());

@@ -134,12 +134,12 @@ fn a_station_serves_until_it_is_told_to_stop() {
 
 #[test]
 fn faults_are_ordered_by_step_and_kind() {
-    let ordered = ["test=drop", "commit=tamper", "heartbeat=fail"];
+    let ordered = ["test=drop@2", "outcome=tamper", "identity=truncate@1", "heartbeat=fail"];
     let args: Vec<_> = ordered.iter().flat_map(|fault| ["--fault", fault]).collect();
     Running::start(&[&["--ephemeral"], &*args].concat()).stop();
     let refused = station(&["--ephemeral", "--fault", "heartbeat=tamper"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("tamper for session"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("tamper for all but"));
 }
 
 #[test]
