@@ -163,6 +163,13 @@ pub struct Run {
     /// Minutes a pairing code lives, 1 to 60 [default: 10].
     #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N")]
     pub window_minutes: Option<u64>,
+    /// Form of the pairing code [default: the one of init].
+    #[arg(long, env = "DEVICE_CODE_FORMAT", value_name = "FORMAT")]
+    pub code_format: Option<CodeFormatName>,
+    /// Whether an expired certificate may be replaced without anybody [default: false].
+    #[arg(long, env = "DEVICE_RECOVERY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub recovery: Option<bool>,
     /// What is known about the clock of this machine [default: synced].
     #[arg(long, env = "DEVICE_CLOCK", value_name = "QUALITY")]
     pub clock: Option<ClockName>,

@@ -149,8 +149,12 @@ impl Settings {
     }
 
     fn merge(args: &Run, file: SettingsFile) -> Result<Self, Failure> {
-        let file =
-            SettingsFile { window_minutes: args.window_minutes.or(file.window_minutes), ..file };
+        let file = SettingsFile {
+            window_minutes: args.window_minutes.or(file.window_minutes),
+            code_format: args.code_format.or(file.code_format),
+            recovery: args.recovery.or(file.recovery),
+            ..file
+        };
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
         let address = args.address.or(file.address).unwrap_or(listen.ip());
         if address.is_unspecified() {
@@ -199,7 +203,7 @@ fn bind(listen: SocketAddr) -> Bind {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
     use zmon_cli::ExitClass;
 
     use super::*;
@@ -222,6 +226,36 @@ mod tests {
         }
     }
 
+    /// Everything a file may say, besides who the device is, can be said on the command line and in
+    /// the environment.
+    #[test]
+    fn every_setting_has_a_flag_and_a_variable() {
+        let whole = SettingsFile {
+            code_format: Some(CodeFormatName::Short6),
+            window_minutes: Some(5),
+            listen: Some(LISTEN),
+            address: Some(LISTEN.ip()),
+            screen: Some(SCREEN),
+            control: Some("control".into()),
+            manual_configuration: Some("manual".into()),
+            clock: Some(ClockName::Signed),
+            interlock: Some("none".to_owned()),
+            recovery: Some(true),
+            log: Some("info".to_owned()),
+            log_format: Some(LogFormat::Json),
+            ..file()
+        };
+        let run = Args::command();
+        let run = run.find_subcommand("run").unwrap();
+        for (key, _) in toml::Table::try_from(whole).unwrap() {
+            if !["device_id", "device_serial", "firmware_version"].contains(&key.as_str()) {
+                let arg = run.get_arguments().find(|arg| arg.get_id() == key.as_str());
+                let variable = arg.and_then(|arg| arg.get_env()).and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("DEVICE_{}", key.to_uppercase())), "{key}");
+            }
+        }
+    }
+
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
         let plain = Settings::merge(&run_args(&[]), file()).unwrap();
@@ -234,6 +268,10 @@ mod tests {
         let file = || SettingsFile { listen, window_minutes: Some(5), recovery, ..file() };
         let filed = Settings::merge(&run_args(&[]), file()).unwrap();
         assert!(filed.profile.recovery);
+        let flagged =
+            Settings::merge(&run_args(&["--recovery=false", "--code-format", "short6"]), file());
+        let flagged = flagged.unwrap().profile;
+        assert_eq!((flagged.recovery, flagged.code_format), (false, CodeFormat::Short6));
         assert_eq!(filed.address.to_string(), "127.0.0.7");
         assert_eq!(filed.profile.window().as_secs(), 300);
 

@@ -133,6 +133,13 @@ impl Settings {
         SettingsFile {
             listen: args.listen.or(file.listen),
             device_listen: args.device_listen.or(file.device_listen),
+            server_names: args.server_names.clone().unwrap_or_else(|| file.server_names.clone()),
+            device_networks: args
+                .device_networks
+                .clone()
+                .unwrap_or_else(|| file.device_networks.clone()),
+            unregistered_devices: args.unregistered_devices.unwrap_or(file.unregistered_devices),
+            recovery: args.recovery.unwrap_or(file.recovery),
             ..file.with_logging(&args.logging)
         }
         .read()
@@ -170,7 +177,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
     use zmon_cli::ExitClass;
 
     use super::*;
@@ -205,6 +212,35 @@ mod tests {
         assert_eq!((plain.listen.port(), plain.device_host().as_str()), (8443, "127.0.0.1"));
         let flagged = Settings::load(&run_args(dir.path(), &["--listen", "127.0.0.1:9"])).unwrap();
         assert_eq!((flagged.listen.port(), flagged.device_listen.port()), (9, 8444));
+        assert!(!plain.recovery && plain.device_trust == DeviceTrust::Registry);
+        assert_eq!(plain.networks.networks.len(), 1);
+        let flags =
+            ["--recovery", "--unregistered-devices=true", "--server-name", "a.local,b.local"];
+        let more = ["--device-network", "10.0.0.0/8,192.168.0.0/16"];
+        let flagged = Settings::load(&run_args(dir.path(), &[&flags[..], &more].concat())).unwrap();
+        assert!(flagged.recovery && flagged.device_trust == DeviceTrust::Scanned);
+        assert_eq!(flagged.networks.networks.len(), 2);
+        assert_eq!(flagged.device_host(), "a.local");
+    }
+
+    /// Everything a file may say, besides who the station is, can be said on the command line and in
+    /// the environment.
+    #[test]
+    fn every_setting_has_a_flag_and_a_variable() {
+        let whole = SettingsFile {
+            log: Some("info".to_owned()),
+            log_format: Some(LogFormat::Json),
+            ..file()
+        };
+        let run = Args::command();
+        let run = run.find_subcommand("run").unwrap();
+        for (key, _) in toml::Table::try_from(whole).unwrap() {
+            if !["station_id", "station_name", "site"].contains(&key.as_str()) {
+                let arg = run.get_arguments().find(|arg| arg.get_id() == key.as_str());
+                let variable = arg.and_then(|arg| arg.get_env()).and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("STATION_{}", key.to_uppercase())), "{key}");
+            }
+        }
     }
 
     #[test]

@@ -36,8 +36,18 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child =
-            command().args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_in(args, &[])
+    }
+
+    fn start_in(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().copied();
+        let mut child = command()
+            .args(args)
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self { child, ready: json(line.as_bytes()) }
@@ -130,6 +140,30 @@ fn a_station_serves_until_it_is_told_to_stop() {
     assert_eq!(json(&second.stdout)["code"].as_str(), Some("state_conflict"));
     running.stop();
     Running::start(&["run", dir]).stop();
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("station");
+    let dir = dir.to_str().unwrap();
+    let [file, variable, flag] = ["127.0.0.2:0", "127.0.0.3:0", "127.0.0.4:0"];
+    let any = "127.0.0.1:0";
+    assert!(station(&["init", dir, "--listen", file, "--device-listen", any]).status.success());
+    let environment = [("STATION_LISTEN", variable)];
+    for (running, host) in [
+        (Running::start(&["run", dir]), "https://127.0.0.2:"),
+        (Running::start_in(&["run", dir], &environment), "https://127.0.0.3:"),
+        (Running::start_in(&["run", dir, "--listen", flag], &environment), "https://127.0.0.4:"),
+    ] {
+        let address = running.address("operators");
+        assert!(address.starts_with(host), "{address}");
+        running.stop();
+    }
+    let wrong = [("STATION_RECOVERY", "perhaps")];
+    let refused = command().args(["run", dir]).envs(wrong).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--recovery"));
 }
 
 #[test]
