@@ -147,6 +147,8 @@ event_types! {
         LoginRefused = "login_refused",
         /// An operator was added.
         OperatorAdded = "operator_added",
+        /// An operator of a station set a new password, or gave the present one wrong.
+        PasswordChanged = "password_changed",
         /// An operator was changed or removed.
         OperatorChanged = "operator_changed",
         /// Devices were laid down in the registry.

@@ -46,6 +46,8 @@ pub const REGISTRY_DEVICES: &str = "/api/registry/devices";
 pub const ACCEPT_AUDIT: &str = "/api/registry/devices/{deviceId}/accept-audit";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
+/// Station, operators: the own password.
+pub const OWN_PASSWORD: &str = "/api/operators/self/password";
 /// Station, administrators: revocation.
 pub const REVOKE: &str = "/api/certificates/{serial}/revoke";
 /// Station, auditors: the audit log.

@@ -36,6 +36,19 @@ pub struct LoginAnswer {
     /// Until when the token counts.
     #[serde(with = "text")]
     pub expires_at: UnixTime,
+    /// The password was made for the account: the token opens nothing but its change.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub must_change_password: bool,
+}
+
+/// `POST /api/operators/self/password`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The present password.
+    pub password: SecretText,
+    /// The one that takes its place.
+    pub new_password: SecretText,
 }
 
 /// `POST /api/operators`.

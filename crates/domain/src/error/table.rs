@@ -258,6 +258,9 @@ errors! {
     ProofExpired = "proof_expired": -, Expired, Authenticate, Operator, 401, no,
         "Your authentication has expired.",
         "Authenticate again.";
+    PasswordChangeRequired = "password_change_required": -, Operator, Authenticate, Operator, 403, no,
+        "This password was made for you and opens nothing but its own change.",
+        "Set a password of your own: zmon operator password.";
     PinTooWeak = "pin_too_weak": -, Operator, Authenticate, Operator, 422, no,
         "The new PIN or password is too weak.",
         "Choose a longer one that is not a simple sequence.";

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "b15ac69645a7d7a9d036b2a56f5dae28adbffea2808a281522001c98f8103657",
+    shape: "d6f1613e4c570a81a6a18481718f96fcdac7dd52d26b18769a75d03d1ffe613d",
 };
 
 impl Schema {

@@ -88,6 +88,8 @@ pub struct OperatorRow {
     pub password_hash: String,
     /// A disabled account cannot log in.
     pub disabled: bool,
+    /// The password was made by a program and shown once: it opens nothing but its own change.
+    pub one_time: bool,
     /// When it was made.
     pub created_at: UnixTime,
 }
@@ -98,6 +100,7 @@ impl core::fmt::Debug for OperatorRow {
             .field("id", &self.id)
             .field("role", &self.role)
             .field("disabled", &self.disabled)
+            .field("one_time", &self.one_time)
             .finish_non_exhaustive()
     }
 }

@@ -254,6 +254,7 @@ impl SessionDriver {
             | Refusal::OtherCurrent(_)
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
+            | Refusal::PasswordStale
             | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),

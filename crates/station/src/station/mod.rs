@@ -9,6 +9,7 @@ mod housekeeping;
 mod login;
 mod opening;
 mod pairing;
+mod password;
 mod peer;
 mod renew;
 mod retire;

@@ -264,6 +264,16 @@ impl Tables {
                 }
                 self.operators.insert(row.id.clone(), row.clone());
             }
+            StationWrite::SetPassword { operator, before, after, keep } => {
+                let account = self.operators.get_mut(operator);
+                let Some(account) = account.filter(|account| account.password_hash == *before)
+                else {
+                    return Err(Refusal::PasswordStale);
+                };
+                account.password_hash.clone_from(after);
+                account.one_time = false;
+                self.logins.retain(|hash, row| row.operator != *operator || hash == keep);
+            }
             StationWrite::AddLogin(row) => {
                 self.logins.insert(row.token_hash, row.clone());
             }

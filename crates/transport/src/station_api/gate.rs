@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use zeroize::Zeroizing;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::OperatorProof;
+use zmon_station::StationError;
 
 use super::Api;
 use super::answer::Refused;
@@ -61,17 +62,25 @@ impl Caller {
             Some(token) => api.station.authenticate(token).await,
             None => Err(ErrorCode::AuthenticationFailed.into()),
         };
-        if let Err(error) = &proof
+        self.counted(api, proof)
+    }
+
+    /// The bearer token of somebody who is logged in, whatever else they must do first.
+    pub(super) async fn login(&self, api: &Api) -> Result<&str, Refused> {
+        let known = match self.token.as_deref() {
+            Some(token) => api.station.recognise(token).await.map(|()| token.as_str()),
+            None => Err(ErrorCode::AuthenticationFailed.into()),
+        };
+        self.counted(api, known)
+    }
+
+    fn counted<T>(&self, api: &Api, known: Result<T, StationError>) -> Result<T, Refused> {
+        if let Err(error) = &known
             && error.code() == ErrorCode::AuthenticationFailed
         {
             api.station.note_junk(self.source, ErrorCode::AuthenticationFailed);
         }
-        Ok(proof?)
-    }
-
-    /// The bearer token, if the request has exactly one.
-    pub(super) fn token(&self) -> Option<&str> {
-        self.token.as_deref().map(String::as_str)
+        Ok(known?)
     }
 }
 

@@ -91,6 +91,7 @@ pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
         .route(paths::LOGIN, post(login::login))
         .route(paths::LOGOUT, post(login::logout))
         .route(paths::OPERATORS, post(login::add_operator))
+        .route(paths::OWN_PASSWORD, post(login::change_password))
         .route(paths::SESSIONS, post(pairing::scan))
         .route(paths::PAIR, post(pairing::pair))
         .route(paths::PAIR_SESSION, get(pairing::result))

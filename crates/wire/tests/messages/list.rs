@@ -90,6 +90,8 @@ goldens! {
     ready::Ready: "ready";
     admin::LoginRequest: "login-request";
     admin::LoginAnswer: "login-answer";
+    admin::LoginAnswer: "login-answer-one-time";
+    admin::PasswordRequest: "password-request";
     admin::OperatorRequest: "operator-request";
     admin::Done: "done";
     admin::ImportAnswer: "import-answer";
