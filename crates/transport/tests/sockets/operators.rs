@@ -11,7 +11,7 @@ use crate::world::{PASSWORD, World, problem};
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 14] = [
+const PATHS: [(&str, &str, bool); 15] = [
     ("GET", "/api/health", false),
     ("POST", "/api/auth/login", true),
     ("POST", "/api/operators", true),
