@@ -127,11 +127,12 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     let settings = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{settings}address = \"127.0.0.2\"\n")).unwrap();
     let environment = [("DEVICE_ADDRESS", "127.0.0.3")];
-    for (running, address) in [
-        (made.start(), "127.0.0.2"),
-        (made.start_in(&[], &environment), "127.0.0.3"),
-        (made.start_in(&["--address", "127.0.0.4"], &environment), "127.0.0.4"),
+    for (flags, environment, address) in [
+        (&[][..], &[][..], "127.0.0.2"),
+        (&[], &environment, "127.0.0.3"),
+        (&["--address", "127.0.0.4"], &environment, "127.0.0.4"),
     ] {
+        let running = made.start_in(flags, environment);
         assert_eq!(running.ready.addresses["provisioning"], address);
         running.stop();
     }

@@ -151,11 +151,13 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     let any = "127.0.0.1:0";
     assert!(station(&["init", dir, "--listen", file, "--device-listen", any]).status.success());
     let environment = [("STATION_LISTEN", variable)];
-    for (running, host) in [
-        (Running::start(&["run", dir]), "https://127.0.0.2:"),
-        (Running::start_in(&["run", dir], &environment), "https://127.0.0.3:"),
-        (Running::start_in(&["run", dir, "--listen", flag], &environment), "https://127.0.0.4:"),
+    let (plain, flagged) = (["run", dir], ["run", dir, "--listen", flag]);
+    for (args, environment, host) in [
+        (&plain[..], &[][..], "https://127.0.0.2:"),
+        (&plain, &environment, "https://127.0.0.3:"),
+        (&flagged, &environment, "https://127.0.0.4:"),
     ] {
+        let running = Running::start_in(args, environment);
         let address = running.address("operators");
         assert!(address.starts_with(host), "{address}");
         running.stop();

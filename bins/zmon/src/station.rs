@@ -74,7 +74,10 @@ impl StationClient {
     /// As [`StationClient::login`]; a usage failure for a token instead of a password.
     pub(crate) async fn login_keeping(login: &Login) -> Result<(Self, Password), Failure> {
         if login.token_file.is_some() {
-            return Err(Failure::usage("token-file", "must be a login with the present password"));
+            return Err(Failure::usage(
+                "token-file",
+                "must not be given: the present password is asked",
+            ));
         }
         let url = ServerUrl::parse(&login.station)?;
         let ca = files::read(&login.ca, PEM_MAX)?;

@@ -415,3 +415,16 @@ fn today() -> i64 {
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_begins_at_one_date_and_one_beside_programs_today() {
+        let began = |options: StationOptions| options.clock.now().wall.expect("a date").unix();
+        assert_eq!(began(StationOptions::default()), BEGINNING);
+        assert_eq!(began(StationOptions::impatient()), BEGINNING);
+        assert!((began(StationOptions::beside_programs()) - today()).abs() < 60);
+    }
+}
