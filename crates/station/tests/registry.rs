@@ -201,6 +201,7 @@ async fn a_password_buys_a_token_that_expires() {
 }
 
 /// A station whose technician has the password that was made for the account.
+#[cfg(test)]
 async fn with_a_one_time_password() -> World {
     let world = with_tess().await;
     let mut made =
