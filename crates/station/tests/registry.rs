@@ -261,6 +261,15 @@ async fn a_change_of_password_ends_every_other_login_of_that_account() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_crosses_a_change_of_the_password_is_none() {
+    let world = with_tess().await;
+    world.store.change_password_between("$argon2id$another");
+    let refused = world.station.login(source(1), "tess", PASSWORD).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::AuthenticationFailed);
+    assert_eq!(world.store.count(EventType::LoggedOut), 1, "it was stored, and ended");
+}
+
+#[tokio::test(start_paused = true)]
 async fn guessing_the_present_password_locks_and_is_written_down() {
     let world = with_tess().await;
     let login = world.station.login(source(1), "tess", PASSWORD).await.unwrap();

@@ -156,7 +156,7 @@ impl Station {
         let token = SecretText::from_string(b64::encode_url(bytes.as_slice()));
         let expires_at = Self::wall(now)? + self.parts.policy.login_lifetime;
         let actor = Actor::Operator { id: account.id.clone(), role: account.role };
-        let row = AuditEvent::new(EventType::LoginSucceeded, actor).with("source", source);
+        let row = AuditEvent::new(EventType::LoginSucceeded, actor.clone()).with("source", source);
         let must_change_password = account.one_time;
         let login = LoginRow {
             token_hash: sha256(bytes.as_slice()),
@@ -164,9 +164,18 @@ impl Station {
             role: account.role,
             expires_at,
         };
+        let operator = login.operator.clone();
         let writes =
             vec![StationWrite::DropLoginsBefore(Self::wall(now)?), StationWrite::AddLogin(login)];
         self.commit_all(now, vec![row], writes).await?;
+        // A change of the password that came between ended the logins there were, not this one.
+        let present = self.parts.store.operator(&operator).await?;
+        if present.is_none_or(|present| present.password_hash != account.password_hash) {
+            let row = AuditEvent::new(EventType::LoggedOut, actor);
+            let writes = vec![StationWrite::DropLogin { token_hash: sha256(bytes.as_slice()) }];
+            self.commit_all(now, vec![row], writes).await?;
+            return Err(ErrorCode::AuthenticationFailed.into());
+        }
         Ok(LoginAnswer { token, role: account.role, expires_at, must_change_password })
     }
 
