@@ -67,6 +67,8 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recovery: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) station_made_keys: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
@@ -110,6 +112,7 @@ impl SettingsFile {
         );
         profile.built_at = built_at(BUILT);
         profile.recovery = self.recovery.unwrap_or_default();
+        profile.station_made_keys = self.station_made_keys.unwrap_or_default();
         profile.code_format = match self.code_format {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
@@ -261,13 +264,21 @@ mod tests {
         let plain = Settings::merge(&run_args(&[]), file()).unwrap();
         assert_eq!(plain.bind, bind(LISTEN));
         assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
-        assert!(!plain.profile.recovery, "off unless the file says otherwise");
+        let off = [plain.profile.recovery, plain.profile.station_made_keys];
+        assert_eq!(off, [false; 2], "off unless the file says otherwise");
 
         let listen = Some("127.0.0.7:4000".parse().unwrap());
         let recovery = Some(true);
-        let file = || SettingsFile { listen, window_minutes: Some(5), recovery, ..file() };
+        let station_made_keys = Some(true);
+        let file = || SettingsFile {
+            listen,
+            window_minutes: Some(5),
+            recovery,
+            station_made_keys,
+            ..file()
+        };
         let filed = Settings::merge(&run_args(&[]), file()).unwrap();
-        assert!(filed.profile.recovery);
+        assert!(filed.profile.recovery && filed.profile.station_made_keys);
         let flagged =
             Settings::merge(&run_args(&["--recovery=false", "--code-format", "short6"]), file());
         let flagged = flagged.unwrap().profile;

@@ -18,6 +18,7 @@ use zmon_transport::{
     station_api::{Binds, BoundListeners, Interposed, StationListeners},
     tls::{ServerCredentials, TlsContext},
 };
+use zmon_wire::kind::TrustLevel;
 
 use crate::{
     faulty::{Disturbance, FaultyDialer, FaultyIssuer},
@@ -134,6 +135,11 @@ fn profile(
 fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> StationPolicy {
     let mut policy = StationPolicy::new(settings.networks.clone());
     policy.session.device_trust = settings.device_trust;
+    policy.session.station_made_keys = settings.station_made_keys;
+    policy.session.suites.clone_from(&settings.suites);
+    if settings.proximity {
+        policy.session.station_trust.push(TrustLevel::Proximity);
+    }
     policy.recovery = settings.recovery;
     policy.own_addresses = [operators, devices]
         .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })

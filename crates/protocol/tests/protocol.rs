@@ -49,6 +49,9 @@ mod retry;
 #[path = "protocol/station.rs"]
 mod station;
 #[cfg(test)]
+#[path = "protocol/station_key.rs"]
+mod station_key;
+#[cfg(test)]
 #[path = "protocol/table.rs"]
 mod table;
 #[cfg(test)]

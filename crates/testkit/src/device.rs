@@ -73,6 +73,8 @@ pub struct DeviceOptions {
     pub seed: Seed,
     /// Whether it may replace an expired certificate by itself.
     pub recovery: bool,
+    /// Whether it takes its client key from the station.
+    pub station_made_keys: bool,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -92,6 +94,7 @@ impl DeviceOptions {
             clock: station.clock().clone(),
             seed: station.seed().clone(),
             recovery: false,
+            station_made_keys: false,
             interlock: DeviceParts::no_patient(),
         }
     }
@@ -137,6 +140,7 @@ impl SimulatedDevice {
         );
         profile.code_format = options.code_format;
         profile.recovery = options.recovery;
+        profile.station_made_keys = options.station_made_keys;
         let profile = profile.with_window(options.window).expect("a window of 1 to 60 minutes");
         let mut device = Self {
             dir: disk::private("zmon-device-"),

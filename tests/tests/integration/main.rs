@@ -10,6 +10,7 @@
 
 mod connection;
 mod end_of_life;
+mod keys;
 mod listener;
 mod migration;
 mod power;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::transcript;
@@ -155,7 +156,7 @@ pub(super) fn consume(
         certificate,
         keys: Arc::new(prk.session(&transcript)),
         transcript,
-        tls: Arc::new(tls),
+        tls: tls.map(Arc::new),
         deadline: now + limits::SESSION_LIFETIME.default,
     };
     let release_at = Some(release_at(now));
@@ -210,17 +211,16 @@ pub(super) fn remember(
     }
 }
 
-/// Makes the session's TLS key and the signed identity document.
+/// Makes the signed identity document and, unless the station does (D6), the session's TLS key.
 pub(super) fn identify(
     step: &mut Step<'_>,
     kem: &KemKey,
     session_id: SessionId,
     hello: &[u8],
-) -> Result<(TlsKey, String), ErrorCode> {
+) -> Result<(Option<TlsKey>, String), ErrorCode> {
     let profile = step.ctx.profile;
     let public = step.ctx.identity.public();
-    let tls = TlsKey::generate(step.rng).map_err(|error| error.code())?;
-    let csr = csr::create(&tls, &profile.device_id, step.rng).map_err(|error| error.code())?;
+    let (tls, csr) = if profile.station_made_keys { (None, None) } else { request(step)? };
     let document = IdentityDocument {
         v: V1::default(),
         session_id,
@@ -237,11 +237,19 @@ pub(super) fn identify(
         clock_quality: step.now.quality,
         audit_checkpoint: step.ctx.checkpoint.map(String::from),
         factory_chain: None,
+        station_trust: profile.trust.level(),
     };
     let payload = strict::to_vec(&document).map_err(|_| ErrorCode::Internal)?;
     let signed = jws::sign(Typ::Identity, None, &payload, step.ctx.identity, step.rng)
         .map_err(|error| error.code())?;
     Ok((tls, signed))
+}
+
+/// A fresh TLS key and the request for its certificate.
+fn request(step: &mut Step<'_>) -> Result<(Option<TlsKey>, Option<Vec<u8>>), ErrorCode> {
+    let tls = TlsKey::generate(step.rng).map_err(|error| error.code())?;
+    let csr = csr::create(&tls, &step.ctx.profile.device_id, step.rng);
+    Ok((Some(tls), Some(csr.map_err(|error| error.code())?)))
 }
 
 /// SHA-256 over hello and MAC. The MAC has a fixed length, so the join is unambiguous.

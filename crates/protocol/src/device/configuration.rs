@@ -1,16 +1,19 @@
 //! What is inside the envelope: JWS, anchor and profile, ids and code, freshness, client certificate.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
+use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::evidence::ChainVerified;
 use zmon_crypto::jws::{Typ, Unverified, Verified};
 use zmon_crypto::x509::{self, CertificateChain, ClientCertificate, ClientExpectation};
-use zmon_crypto::{IdentityKey, sha256};
+use zmon_crypto::{IdentityKey, TlsKey, sha256};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::StationId;
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
+use zmon_wire::b64;
 use zmon_wire::configuration::ConfigurationDocument;
 
 use super::machine::Core;
@@ -31,7 +34,7 @@ pub(super) struct Opened {
 /// Runs every check on the opened plaintext, in the order of the protocol. Any failure is final.
 pub(super) fn check(
     core: &Core,
-    step: &Step<'_>,
+    step: &mut Step<'_>,
     claim: &Claim,
     plaintext: &[u8],
 ) -> Result<Opened, ErrorReport> {
@@ -41,8 +44,8 @@ pub(super) fn check(
     check_binding(step, claim, &document)?;
     check_freshness(step, &document)?;
     let station_log = check_station_log(claim, &document)?;
-    let (certificate, client) = check_client(step, claim, &document)?;
-    let client_key = claim.tls.pkcs8().map_err(|error| error.code())?;
+    let (client_key, certificate, client) = check_client(step, claim, &document)?;
+    let client_key = client_key.pkcs8().map_err(|error| error.code())?;
     let slot = Slot {
         generation: core.generation.saturating_add(1),
         session_id: claim.session_id,
@@ -174,21 +177,19 @@ fn kept(active: &Loaded, station: &StationId) -> Option<String> {
 
 /// Chain, key match, validity, EKU, name; and a key of the station only where both sides allow it.
 fn check_client(
-    step: &Step<'_>,
+    step: &mut Step<'_>,
     claim: &Claim,
     document: &ConfigurationDocument,
-) -> Result<(ClientCertificate, ChainVerified), ErrorReport> {
-    if document.client_private_key.is_some() {
-        let field = FieldError::new("clientPrivateKey", "must be null: the device made its key");
-        return Err(report(ErrorCode::ConfigurationMalformed, field));
-    }
+) -> Result<(Arc<TlsKey>, ClientCertificate, ChainVerified), ErrorReport> {
     let chain = CertificateChain::from_base64_pem(document.client_certificate.as_str())
         .map_err(|_| ErrorCode::ClientCertificateInvalid)?;
     let issuers = chain.issuer_chain().ok_or(ErrorCode::ClientCertificateInvalid)?;
+    let key = client_key(step, claim, document, chain.leaf())?;
     let expected = ClientExpectation {
         device_id: &step.ctx.profile.device_id,
-        public_key: claim.tls.public(),
+        public_key: key.public(),
         anchors: step.ctx.anchors,
+        trust: step.ctx.profile.trust.level(),
     };
     let clock = step.now.synced();
     let algorithms = step.ctx.algorithms;
@@ -196,5 +197,31 @@ fn check_client(
         .map_err(|error| error.code())?;
     let at: UnixTime = clock.unwrap_or(document.timestamp);
     let proof = certificate.verified_at(at).map_err(|error| error.code())?;
-    Ok((certificate, proof))
+    Ok((key, certificate, proof))
+}
+
+/// The device's own key, or the one that the station has sealed to it for this certificate (D6).
+fn client_key(
+    step: &mut Step<'_>,
+    claim: &Claim,
+    document: &ConfigurationDocument,
+    certificate: &[u8],
+) -> Result<Arc<TlsKey>, ErrorReport> {
+    match (&claim.tls, &document.client_private_key) {
+        (Some(own), None) => Ok(Arc::clone(own)),
+        (Some(_), Some(_)) => Err(ErrorCode::StationKeyNotAllowed.into()),
+        (None, None) => Err(ErrorCode::StationKeyNotOffered.into()),
+        (None, Some(sealed)) => {
+            let binding = Binding {
+                session_id: claim.session_id,
+                transcript: &claim.transcript,
+                keys: &claim.keys,
+                certificate,
+            };
+            let opened = b64::decode_url(sealed.expose())
+                .ok()
+                .and_then(|sealed| client_key::open(&binding, &claim.kem, &sealed, step.rng).ok());
+            opened.map(Arc::new).ok_or(ErrorCode::ClientKeyUnreadable.into())
+        }
+    }
 }

@@ -309,7 +309,7 @@ fn begin(
         certificate,
         keys: Arc::new(prk.session(&transcript)),
         transcript,
-        tls: Arc::new(tls),
+        tls: tls.map(Arc::new),
         deadline: step.now.mono + limits::SESSION_LIFETIME.default,
     };
     Ok(State::Pairing(Box::new(Pairing { claim, opens: 0, release_at: None })))

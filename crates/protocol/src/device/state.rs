@@ -191,7 +191,8 @@ pub(super) struct Claim {
     pub(super) certificate: SigningCertificate,
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
-    pub(super) tls: Arc<TlsKey>,
+    /// The key in the certificate request; none where the station makes it (D6).
+    pub(super) tls: Option<Arc<TlsKey>>,
     /// End of the session (D11).
     pub(super) deadline: Tick,
 }

@@ -505,7 +505,8 @@ impl Pair {
                 };
                 self.station.input(&now, input).unwrap();
             }
-            StationAction::Issue { device_id, csr_spki, .. } => {
+            StationAction::Issue { device_id, csr_spki, trust, .. } => {
+                self.station.ca.trust = trust;
                 // The device may have no clock; the station has.
                 let now = if now.wall.is_some() { now } else { self.station_now() };
                 let at = now.wall.unwrap_or_else(super::clock::start);

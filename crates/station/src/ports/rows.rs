@@ -141,7 +141,7 @@ pub struct SessionRow {
     pub expires_at: UnixTime,
     /// Why it failed, once it has.
     pub error: Option<ErrorCode>,
-    /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates and signatures
+    /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates, ciphertext and signatures
     /// only. Kept so that a repeated request gets the same answer, also after a restart.
     pub answer: Option<Vec<u8>>,
 }
