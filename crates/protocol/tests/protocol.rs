@@ -37,6 +37,9 @@ mod junk;
 #[path = "protocol/model.rs"]
 mod model;
 #[cfg(test)]
+#[path = "protocol/proximity.rs"]
+mod proximity;
+#[cfg(test)]
 #[path = "protocol/recording.rs"]
 mod recording;
 #[cfg(test)]

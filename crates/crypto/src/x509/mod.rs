@@ -34,7 +34,7 @@ pub use client::{ClientCertificate, ClientExpectation, verify_client_chain};
 pub use error::{CertificateError, CertificateRole, Fault};
 pub use path::ValidityWindow;
 pub use self_signed::self_signed;
-pub use signing::{SigningCertificate, verify_signing_chain};
+pub use signing::{ShownCertificate, SigningCertificate, read_signing_leaf, verify_signing_chain};
 pub use trust_level::{
     OID_TRUST_LEVEL, OID_TRUST_LEVEL_ARCS, trust_level_extension, trust_level_of,
 };

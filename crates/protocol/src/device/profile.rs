@@ -22,6 +22,9 @@ pub enum StationTrust {
     /// Hello and configuration chain to an anchor of the device. The default.
     #[default]
     Anchored,
+    /// The device holds no anchor: an operator compares four words at it and confirms the station, before
+    /// anything is staged. Refused while it holds one.
+    Proximity,
     /// Development: the anchors in the context are those of a simulated station (D20).
     Simulated,
 }
@@ -32,6 +35,7 @@ impl StationTrust {
     pub const fn level(self) -> TrustLevel {
         match self {
             Self::Anchored => TrustLevel::Anchored,
+            Self::Proximity => TrustLevel::Proximity,
             Self::Simulated => TrustLevel::Simulated,
         }
     }

@@ -112,20 +112,16 @@ impl Forge {
         Self { hello, hello_jws, mac, code, identity, transcript, keys }
     }
 
-    /// A certificate for the session's key, known to the station as pending.
-    pub(crate) fn certificate(&self, pair: &mut Pair) -> (CertificateChain, Serial) {
-        let spki = self.requested();
-        self.certificate_for(pair, &spki)
-    }
-
     /// The key that the device asks a certificate for.
     fn requested(&self) -> Vec<u8> {
         let request = self.identity.csr.as_ref().unwrap();
         csr::verify(request, &zmon_crypto::Algorithms::rustcrypto()).unwrap().spki_der().to_vec()
     }
 
+    /// A certificate for this key, known to the station as pending.
     fn certificate_for(&self, pair: &mut Pair, spki: &[u8]) -> (CertificateChain, Serial) {
         let now = pair.now().wall.unwrap_or_else(super::clock::start);
+        pair.station.ca.trust = self.identity.station_trust;
         let (chain, serial) = pair.station.ca.issue(spki, &self.identity.device_id, now);
         let view = CertificateView {
             serial,

@@ -12,10 +12,12 @@ use zmon_domain::time::Now;
 use zmon_protocol::PullMethod;
 use zmon_protocol::device::{
     DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError, Retirement,
+    StationTrust,
 };
 use zmon_protocol::station::{
     CertificateState, CertificateUse, RegistryEntry, SessionInput, SessionPhase, StationAction,
 };
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::qr::QrContent;
 
 use super::clock::Clock;
@@ -139,6 +141,13 @@ impl Pair {
 
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    /// The device holds no anchor from now on: an operator has to confirm its station.
+    pub(crate) fn by_proximity(&mut self) {
+        self.device.anchors = AnchorSet::from_anchors([]).unwrap();
+        self.device.profile.trust = StationTrust::Proximity;
+        self.station.policy.station_trust = vec![TrustLevel::Anchored, TrustLevel::Proximity];
     }
 
     /// One input to the device, and everything that follows without time passing.
