@@ -15,7 +15,7 @@ use zmon_domain::{
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
     time::{ClockQuality, UnixTime},
 };
-use zmon_protocol::device::DeviceProfile;
+use zmon_protocol::device::{DeviceProfile, StationTrust};
 use zmon_transport::device_listener::Bind;
 
 use crate::{
@@ -69,6 +69,8 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) station_made_keys: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proximity: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
@@ -113,6 +115,9 @@ impl SettingsFile {
         profile.built_at = built_at(BUILT);
         profile.recovery = self.recovery.unwrap_or_default();
         profile.station_made_keys = self.station_made_keys.unwrap_or_default();
+        if self.proximity.unwrap_or_default() {
+            profile.trust = StationTrust::Proximity;
+        }
         profile.code_format = match self.code_format {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
@@ -266,6 +271,9 @@ mod tests {
         assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
         let off = [plain.profile.recovery, plain.profile.station_made_keys];
         assert_eq!(off, [false; 2], "off unless the file says otherwise");
+        assert_eq!(plain.profile.trust, StationTrust::Anchored);
+        let near = SettingsFile { proximity: Some(true), ..file() };
+        assert_eq!(near.profile().unwrap().trust, StationTrust::Proximity);
 
         let listen = Some("127.0.0.7:4000".parse().unwrap());
         let recovery = Some(true);

@@ -52,16 +52,17 @@ pub(crate) async fn registry(
             if streams.is_json() {
                 return Ok(streams.json(&list)?);
             }
-            let line = |id: &str, serial: &str, bed: &str, until: &str| {
-                format!("{id:<20} {serial:<20} {bed:<12} {until}")
+            let line = |id: &str, serial: &str, bed: &str, trust: &str, until: &str| {
+                format!("{id:<20} {serial:<20} {bed:<12} {trust:<10} {until}")
             };
-            streams.say(&line("DEVICE", "SERIAL", "BED", "PROVISIONED UNTIL"))?;
+            streams.say(&line("DEVICE", "SERIAL", "BED", "TRUST", "PROVISIONED UNTIL"))?;
             for row in &list.devices {
                 let bed = row.bed_id.as_ref().map_or("-", |bed| bed.as_str());
                 let until = row.certificate_not_after.filter(|_| row.provisioned);
                 let until = until.map_or("not provisioned".to_owned(), |until| until.to_string());
+                let trust = row.trust_level.map_or("-", |level| level.as_str());
                 let (id, serial) = (row.device_id.as_str(), row.device_serial.as_str());
-                streams.say(&line(id, serial, bed, &until))?;
+                streams.say(&line(id, serial, bed, trust, &until))?;
             }
             Ok(())
         }

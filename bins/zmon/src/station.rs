@@ -118,15 +118,25 @@ impl StationClient {
             .and_then(|answer| read(&answer))
     }
 
-    /// Pairs a device, and waits on when the device is slow to answer.
+    /// Pairs a device, and waits on when the device is slow to answer. Words that somebody has to
+    /// compare with the device's screen are given to `compare`, once.
     ///
     /// # Errors
     /// What the station says.
-    pub(crate) async fn pair(&mut self, request: &PairRequest) -> Result<PairAnswer, Failure> {
+    pub(crate) async fn pair(
+        &mut self,
+        request: &PairRequest,
+        mut compare: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<PairAnswer, Failure> {
+        let mut shown = false;
         let mut answer = self.post("/api/provisioning/pair", request).await?;
         let deadline = clock::now().mono + limits::SESSION_LIFETIME.default;
         while answer.status == StatusCode::ACCEPTED {
-            let PairPending { session_id, .. } = read(&answer)?;
+            let PairPending { session_id, words, .. } = read(&answer)?;
+            if let Some(words) = words.filter(|_| !shown) {
+                compare(&words)?;
+                shown = true;
+            }
             if clock::now().mono >= deadline {
                 return Err(Failure::new(ErrorCode::Timeout)
                     .context(format!("the device has not answered in session {session_id}")));

@@ -11,7 +11,11 @@ use zmon_domain::{
     time::UnixTime,
 };
 
-use crate::{kind::True, secret::SecretText, text};
+use crate::{
+    kind::{True, TrustLevel},
+    secret::SecretText,
+    text,
+};
 
 /// `POST /api/auth/login`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -120,6 +124,9 @@ pub struct DeviceRow {
     /// Until when that certificate is valid.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub certificate_not_after: Option<UnixTime>,
+    /// On what ground the device believed this station when it got that certificate (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub trust_level: Option<TrustLevel>,
     /// When it was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub last_seen: Option<UnixTime>,

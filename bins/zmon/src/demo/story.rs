@@ -223,7 +223,7 @@ async fn pair_device(
     let mut request = pair::from_content(content);
     request.bed_id = Some(BedId::parse(BED)?);
     request.device_label = Some(DeviceLabel::parse(LABEL)?);
-    operator.pair(&request).await
+    operator.pair(&request, |_words| Ok(())).await
 }
 
 /// Waits until the station has answered a heartbeat.

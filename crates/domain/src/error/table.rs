@@ -308,7 +308,7 @@ errors! {
         "Start the pairing again on the monitor.";
     ProximityWithAnchor = "proximity_with_anchor": -, Operator, Enter, Device, 409, no,
         "The monitor is set to trust by proximity, and it holds an anchor.",
-        "Remove station_trust from the monitor's settings: an anchor needs no confirmation.";
+        "Remove proximity from the monitor's settings: an anchor needs no confirmation.";
     ProximityRefused = "proximity_refused": -, Operator, Verify, Operator, 409, no,
         "The operator at the monitor did not confirm the station.",
         "If the words differed, call the administrator: somebody is between station and monitor.";

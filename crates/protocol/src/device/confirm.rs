@@ -35,13 +35,13 @@ pub(super) fn offer(
     (State::Pairing(pairing), Ok(DeviceReply::Pending))
 }
 
-/// An operator confirms the station. Words that were typed off its screen must be this session's.
+/// An operator confirms the station. The words that they have read must be this session's.
 pub(super) fn confirm(
     core: &mut Core,
     step: &mut Step<'_>,
     state: State,
     proof: &OperatorProof,
-    words: Option<&str>,
+    words: &str,
 ) -> Outcome {
     let actor = match proof.authorise(Action::ConfirmStation, step.now.mono) {
         Ok(actor) => actor,
@@ -54,7 +54,7 @@ pub(super) fn confirm(
             return step.refuse(*state, actor, Action::ConfirmStation, code);
         }
     };
-    if words.is_some_and(|typed| !are_words_of(&pairing.claim, typed)) {
+    if !are_words_of(&pairing.claim, words) {
         let row = AuditEvent::failed(EventType::StationConfirmed, actor, ErrorCode::WordsMismatch);
         step.out.row(about(step, row, &pairing));
         return (State::Pairing(pairing), Err(ErrorCode::WordsMismatch.into()));

@@ -158,8 +158,8 @@ pub enum DeviceInput {
     ConfirmStation {
         /// Who, with which role, authenticated until when.
         proof: OperatorProof,
-        /// The words off the station's screen, if they were typed; they must be this session's.
-        words: Option<String>,
+        /// The words that this person has read; they must be this session's.
+        words: String,
     },
     /// Whoever is at the device refuses that station.
     RefuseStation {

@@ -190,7 +190,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
             pake::confirm(core, step, state, session_id, &confirm_p)
         }
         DeviceInput::ConfirmStation { proof, words } => {
-            confirm::confirm(core, step, state, &proof, words.as_deref())
+            confirm::confirm(core, step, state, &proof, &words)
         }
         DeviceInput::RefuseStation { actor } => confirm::refuse(core, step, state, actor),
         DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),

@@ -184,6 +184,12 @@ impl Pair {
         self.device.machine.snapshot(&self.now())
     }
 
+    /// The words on the device's screen; none that could be right where no station waits.
+    pub(crate) fn words(&self) -> String {
+        let shown = self.snapshot().confirmation;
+        shown.map_or_else(String::new, |shown| shown.words.join(" "))
+    }
+
     pub(crate) fn qr(&self) -> QrContent {
         self.snapshot().qr.expect("a QR code is shown")
     }

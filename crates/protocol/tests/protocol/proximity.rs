@@ -6,9 +6,9 @@ use core::time::Duration;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::x509::{AnchorSet, trust_level_of};
 use zmon_domain::audit::EventType as E;
-use zmon_domain::error::ErrorCode as C;
+use zmon_domain::error::{ErrorCode as C, ErrorReport};
 use zmon_domain::limits;
-use zmon_domain::role::{Actor, Role};
+use zmon_domain::role::{Actor, OperatorProof, Role};
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::ClockQuality;
 use zmon_protocol::device::{
@@ -42,7 +42,7 @@ fn waiting(seed: u64) -> Pair {
 
 fn confirmed(seed: u64) -> Pair {
     let mut pair = waiting(seed);
-    confirm(&mut pair, None).unwrap();
+    confirm(&mut pair).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
     pair
 }
@@ -51,9 +51,19 @@ fn shown(pair: &Pair) -> Confirmation {
     pair.snapshot().confirmation.expect("a station waits")
 }
 
-fn confirm(pair: &mut Pair, words: Option<&str>) -> Result<DeviceReply, C> {
+fn confirm(pair: &mut Pair) -> Result<DeviceReply, C> {
+    let words = pair.words();
+    confirm_by(pair, &words)
+}
+
+fn tell_words(pair: &mut Pair, proof: OperatorProof) -> Result<DeviceReply, ErrorReport> {
+    let words = pair.words();
+    pair.tell(DeviceInput::ConfirmStation { proof, words })
+}
+
+fn confirm_by(pair: &mut Pair, words: &str) -> Result<DeviceReply, C> {
     let proof = technician(&pair.now());
-    let input = DeviceInput::ConfirmStation { proof, words: words.map(str::to_owned) };
+    let input = DeviceInput::ConfirmStation { proof, words: words.to_owned() };
     pair.tell(input).map_err(|report| report.code)
 }
 
@@ -84,7 +94,7 @@ fn both_sides_show_the_same_words_and_nothing_is_staged_before_somebody_says_yes
     assert_eq!((pair.tested, pair.device.rows(E::ConfigurationApplied).len()), (0, 0));
     assert_eq!(pair.device.rows(E::ConfigurationReceived).len(), 1);
 
-    confirm(&mut pair, None).unwrap();
+    confirm(&mut pair).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
     let row = pair.device.rows(E::StationConfirmed)[0].clone();
     assert!(row.success && row.session.is_some());
@@ -109,18 +119,18 @@ fn another_session_has_other_words() {
 }
 
 #[test]
-fn words_that_are_typed_must_be_this_session_s() {
+fn the_words_must_be_this_session_s() {
     let mut pair = waiting(304);
     let words = shown(&pair).words;
     for wrong in ["", "zoo zoo zoo zoo", &words[..3].join(" "), &words.map(|_| words[0]).join(" ")]
     {
-        assert_eq!(confirm(&mut pair, Some(wrong)), Err(C::WordsMismatch));
+        assert_eq!(confirm_by(&mut pair, wrong), Err(C::WordsMismatch));
         assert_eq!(pair.device.last().event, E::StationConfirmed);
         assert_eq!(pair.device.last().error, Some(C::WordsMismatch));
         assert!(pair.snapshot().confirmation.is_some(), "the session lives");
     }
     let typed = format!("  {} ", words.join("   ")).to_uppercase();
-    confirm(&mut pair, Some(&typed)).unwrap();
+    confirm_by(&mut pair, &typed).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
 }
 
@@ -140,7 +150,7 @@ fn silence_is_no_consent() {
     assert!(pair.snapshot().confirmation.is_some());
     pair.pass(seconds(1));
     assert_ended(&pair, C::ProximityTimedOut);
-    assert_eq!(confirm(&mut pair, None), Err(C::StateConflict), "too late");
+    assert_eq!(confirm(&mut pair), Err(C::StateConflict), "too late");
 }
 
 #[test]
@@ -151,20 +161,20 @@ fn not_everybody_may_confirm() {
     let now = pair.now();
     let auditor = proof(Role::Auditor, now.mono + seconds(60));
     for (proof, code) in [(auditor, C::NotPermitted), (expired, C::ProofExpired)] {
-        let refused = pair.tell(DeviceInput::ConfirmStation { proof, words: None }).unwrap_err();
+        let refused = tell_words(&mut pair, proof).unwrap_err();
         assert_eq!(refused.code, code);
         assert_eq!(pair.device.last().event, E::OperationRefused);
         assert!(pair.snapshot().confirmation.is_some());
     }
     let proof = administrator(&now);
-    pair.tell(DeviceInput::ConfirmStation { proof, words: None }).unwrap();
+    tell_words(&mut pair, proof).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
 }
 
 #[test]
 fn without_a_station_that_waits_there_is_nothing_to_confirm() {
     let mut pair = open(308);
-    assert_eq!(confirm(&mut pair, None), Err(C::StateConflict));
+    assert_eq!(confirm(&mut pair), Err(C::StateConflict));
     let refuse = DeviceInput::RefuseStation { actor: Actor::Local };
     assert_eq!(pair.tell(refuse).unwrap_err().code, C::StateConflict);
     assert_eq!(pair.device.machine.kind(), StateKind::ReadyToPair);
@@ -290,7 +300,7 @@ fn a_station_that_nobody_vouches_for_teaches_the_device_nothing() {
     pair.enter();
     pair.pair();
     assert!(pair.snapshot().confirmation.is_some());
-    confirm(&mut pair, None).unwrap();
+    confirm(&mut pair).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
     assert!(pair.device.stored.site_not_before.is_empty());
     assert!(pair.device.stored.floor.is_none(), "its time is not believed");
@@ -371,7 +381,7 @@ fn an_outcome_in_doubt_is_resolved_without_an_anchor() {
     for (fate, installed) in [(Commit::AnswerLost, true), (Commit::RequestLost, false)] {
         let mut pair = waiting(323);
         pair.commits.extend([fate; 3]);
-        confirm(&mut pair, None).unwrap();
+        confirm(&mut pair).unwrap();
         pair.step();
         pair.step();
         assert_eq!(pair.device.machine.kind(), StateKind::InDoubt);
@@ -385,7 +395,7 @@ fn an_outcome_in_doubt_is_resolved_without_an_anchor() {
 fn a_confirmed_station_is_staged_in_one_commit_with_its_row() {
     let mut pair = waiting(324);
     let now = pair.now();
-    let input = DeviceInput::ConfirmStation { proof: technician(&now), words: None };
+    let input = DeviceInput::ConfirmStation { proof: technician(&now), words: pair.words() };
     let transition = pair.device.propose(&now, input);
     assert_eq!(transition.next.kind(), StateKind::Configuring);
     let rows: Vec<_> = transition.record.audit.iter().map(|row| row.event).collect();
@@ -393,10 +403,10 @@ fn a_confirmed_station_is_staged_in_one_commit_with_its_row() {
     assert!(matches!(transition.record.writes[..], [DeviceWrite::StageB(_)]));
     // If the store does not take it, nothing has happened.
     pair.device.audit_down = true;
-    assert_eq!(confirm(&mut pair, None), Err(C::AuditUnavailable));
+    assert_eq!(confirm(&mut pair), Err(C::AuditUnavailable));
     pair.device.audit_down = false;
     assert!(pair.snapshot().confirmation.is_some());
-    confirm(&mut pair, None).unwrap();
+    confirm(&mut pair).unwrap();
     assert_eq!(pair.phase(), SessionPhase::Paired);
     // The power fails while somebody reads the words: nothing was kept.
     let mut pair = waiting(325);

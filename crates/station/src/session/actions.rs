@@ -87,10 +87,12 @@ impl SessionDriver {
         let phase = self.machine.phase();
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
+        let words = self.machine.words();
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
             view.envelope = envelope;
+            view.words = words;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }

@@ -47,6 +47,15 @@ pub(crate) struct SessionView {
     pub(crate) identified: Option<Identified>,
     /// The sealed configuration, for a device that fetches it.
     pub(crate) envelope: Option<Arc<[u8]>>,
+    /// The words that an operator compares with those of the device (D8).
+    pub(crate) words: Option<[&'static str; 4]>,
+}
+
+impl SessionView {
+    /// A session in this phase, of which nothing else is known.
+    pub(crate) const fn new(phase: SessionPhase) -> Self {
+        Self { phase, error: None, answer: None, identified: None, envelope: None, words: None }
+    }
 }
 
 /// What a device said about itself.

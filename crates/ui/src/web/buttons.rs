@@ -22,12 +22,17 @@ use super::answer::{Refused, typed};
 
 /// The buttons of what is shown, the usual one first ([W §9.1], [W §14]).
 pub(super) fn offered(shown: &ServiceView, simulates: bool) -> Vec<ScreenAction> {
-    use ScreenAction::{Cancel, Enter, Migrate, Postpone, Regenerate, Reprovision, Simulate};
+    use ScreenAction::{
+        Cancel, ConfirmStation, Enter, Migrate, Postpone, RefuseStation, Regenerate, Reprovision,
+        Simulate,
+    };
     let is_prompted =
         shown.manual.as_ref().is_some_and(|manual| manual.found.is_ok() && !manual.migrating);
     match shown.state {
         // A factory reset refuses everything until it has ended.
         _ if shown.erasing => vec![],
+        // Refusing is cancelling, and says why.
+        _ if shown.confirmation.is_some() => vec![ConfirmStation, RefuseStation],
         ProvisioningState::NotProvisioned
         | ProvisioningState::Error
         | ProvisioningState::Deprovisioned
@@ -90,6 +95,13 @@ pub(super) async fn press(
         }
         ScreenRequest::Postpone { operator, pin } => {
             model.postpone_migration(shared.proof(&operator, &pin).await?).await?;
+        }
+        ScreenRequest::ConfirmStation { operator, pin, words } => {
+            let proof = shared.proof(&operator, &pin).await?;
+            shared.parts.service.confirm_station(proof, &words).await?;
+        }
+        ScreenRequest::RefuseStation {} => {
+            shared.parts.service.refuse_station(Actor::Local).await?;
         }
         ScreenRequest::Regenerate {} => model.regenerate_qr_code().await?,
         ScreenRequest::Cancel {} => model.exit_provisioning_mode(Actor::Local).await?,
