@@ -15,6 +15,7 @@ mod listener;
 mod migration;
 mod power;
 mod provisioning;
+mod proximity;
 mod recovery;
 mod renewal;
 mod reprovisioning;

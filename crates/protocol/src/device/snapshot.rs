@@ -58,7 +58,6 @@ pub struct DeviceSnapshot {
 
 /// What an operator has to see before a station without an anchor is believed (D8).
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Confirmation {
     /// Who the station says it is: nobody vouches for it.
     pub station_id: StationId,

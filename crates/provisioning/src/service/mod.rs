@@ -25,7 +25,7 @@ pub use opening::Opening;
 pub use payload::{PayloadFields, ProvisioningPayload};
 pub use result::{ProvisioningError, ProvisioningResult, VerifiedConfiguration};
 pub use verdict::CodeVerdict;
-pub use view::{CertificateView, ManualView, PairingView, QrView, ServiceView};
+pub use view::{CertificateView, Confirmation, ManualView, PairingView, QrView, ServiceView};
 
 /// Device provisioning: a window, a code, a configuration, a certificate.
 ///

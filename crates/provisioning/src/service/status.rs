@@ -4,12 +4,11 @@ use core::net::SocketAddr;
 
 use zmon_domain::ids::DeviceId;
 use zmon_domain::time::Now;
-use zmon_protocol::device::Confirmation;
 use zmon_wire::control::{ConfirmationView, LinkView, ManualView, StatusView};
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
 
-use super::{CertificateView, ServiceView, view};
+use super::{CertificateView, Confirmation, ServiceView, view};
 use crate::link::LinkStatus;
 
 impl ServiceView {

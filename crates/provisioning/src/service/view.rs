@@ -9,7 +9,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Tick, UnixTime};
-use zmon_protocol::device::Confirmation;
+pub use zmon_protocol::device::Confirmation;
 use zmon_wire::kind::TrustLevel;
 
 use super::ProvisioningError;

@@ -126,3 +126,30 @@ impl Shared {
         self.parts.authenticator.authenticate(operator, pin, &self.parts.clock.now()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zmon_domain::ids::{StationId, StationName};
+    use zmon_domain::time::Tick;
+    use zmon_provisioning::Confirmation;
+
+    use super::*;
+
+    #[test]
+    fn while_a_station_waits_it_is_confirmed_or_refused() {
+        let mut shown = ServiceView::new(ProvisioningState::Pairing);
+        assert_eq!(offered(&shown, false), [ScreenAction::Cancel]);
+        shown.confirmation = Some(Confirmation {
+            station_id: StationId::parse("cs-1").unwrap(),
+            station_name: StationName::parse("Central Station North").unwrap(),
+            bed: None,
+            label: None,
+            words: ["east", "edit", "mix", "relief"],
+            until: Tick::ZERO,
+        });
+        let both = [ScreenAction::ConfirmStation, ScreenAction::RefuseStation];
+        assert_eq!(offered(&shown, true), both);
+        shown.erasing = true;
+        assert!(offered(&shown, false).is_empty());
+    }
+}
