@@ -156,6 +156,7 @@ fn every_typed_member_refuses_a_wrong_alphabet() {
         "content",
         "svg",
         "terminal",
+        "words",
     ];
     // Maps of names to text, and the payload of [I §3.2], whose members may even be empty.
     let open = ["/addresses/", "/detail/"];
