@@ -50,6 +50,11 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
+fn private_file(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A made device with one administrator whose PIN is known.
 struct Made {
     home: TempDir,
@@ -60,7 +65,7 @@ impl Made {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
-        fs::write(&pins, format!("{PIN}\n")).unwrap();
+        private_file(&pins, &format!("{PIN}\n"));
         let dir_text = dir.to_str().unwrap();
         let pins = pins.to_str().unwrap();
         let made = device(&["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins]);
@@ -174,7 +179,7 @@ fn init_makes_pins_that_are_shown_once_and_never_a_second_device() {
 fn unusable_arguments_make_nothing() {
     let home = tempfile::tempdir().unwrap();
     let (dir, bad) = (home.path().join("bed-7"), home.path().join("bad.pem"));
-    fs::write(&bad, "no certificate").unwrap();
+    private_file(&bad, "no certificate");
     let (dir_text, bad) = (dir.to_str().unwrap(), bad.to_str().unwrap());
     let cases: [&[&str]; 4] = [
         &["init", dir_text, "--anchor", ANCHOR, "--device-id", "-"],
