@@ -278,6 +278,12 @@ async fn a_wrong_pin_opens_nothing_and_has_its_row() {
         control.ask(&ControlRequest::Qr {}).await,
         Err(ControlError::Refused(problem)) if problem.code.as_str() == "not_in_provisioning_mode"
     ));
+    for typed in ["12", "48392O", "12345678901234567", ""] {
+        assert_eq!(refusal(control.ask(&enter(typed)).await), "request_malformed");
+        let row = newest(&mut control, "login_refused").await;
+        assert_eq!(row.code.unwrap().as_str(), "request_malformed", "{typed}");
+        assert_eq!(row.detail["operator"].as_str(), "admin");
+    }
     assert!(matches!(control.ask(&enter(PIN)).await, Ok(ControlAnswer::Done {})));
     assert!(matches!(control.ask(&ControlRequest::Qr {}).await, Ok(ControlAnswer::Qr(_))));
     let request = ControlRequest::Log { after: 0, limit: None };

@@ -12,7 +12,6 @@ use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof, permits};
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_provisioning::ServiceView;
-use zmon_provisioning::ports::Pin;
 use zmon_wire::screen::{ScreenAction, ScreenOperator, ScreenOperators, ScreenRequest};
 use zmon_wire::secret::SecretText;
 use zmon_wire::strict;
@@ -121,9 +120,8 @@ impl Shared {
         operator: &OperatorId,
         pin: &SecretText,
     ) -> Result<OperatorProof, ErrorReport> {
-        let pin = Pin::parse(pin.expose())
-            .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))?;
-        self.parts.authenticator.authenticate(operator, pin, &self.parts.clock.now()).await
+        let now = self.parts.clock.now();
+        self.parts.authenticator.authenticate_typed(operator, pin.expose(), &now).await
     }
 }
 
