@@ -1,15 +1,14 @@
 //! Registry, revocation, audit log.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
-use zmon_domain::error::{ErrorCode, FieldError};
+use axum::extract::{RawQuery, Request, State};
+use zmon_domain::error::FieldError;
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, Page, RevocationReason};
 use zmon_wire::admin::DeviceList;
 
 use super::Api;
-use super::answer::{Answer, Refused, ok, read_bytes};
+use super::answer::{Answer, Refused, Segment, ok, read_bytes, segment};
 use super::gate::Caller;
 use super::rows;
 
@@ -35,23 +34,18 @@ pub(super) async fn devices(
 /// `POST /api/registry/devices/{deviceId}/accept-audit`.
 pub(super) async fn accept_audit(
     State(api): State<Api>,
-    device: Result<Path<String>, PathRejection>,
+    device: Segment,
     request: Request,
 ) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let Ok(Path(device)) = device else { return Err(ErrorCode::RequestMalformed.into()) };
-    ok(&api.station.accept_audit_log(&proof, &DeviceId::parse(&device)?).await?)
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.accept_audit_log(&proof, &device).await?)
 }
 
 /// `POST /api/certificates/{serial}/revoke`.
-pub(super) async fn revoke(
-    State(api): State<Api>,
-    serial: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer {
+pub(super) async fn revoke(State(api): State<Api>, serial: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let Ok(Path(serial)) = serial else { return Err(ErrorCode::RequestMalformed.into()) };
-    let serial = Serial::parse(&serial)?;
+    let serial = Serial::parse(&segment("serial", serial)?)?;
     ok(&api.station.revoke(&proof, &serial, RevocationReason::Administrator).await?)
 }
 
