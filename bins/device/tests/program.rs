@@ -449,7 +449,7 @@ async fn after_a_factory_reset_only_the_first_administrator_can_be_made() {
     let reset = |typed: &str| ControlRequest::FactoryReset {
         operator: "admin".parse().unwrap(),
         pin: PIN.into(),
-        confirmation: typed.to_owned(),
+        confirmation: typed.parse().unwrap(),
     };
     let first = |name: &str| ControlRequest::CreateAdministrator {
         operator: name.parse().unwrap(),

@@ -254,6 +254,7 @@ mod tests {
             (device("reprovision"), "--address", "here"),
             (device("reprovision"), "--override-interlock", ""),
             (device("migrate"), "--address", "here"),
+            (device("factory-reset"), "--confirm", "a b"),
             (vec!["device", "operator", "first"], "<ACCOUNT>", "a b"),
             (account("add"), "<ACCOUNT>", "a b"),
             (account("remove"), "<ACCOUNT>", "a b"),

@@ -25,6 +25,7 @@ pub struct LoginRequest {
     #[serde(with = "text")]
     pub operator: OperatorId,
     /// Its password.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub password: SecretText,
 }
 
@@ -33,6 +34,7 @@ pub struct LoginRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginAnswer {
     /// The token.
+    #[serde(deserialize_with = "crate::secret::token")]
     pub token: SecretText,
     /// The account's role.
     #[serde(with = "text")]
@@ -66,6 +68,7 @@ pub struct OperatorRequest {
     #[serde(with = "text")]
     pub role: Role,
     /// Its password.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub password: SecretText,
 }
 
@@ -166,6 +169,7 @@ pub struct Health {
     /// Whether it takes pairings.
     pub ready: bool,
     /// Its software.
+    #[serde(deserialize_with = "crate::text::word")]
     pub version: String,
 }
 

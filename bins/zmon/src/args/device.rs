@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use zmon_cli::flag;
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{OperatorId, OverrideReason},
+    ids::{DeviceId, OperatorId, OverrideReason},
 };
 
 use super::station::RoleName;
@@ -206,8 +206,8 @@ for a station."
         #[command(flatten)]
         person: Person,
         /// The identifier of the device, typed to confirm.
-        #[arg(long, value_name = "ID")]
-        confirm: String,
+        #[arg(long, value_name = "ID", value_parser = flag::by(DeviceId::parse))]
+        confirm: DeviceId,
     },
     /// Go from a manual configuration to provisioning, or keep it for now.
     #[command(

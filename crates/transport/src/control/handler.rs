@@ -218,7 +218,7 @@ impl Handler {
             }
             ControlRequest::FactoryReset { operator, pin, confirmation } => {
                 let proof = self.authenticate(&operator, &pin).await?;
-                service.factory_reset(proof, &confirmation).await?;
+                service.factory_reset(proof, confirmation.as_str()).await?;
                 DONE
             }
             ControlRequest::Migrate { operator, pin, address } => {
