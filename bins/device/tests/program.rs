@@ -220,6 +220,35 @@ fn a_key_file_that_others_can_read_stops_the_start() {
 }
 
 #[test]
+fn a_damaged_or_unreadable_database_stops_the_start() {
+    let cases: [(fn(&Path), &str); 3] = [
+        (|path| fs::write(path, b"no database at all".repeat(40)).unwrap(), "storage_corrupt"),
+        (
+            |path| {
+                let whole = fs::read(path).unwrap();
+                fs::write(path, &whole[..whole.len() / 2]).unwrap();
+            },
+            "storage_corrupt",
+        ),
+        (
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "key_store_unavailable",
+        ),
+    ];
+    for (damage, code) in cases {
+        let made = Made::new();
+        damage(&made.dir.join("device.db"));
+        let refused = device(&["--json", "run", made.text()]);
+        let report = json(&refused);
+        assert_eq!((refused.status.code(), report["code"].as_str()), (Some(5), Some(code)));
+        assert!(report["cause"].as_str().unwrap().contains("device.db"), "{report}");
+    }
+}
+
+#[test]
 fn the_manifest_row_is_one_that_a_registry_takes() {
     let made = Made::new();
     let row = device(&["identity", made.text(), "--manifest", "--bed", "ICU-3B"]);

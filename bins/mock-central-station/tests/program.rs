@@ -117,6 +117,38 @@ fn a_directory_without_a_station_names_the_command_to_run() {
 }
 
 #[test]
+fn a_damaged_or_unreadable_database_stops_the_start() {
+    let cases: [(fn(&Path), &str); 3] = [
+        (|path| fs::write(path, b"no database at all".repeat(40)).unwrap(), "storage_corrupt"),
+        (
+            |path| {
+                let whole = fs::read(path).unwrap();
+                fs::write(path, &whole[..whole.len() / 2]).unwrap();
+            },
+            "storage_corrupt",
+        ),
+        (
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "key_store_unavailable",
+        ),
+    ];
+    for (damage, code) in cases {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("station");
+        let text = dir.to_str().unwrap();
+        assert!(station(&["init", text]).status.success());
+        damage(&dir.join("station.db"));
+        let refused = station(&["--json", "run", text, "--listen", "127.0.0.1:0"]);
+        let report = json(&refused.stdout);
+        assert_eq!((refused.status.code(), report["code"].as_str()), (Some(5), Some(code)));
+        assert!(report["cause"].as_str().unwrap().contains("station.db"), "{report}");
+    }
+}
+
+#[test]
 fn a_weak_password_is_refused_before_anything_is_made() {
     let home = tempfile::tempdir().unwrap();
     let (dir, file) = (home.path().join("station"), home.path().join("password"));

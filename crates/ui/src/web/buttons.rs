@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -77,8 +78,12 @@ pub(super) async fn operators(State(shared): State<Arc<Shared>>) -> Result<Respo
 /// `POST` [`super::PRESS`].
 pub(super) async fn press(
     State(shared): State<Arc<Shared>>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Refused> {
+    let body = body.map_err(|refused| {
+        let is_long = refused.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        if is_long { ErrorCode::RequestTooLarge } else { ErrorCode::RequestMalformed }
+    })?;
     let request: ScreenRequest = strict::parse(&body, limits::BODY_MAX.default)
         .map_err(|error| error.report(ErrorCode::RequestMalformed))?;
     let model = &shared.model;
