@@ -271,7 +271,9 @@ mod tests {
         let source = home.path().join("chain.pem");
         for text in [&[PEM, PEM].concat()[..], b"", b"no certificate", &PEM[..100]] {
             fs::write(&source, text).unwrap();
-            let Err(refused) = read(&[source.clone()], &site()) else { panic!("taken") };
+            let Err(refused) = read(core::slice::from_ref(&source), &site()) else {
+                panic!("taken")
+            };
             assert_eq!(refused.report().detail.unwrap().field(), "--anchor");
         }
     }

@@ -221,7 +221,8 @@ fn a_key_file_that_others_can_read_stops_the_start() {
 
 #[test]
 fn a_damaged_or_unreadable_database_stops_the_start() {
-    let cases: [(fn(&Path), &str); 3] = [
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 3] = [
         (|path| fs::write(path, b"no database at all".repeat(40)).unwrap(), "storage_corrupt"),
         (
             |path| {

@@ -33,13 +33,13 @@ pub fn parse<A: Parser>(args: Vec<OsString>, streams: &mut Streams<'_>) -> Resul
 
 /// The argument that an error is about, as the person typed it, and the rule if its value broke one.
 fn fault(error: &clap::Error) -> FieldError {
-    let field = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => argument.split(' ').next().map(str::to_owned),
-        _ => None,
-    };
+    let argument = error.get(ContextKind::InvalidArg).and_then(|value| {
+        let ContextValue::String(argument) = value else { return None };
+        argument.split(' ').next()
+    });
     let rule = error.source().map(ToString::to_string).filter(|rule| rule.starts_with("must "));
     FieldError::owned(
-        field.unwrap_or_else(|| "command line".to_owned()),
+        argument.unwrap_or("command line").to_owned(),
         rule.unwrap_or_else(|| "must be as --help says".to_owned()),
     )
 }

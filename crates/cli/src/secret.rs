@@ -116,12 +116,10 @@ fn private(flag: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failur
             _ => "must be a readable file of this user",
         };
         let failure = Failure::usage(flag, rule).context(error.describe());
-        match error.code() {
-            ErrorCode::KeyFileModeTooWide => {
-                failure.next(format!("Run: chmod 600 {}", path.display()))
-            }
-            _ => failure,
+        if error.code() == ErrorCode::KeyFileModeTooWide {
+            return failure.next(format!("Run: chmod 600 {}", path.display()));
         }
+        failure
     })
 }
 

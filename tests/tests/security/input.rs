@@ -205,6 +205,7 @@ fn every_path_with_a_body_is_spoiled() {
         paths::PAIR_CANCEL,
         paths::REGISTRY_DEVICES,
         paths::REVOKE,
+        paths::ACCEPT_AUDIT,
         paths::AUDIT,
         paths::AUDIT_VERIFY,
         paths::HEALTH,

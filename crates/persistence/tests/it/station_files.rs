@@ -21,7 +21,7 @@ async fn open(home: &Home) -> Result<SqliteStationStore, PersistenceError> {
 }
 
 async fn code(home: &Home) -> ErrorCode {
-    open(home).await.err().expect("it is refused").code()
+    open(home).await.err().unwrap().code()
 }
 
 /// A station with forty devices in its registry, closed and with its log emptied.

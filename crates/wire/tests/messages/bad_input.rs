@@ -18,7 +18,7 @@ fn pointers(value: &Value) -> Vec<String> {
         Value::Array(list) => {
             (0..).zip(list).map(|(n, value): (u8, _)| (n.to_string(), value)).collect()
         }
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
     let inner = inside.into_iter().flat_map(|(name, value)| {
         let deeper = pointers(value).into_iter().map({
