@@ -1,12 +1,10 @@
 //! `zmon registry …` and `zmon operator …`.
 
-use std::path::Path;
-
 use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::limits;
+use zmon_domain::{ids::OperatorId, limits};
 use zmon_wire::{admin::OperatorRequest, manifest, secret::SecretText};
 
 use crate::{

@@ -78,7 +78,7 @@ pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     SESSION,
     WINDOW,
     PAKE_START,

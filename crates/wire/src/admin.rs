@@ -52,8 +52,10 @@ pub struct LoginAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PasswordRequest {
     /// The present password.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub password: SecretText,
     /// The one that takes its place.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub new_password: SecretText,
 }
 

@@ -7,7 +7,7 @@
 
 mod view;
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
@@ -84,8 +84,10 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The four words that the operator has compared, as the station shows them.
+        #[serde(deserialize_with = "crate::text::words")]
         words: String,
     },
     /// Refuse that station: the pairing is over.

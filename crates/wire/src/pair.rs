@@ -160,6 +160,10 @@ pub struct PairPending {
     pub events_url: String,
     /// The four words that the screen of the device must show too, before anybody confirms this station
     /// there (D8); only where somebody has to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub words: Option<String>,
 }

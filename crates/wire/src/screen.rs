@@ -153,8 +153,10 @@ pub enum ScreenRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The words that were on the screen.
+        #[serde(deserialize_with = "crate::text::words")]
         words: String,
     },
     /// They are not, or nobody knows this station.

@@ -113,6 +113,7 @@ pub struct ConfirmationView {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub device_label: Option<DeviceLabel>,
     /// The four words that it must show too.
+    #[serde(deserialize_with = "crate::text::words")]
     pub words: String,
     /// Seconds until it is too late.
     pub seconds_left: u64,
