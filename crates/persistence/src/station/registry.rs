@@ -46,6 +46,19 @@ pub(super) async fn device_by_identity(
     row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
 }
 
+/// A registry has thousands of rows at most, and this is asked once a pairing: no index.
+pub(super) async fn devices_at_bed(
+    connection: &mut SqliteConnection,
+    bed: &BedId,
+) -> Result<Vec<DeviceRow>> {
+    let rows = sqlx::query("SELECT * FROM devices WHERE bed = $1 ORDER BY id")
+        .bind(bed.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed("devices"))?;
+    rows.iter().map(device_row).collect()
+}
+
 pub(super) async fn devices(
     connection: &mut SqliteConnection,
     page: Page,

@@ -195,6 +195,9 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     assert_eq!(row.language, Some(Language::DE));
     assert_eq!(row.sync_interval.map(SyncInterval::as_secs), Some(20));
 
+    let at = async |bed| store.devices_at_bed(&BedId::parse(bed).unwrap()).await.unwrap();
+    assert_eq!(at("ICU-4").await.iter().map(|row| &row.id).collect::<Vec<_>>(), [&id]);
+    assert!(at("ICU-5").await.is_empty());
     let page = |offset, limit| store.devices(Page { offset, limit });
     assert_eq!(page(0, 10).await.unwrap().len(), 2);
     assert_eq!(page(1, 1).await.unwrap()[0].id, device(2).id);

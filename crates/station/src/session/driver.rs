@@ -48,13 +48,7 @@ impl SessionDriver {
         config_version: u64,
     ) -> SessionHandle {
         let machine = opened.next;
-        let first = SessionView {
-            phase: machine.phase(),
-            error: None,
-            answer: None,
-            identified: None,
-            envelope: None,
-        };
+        let first = SessionView::begun(machine.phase());
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
-use zmon_domain::ids::DeviceId;
+use zmon_domain::ids::{BedId, DeviceId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::time::{Now, UnixTime};
@@ -132,6 +132,39 @@ impl Station {
         let write = StationWrite::ForgetPeerCheckpoint { device_id: id.clone() };
         self.commit_all(&now, vec![row], vec![write]).await?;
         Ok(Done::default())
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// `device_unknown`, `not_permitted`, storage errors.
+    pub async fn device(
+        &self,
+        proof: &OperatorProof,
+        id: &DeviceId,
+    ) -> Result<admin::DeviceRow, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let row = self.parts.store.device(id).await?.ok_or(ErrorCode::DeviceUnknown)?;
+        self.listed(row).await
+    }
+
+    /// Who has a bed now, by device id; nobody is no error.
+    ///
+    /// # Errors
+    /// `not_permitted`, storage errors.
+    pub async fn devices_at_bed(
+        &self,
+        proof: &OperatorProof,
+        bed: &BedId,
+    ) -> Result<Vec<admin::DeviceRow>, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let mut listed = Vec::new();
+        for row in self.parts.store.devices_at_bed(bed).await? {
+            if row.status == DeviceStatus::Active {
+                listed.push(self.listed(row).await?);
+            }
+        }
+        Ok(listed)
     }
 
     async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {

@@ -6,7 +6,9 @@ use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest};
 
 use super::Api;
 use super::answer::{Answer, ok, read};
+use super::credential;
 use super::gate::{Caller, source};
+use super::page::with_cookie;
 
 /// `GET /api/health`: whether pairings are taken; no login needed.
 pub(super) async fn health(State(api): State<Api>) -> Answer {
@@ -25,14 +27,15 @@ pub(super) async fn login(State(api): State<Api>, request: Request) -> Answer {
     ok(&api.station.login(source, name, password).await?)
 }
 
-/// `POST /api/auth/logout`: ends the login of the bearer token.
+/// `POST /api/auth/logout`: ends the login of the bearer token or of the page's cookie.
 pub(super) async fn logout(State(api): State<Api>, request: Request) -> Answer {
     let caller = Caller::of(&request);
     caller.operator(&api).await?;
     if let Some(token) = caller.token() {
         api.station.logout(token).await?;
     }
-    ok(&Done::default())
+    let done = ok(&Done::default())?;
+    Ok(if caller.is_page() { with_cookie(done, credential::CLEAR) } else { done })
 }
 
 /// `POST /api/operators`.

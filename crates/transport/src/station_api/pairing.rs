@@ -14,7 +14,7 @@ use super::answer::{Answer, Refused, ok, read};
 use super::gate::Caller;
 use crate::problem;
 
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// `POST /api/provisioning/sessions`: claims the device of a scanned QR code.
 pub(super) async fn scan(State(api): State<Api>, request: Request) -> Answer {
@@ -43,7 +43,7 @@ pub(super) async fn cancel(State(api): State<Api>, id: Id, request: Request) -> 
     ok(&Done::default())
 }
 
-fn session(id: Id) -> Result<SessionId, Refused> {
+pub(super) fn session(id: Id) -> Result<SessionId, Refused> {
     let Ok(Path(text)) = id else { return Err(ErrorCode::RequestMalformed.into()) };
     Ok(SessionId::parse(&text)?)
 }

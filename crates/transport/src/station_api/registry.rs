@@ -1,9 +1,8 @@
 //! Registry, revocation, audit log.
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{BedId, DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, Page, RevocationReason};
 use zmon_wire::admin::DeviceList;
@@ -11,6 +10,7 @@ use zmon_wire::admin::DeviceList;
 use super::Api;
 use super::answer::{Answer, Refused, ok, read_bytes};
 use super::gate::Caller;
+use super::pairing::Id;
 use super::rows;
 
 /// `POST /api/registry/import`: a manifest, all of it or nothing. Its limit is its own.
@@ -33,25 +33,28 @@ pub(super) async fn devices(
 }
 
 /// `POST /api/registry/devices/{deviceId}/accept-audit`.
-pub(super) async fn accept_audit(
-    State(api): State<Api>,
-    device: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer {
+pub(super) async fn accept_audit(State(api): State<Api>, id: Id, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let Ok(Path(device)) = device else { return Err(ErrorCode::RequestMalformed.into()) };
-    ok(&api.station.accept_audit_log(&proof, &DeviceId::parse(&device)?).await?)
+    ok(&api.station.accept_audit_log(&proof, &DeviceId::parse(&text(id)?)?).await?)
+}
+
+/// `GET /api/registry/devices/{deviceId}`.
+pub(super) async fn device(State(api): State<Api>, id: Id, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    ok(&api.station.device(&proof, &DeviceId::parse(&text(id)?)?).await?)
+}
+
+/// `GET /api/registry/beds/{bedId}`: who has the bed now.
+pub(super) async fn bed(State(api): State<Api>, id: Id, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let bed = BedId::parse(&text(id)?)?;
+    ok(&DeviceList { devices: api.station.devices_at_bed(&proof, &bed).await? })
 }
 
 /// `POST /api/certificates/{serial}/revoke`.
-pub(super) async fn revoke(
-    State(api): State<Api>,
-    serial: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer {
+pub(super) async fn revoke(State(api): State<Api>, serial: Id, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let Ok(Path(serial)) = serial else { return Err(ErrorCode::RequestMalformed.into()) };
-    let serial = Serial::parse(&serial)?;
+    let serial = Serial::parse(&text(serial)?)?;
     ok(&api.station.revoke(&proof, &serial, RevocationReason::Administrator).await?)
 }
 
@@ -72,6 +75,11 @@ pub(super) async fn audit(
 pub(super) async fn verify_audit(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     ok(&rows::verdict(&api.station.verify_audit(&proof).await?))
+}
+
+fn text(id: Id) -> Result<String, Refused> {
+    let Ok(Path(text)) = id else { return Err(ErrorCode::RequestMalformed.into()) };
+    Ok(text)
 }
 
 fn page_rows(asked: Option<u64>) -> u32 {
