@@ -81,10 +81,11 @@ export class Rig {
 }
 
 /** Debian's Chromium; it speaks to nobody but us. */
-export const launch = () =>
+export const launch = (...more) =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
+      ...more,
       ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
       "--disable-background-networking",
       "--disable-component-update",
@@ -92,6 +93,14 @@ export const launch = () =>
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ],
   });
+
+/** The same with a film for its camera, which every page may use; without a film, with no camera. */
+export const launchWithCamera = (film, ...more) =>
+  launch(
+    "--use-fake-ui-for-media-stream",
+    ...(film ? ["--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${film}`] : []),
+    ...more,
+  );
 
 /** A page that notes every address it asks for, and every error. */
 export async function open(browser, url, options = {}) {
