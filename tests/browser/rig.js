@@ -65,6 +65,17 @@ export class Rig {
     this.screen = this.device.ready.addresses.screen;
   }
 
+  /** Where the monitor waits for a typed code, as its screen is told. */
+  async listensAt() {
+    let text = "";
+    for await (const chunk of (await fetch(`${this.screen}api/screen/events`)).body) {
+      text += new TextDecoder().decode(chunk);
+      const found = /event: screen\ndata: (\{.*\})\n/.exec(text);
+      if (found) return JSON.parse(found[1]).status.listener;
+    }
+    throw new Error("the screen says nothing");
+  }
+
   /** The tablet: reads the picture and pairs. */
   async pair(picture, more = ["--bed", "ICU-3B", "--label", "ICU-MON-04"]) {
     const token = ["--token-file", join(this.home, "token")];

@@ -188,9 +188,9 @@ export async function qrPicture(text) {
 export async function cameraFrame(browser, pictures, { width = 1280, height = 720, side = 520, blur = 0.6 } = {}) {
   const page = await browser.newPage({ viewport: { width, height } });
   const images = pictures.map((src, index) => {
-    const left = (width / pictures.length) * (index + 0.5) - side / 2;
-    return `<img src="${src}" style="position:absolute;left:${left}px;top:${(height - side) / 2}px;width:${side}px;
-      transform:perspective(1400px) rotateY(${12 - 8 * index}deg) rotateX(-6deg) rotateZ(${4 + 3 * index}deg)">`;
+    const left = (width / pictures.length) * (index + 0.5);
+    return `<img src="${src}" style="position:absolute;left:${left}px;top:50%;width:${side}px;
+      transform:translate(-50%,-50%) perspective(1400px) rotateY(${12 - 8 * index}deg) rotateX(-6deg) rotateZ(${4 + 3 * index}deg)">`;
   });
   await page.setContent(`<body style="margin:0;background:#6d7377;filter:blur(${blur}px) contrast(.82) brightness(.92)">
     ${images.join("")}<div style="position:absolute;inset:0;background:linear-gradient(115deg,#fff4,#0003)"></div></body>`);

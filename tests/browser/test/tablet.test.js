@@ -21,6 +21,9 @@ let axe;
 let browser;
 let own;
 
+// A page that waits for what never comes is given up soon.
+const PATIENCE = 15_000;
+
 before(async () => {
   axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   home = await mkdtemp(join(tmpdir(), "zmon-tablet-"));
@@ -38,6 +41,7 @@ const says = (page, id, words) => page.locator(`#${id}`).filter({ hasText: words
 
 async function openPage(options = {}, of = browser, before = async () => {}) {
   const context = await of.newContext({ viewport: { width: 1024, height: 768 }, locale: "en", ...options });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
@@ -237,7 +241,7 @@ test("an old QR code that nobody answers to is called old", async () => {
 
 test("without a camera it says why, and the typed code is one press away", async () => {
   const cases = [
-    [await launch(), async () => {}, "not allowed for this page"],
+    [await launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"), async () => {}, "not allowed for this page"],
     [await launchWithCamera(null), async () => {}, "has no camera"],
     [await launch(), (page) => page.addInitScript(() => Object.defineProperty(window, "isSecureContext", { value: false })), "does not trust"],
   ];
@@ -333,6 +337,7 @@ test("at 110 seconds on the bed page it still pairs, at 121 it is told to scan a
   const { page: late } = await open({}, browser, (page) => page.clock.install());
   await reachBed(late);
   await late.clock.runFor(121_000);
+  stage.say("identified", { secondsLeft: 0 });
   await says(late, "bed-time", "0:00 left");
   await stage.fail("released", "session_expired");
   await says(late, "end-cause", "Two minutes have passed");
@@ -420,8 +425,10 @@ test("a tablet that slept asks again by itself", async () => {
 test("a login that ends in the middle is asked for again, and the pairing goes on", async () => {
   const { page } = await open();
   await reachBed(page);
+  await page.locator("#bed-id").fill("ICU-3B");
+  await says(page, "bed-taken", "No other monitor");
   stage.login = null;
-  await confirm(page);
+  await page.locator("#bed-ok").click();
   await view(page, "login");
   await says(page, "login-reason", "goes on where it was");
   await page.locator("#login-operator").fill("tess");
@@ -507,7 +514,7 @@ test("giving up is no failure, and waiting can be stopped", async () => {
   await page.locator("#bed-cancel").click();
   await view(page, "scan");
   await says(page, "scan-notice", "Given up");
-  stage.answer(CLAIM, { hold: new Promise(() => {}), times: 1 });
+  stage.answer(CLAIM, { hold: new Promise(() => {}) }, 1);
   await typeCode(page);
   await view(page, "claim");
   await page.locator("#claim-stop").click();
