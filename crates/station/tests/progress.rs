@@ -1,5 +1,7 @@
 //! A pairing as its operator's page sees it (D11): each step, the two minutes, and what comes after.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a helper of a test is its report")]
+
 #[cfg(test)]
 mod common;
 

@@ -341,7 +341,7 @@ test("at 110 seconds on the bed page it still pairs, at 121 it is told to scan a
   await says(late, "bed-time", "0:00 left");
   await stage.fail("released", "session_expired");
   await says(late, "end-cause", "Two minutes have passed");
-  await says(late, "end-next", "Scan it again");
+  await says(late, "end-next", "Scan that one");
   assert.equal(stage.count(PAIR), 0);
   await late.locator("#next").click();
   await view(late, "scan");

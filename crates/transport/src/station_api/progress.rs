@@ -102,6 +102,6 @@ const fn phase(phase: SessionPhase) -> ProgressPhase {
         SessionPhase::AwaitingCommit => ProgressPhase::AwaitingCommit,
         SessionPhase::Paired => ProgressPhase::Paired,
         SessionPhase::Failed => ProgressPhase::Failed,
-        _ => ProgressPhase::Released,
+        SessionPhase::Released | _ => ProgressPhase::Released,
     }
 }
