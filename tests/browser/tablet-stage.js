@@ -115,7 +115,6 @@ export class StationStage {
     const told = this.answers.get(name);
     if (told && told.times > 0) {
       told.times -= 1;
-      if (told.drop) return request.socket.destroy();
       if (told.hold) await told.hold;
       if (told.then) told.then();
       if (told.status) return send(told);

@@ -15,6 +15,7 @@ let rig;
 let browser;
 /** A tablet that trusts the station and has no camera. */
 let desk;
+let camera;
 let trust;
 
 before(async () => {
@@ -23,7 +24,7 @@ before(async () => {
   desk = await launch(trust);
 });
 after(async () => {
-  await Promise.all([browser?.close(), desk?.close()]);
+  await Promise.all([browser?.close(), desk?.close(), camera?.close()]);
   await rig?.stop();
 });
 
@@ -72,7 +73,7 @@ test("the tablet scans the monitor's screen and the monitor says Connected", asy
     await cameraFrame(browser, [picture], { side: 1100 }),
   ]);
   assert.ok((await stat(seen)).size > 1_000_000);
-  const camera = await launchWithCamera(seen, trust);
+  camera = await launchWithCamera(seen, trust);
   const { page, asked, faults } = await open(camera, `${station}/`, { viewport: { width: 1024, height: 768 } });
   await logIn(page);
   await view(page, "bed");
@@ -106,7 +107,6 @@ test("the tablet scans the monitor's screen and the monitor says Connected", asy
     WebAssembly.compile(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])).then(() => "done", (error) => error.name));
   assert.equal(compiled, "CompileError");
   await monitor.context().close();
-  await camera.close();
 });
 
 test("a monitor that is provisioned is paired anew by its typed code, and keeps working meanwhile", async () => {

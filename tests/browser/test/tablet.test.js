@@ -20,6 +20,7 @@ let axe;
 /** Without a film before its camera; most tests need none. */
 let browser;
 let own;
+const launched = [];
 
 // A page that waits for what never comes is given up soon.
 const PATIENCE = 15_000;
@@ -31,7 +32,7 @@ before(async () => {
   own = await content();
 });
 after(async () => {
-  await browser?.close();
+  await Promise.all([browser, ...launched].map((one) => one?.close()));
   stage?.close();
   await rm(home, { recursive: true, force: true });
 });
@@ -82,7 +83,13 @@ async function seeing(texts, how = {}) {
   const pictures = await Promise.all(texts.map(qrPicture));
   const path = join(home, `${Math.random().toString(36).slice(2)}.y4m`);
   await film(path, [await cameraFrame(browser, pictures, how)]);
-  return launchWithCamera(path);
+  return kept(launchWithCamera(path));
+}
+
+/** A browser that is closed at the end, whatever becomes of its test. */
+async function kept(starting) {
+  launched.push(await starting);
+  return launched.at(-1);
 }
 
 async function violations(page) {
@@ -180,8 +187,6 @@ test("the camera claims at the instant of the scan, and twenty monitors go by wi
     assert.equal(await page.evaluate(() => document.querySelector("#camera").srcObject), null, "the camera is off");
     await confirm(page, `BED-${turn}`, "");
     await view(page, "steps");
-    stage.state = null;
-    stage.scan = { ...stage.scan, sessionId: ID };
     stage.say("issuing");
     stage.say("delivering", { tested: true });
     stage.say("paired", { tested: true });
@@ -241,9 +246,9 @@ test("an old QR code that nobody answers to is called old", async () => {
 
 test("without a camera it says why, and the typed code is one press away", async () => {
   const cases = [
-    [await launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"), async () => {}, "not allowed for this page"],
-    [await launchWithCamera(null), async () => {}, "has no camera"],
-    [await launch(), (page) => page.addInitScript(() => Object.defineProperty(window, "isSecureContext", { value: false })), "does not trust"],
+    [await kept(launch("--use-fake-device-for-media-stream", "--deny-permission-prompts")), async () => {}, "not allowed for this page"],
+    [await kept(launchWithCamera(null)), async () => {}, "has no camera"],
+    [await kept(launch()), (page) => page.addInitScript(() => Object.defineProperty(window, "isSecureContext", { value: false })), "does not trust"],
   ];
   for (const [of, before, words] of cases) {
     const { page } = await open({}, of, before);
@@ -449,6 +454,27 @@ test("a login that ends in the middle is asked for again, and the pairing goes o
   await page.keyboard.press("Enter");
   await view(page, "scan");
   assert.equal(await page.locator("#round").isVisible(), false);
+  await page.context().close();
+});
+
+test("a claim that nobody answers may be repeated", async () => {
+  const { page } = await open();
+  const drop = (path) => page.route(`**/api/provisioning/${path}`, (route) => route.abort(), { times: 1 });
+  await drop("sessions");
+  await typeCode(page);
+  await says(page, "typed-refusal", "did not answer");
+  await page.locator("#typed-form button[type=submit]").click();
+  await view(page, "bed");
+  await drop(`pair/${ID}/cancel`);
+  await page.locator("#bed-cancel").click();
+  await says(page, "bed-refusal", "did not answer");
+  await drop("pair");
+  await confirm(page);
+  await says(page, "bed-refusal", "nothing is done twice");
+  await page.locator("#bed-ok").click();
+  await view(page, "steps");
+  stage.say("paired");
+  await view(page, "end");
   await page.context().close();
 });
 

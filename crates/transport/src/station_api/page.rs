@@ -47,7 +47,7 @@ pub(super) async fn log_in(State(api): State<Api>, request: Request) -> Answer {
 }
 
 /// The codes of a login that counts no more: it ran out, was ended, or its account is gone.
-pub(super) const fn is_over(code: ErrorCode) -> bool {
+const fn is_over(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::AuthenticationFailed | ErrorCode::ProofExpired)
 }
 

@@ -25,7 +25,7 @@ export class Refusal extends Error {
 export const isLost = (error) => error instanceof Refusal && error.problem.code === "";
 
 const unanswered = () =>
-  new Refusal({ code: "", title: text("stationLost"), next: text("stationLostNext") });
+  new Refusal({ code: "", title: text("noAnswer"), next: text("noAnswerNext") });
 
 async function send(method, path, body, signal) {
   const headers = body === undefined ? PAGE : { ...PAGE, "content-type": "application/json" };

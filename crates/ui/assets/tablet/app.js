@@ -33,7 +33,7 @@ async function start() {
   const view = await untilAnswered(api.whoIsThere);
   greet(view);
   admit(view.login ? view : await askLogin(view.ended ? text("loginEnded") : ""));
-  round.draw();
+  round.restore(operator);
   const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
   if (kept?.operator === operator) follow(kept);
   else scan();
@@ -48,7 +48,7 @@ async function untilAnswered(ask) {
       return answer;
     } catch (error) {
       if (!(error instanceof api.Refusal)) throw error;
-      lost(true, problemLine(error.problem));
+      lost(true);
       await new Promise((done) => setTimeout(done, 1_000));
     }
   }
@@ -69,7 +69,7 @@ function admit(view) {
   find("who").hidden = false;
   if (before !== null && before !== operator) {
     forget();
-    round.clear();
+    round.restore(operator);
     scan();
   }
 }
@@ -224,10 +224,10 @@ find("log-out").addEventListener("click", async () => {
     if (api.isLost(error)) return lost(true);
   }
   forget();
-  round.clear();
   operator = null;
   find("who").hidden = true;
   admit(await askLogin());
+  round.restore(operator);
   scan();
 });
 find("language").addEventListener("change", async (event) => {
@@ -241,8 +241,8 @@ addEventListener("popstate", () => {
   const place = shown() === "bed" ? (message) => refuseBed({ code: "", title: message, next: "" }) : refuseSteps;
   place(text("noWayBack", { device: session.deviceId }));
 });
+addEventListener("unhandledrejection", () => lost(true, text("broken")));
 // A page out of the browser's memory would show what was.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-round.restore();
 start();

@@ -1,6 +1,6 @@
 // The view between scan and pairing: which monitor it is, and where it goes. It has two minutes.
 
-import { bed as whoHas, cancel, device as registered, isLost, Refusal } from "./api.js";
+import { bed as whoHas, cancel, device as registered, Refusal } from "./api.js";
 import { fault, find, notify, put, show, shown } from "./dom.js";
 import { number, problemLine, text } from "./texts.js";
 
@@ -170,6 +170,6 @@ export async function giveUp(id, refused) {
     if (!(error instanceof Refusal)) throw error;
     // Over already: its last state is on the way.
     const over = ["session_unknown", "session_expired"].includes(error.problem.code);
-    if (!over) refused(isLost(error) ? { ...error.problem } : error.problem);
+    if (!over) refused(error.problem);
   }
 }

@@ -1,7 +1,7 @@
 // One session as it happens. Each event is the whole state, so a tablet that slept or a station that
 // was started again needs nothing of before.
 
-import { events, isLost, result } from "./api.js";
+import { events, result } from "./api.js";
 
 /** The station speaks every 5 s. */
 const SILENCE = 12_000;
@@ -60,11 +60,11 @@ export class Follower {
       await result(this.session);
     } catch (error) {
       if (this.isOver) return;
-      if (error.problem?.code === "session_unknown") {
+      if (["session_unknown", "not_permitted"].includes(error.problem?.code)) {
         this.stop();
         return this.gone(error.problem);
       }
-      if (!isLost(error) && !error.problem) throw error;
+      if (!error.problem) throw error;
     }
     if (!this.isOver) setTimeout(() => !this.isOver && this.connect(), AGAIN);
   }

@@ -5,10 +5,15 @@ import { number, text } from "./texts.js";
 
 const KEPT = "zmon.round";
 const paired = [];
+let whose = null;
 
-/** What was there before the page was loaded anew in this tab. */
-export function restore() {
-  paired.push(...JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
+/** This operator's round, as it was before the page was loaded anew in this tab. */
+export function restore(operator) {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  whose = operator;
+  paired.length = 0;
+  if (kept?.operator === operator) paired.push(...kept.paired);
+  draw();
 }
 
 /** Adds a monitor, once for each session. */
@@ -18,14 +23,8 @@ export function add(session) {
   draw();
 }
 
-/** Another operator, another round. */
-export function clear() {
-  paired.length = 0;
-  draw();
-}
-
-export function draw() {
-  sessionStorage.setItem(KEPT, JSON.stringify(paired));
+function draw() {
+  sessionStorage.setItem(KEPT, JSON.stringify({ operator: whose, paired }));
   find("round").hidden = paired.length === 0;
   put(find("round-title"), text("round", { count: number(paired.length) }));
   find("round-list").replaceChildren(
