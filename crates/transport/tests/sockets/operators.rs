@@ -9,18 +9,22 @@ use zmon_transport::client::{Ask, JSON};
 use crate::world::{PASSWORD, World, problem};
 
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
+const EVENTS: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000/events";
 
 /// Every path with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 14] = [
+const PATHS: [(&str, &str, bool); 17] = [
     ("GET", "/api/health", false),
     ("POST", "/api/auth/login", true),
     ("POST", "/api/operators", true),
     ("POST", "/api/provisioning/sessions", true),
     ("POST", "/api/provisioning/pair", true),
     ("GET", SESSION, false),
+    ("GET", EVENTS, false),
     ("POST", "/api/provisioning/outcome", true),
     ("POST", "/api/registry/import", true),
     ("GET", "/api/registry/devices", false),
+    ("GET", "/api/registry/devices/ZM-001", false),
+    ("GET", "/api/registry/beds/ICU-3B", false),
     ("POST", "/api/certificates/0a/revoke", false),
     ("POST", "/api/registry/devices/ZM-001/accept-audit", false),
     ("GET", "/api/audit", false),
@@ -203,9 +207,14 @@ async fn a_typed_code_without_a_place_is_told_what_is_missing() {
 async fn identifiers_in_paths_are_parsed() {
     let world = World::open().await;
     let mut ada = world.administrator().await;
-    for path in
-        ["/api/provisioning/pair/x", "/api/provisioning/pair/%00", "/api/provisioning/pair/%ff"]
-    {
+    for path in [
+        "/api/provisioning/pair/x",
+        "/api/provisioning/pair/%00",
+        "/api/provisioning/pair/%ff",
+        "/api/provisioning/pair/x/events",
+        "/api/registry/devices/%2e%2e%2f",
+        "/api/registry/beds/a%20b",
+    ] {
         assert_eq!(problem(&ada.get(path).await).code, ErrorCode::RequestMalformed, "{path}");
     }
     let unknown = problem(&ada.get(SESSION).await);
