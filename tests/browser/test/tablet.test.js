@@ -305,6 +305,7 @@ test("before pairing it shows which monitor, where it is, and who has the bed", 
   await reachBed(page);
   await says(page, "bed-device", "ZM-001");
   await says(page, "bed-serial", "SN-2024-001234");
+  await says(page, "bed-model", "Z Monitor 12");
   await says(page, "bed-firmware", "1.2.3");
   await says(page, "bed-now", "ICU-1 · OLD");
   await says(page, "bed-station", STATION);

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "b15ac69645a7d7a9d036b2a56f5dae28adbffea2808a281522001c98f8103657",
+    shape: "d435f8d2ca1707a7a8dbec7d8ee0c36e82c8df3a4b68bf05bd84228b6a3126ad",
 };
 
 impl Schema {

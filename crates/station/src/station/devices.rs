@@ -175,6 +175,7 @@ impl Station {
             device_id: row.id,
             device_serial: row.serial,
             identity_key: row.identity,
+            model: row.model,
             ip_address: row.address,
             port: row.port,
             bed_id: row.bed,
@@ -300,6 +301,7 @@ fn registered(row: ManifestRow, at: UnixTime) -> DeviceRow {
         serial: row.device_serial,
         identity: row.identity_key,
         status: DeviceStatus::Active,
+        model: row.model,
         address: row.ip_address,
         port: row.port,
         bed: row.bed_id,
@@ -315,7 +317,8 @@ fn changes(old: &DeviceRow, new: &DeviceRow) -> bool {
     fn differs<T: PartialEq>(old: Option<&T>, new: Option<&T>) -> bool {
         new.is_some() && new != old
     }
-    differs(old.address.as_ref(), new.address.as_ref())
+    differs(old.model.as_ref(), new.model.as_ref())
+        || differs(old.address.as_ref(), new.address.as_ref())
         || differs(old.port.as_ref(), new.port.as_ref())
         || differs(old.bed.as_ref(), new.bed.as_ref())
         || differs(old.label.as_ref(), new.label.as_ref())

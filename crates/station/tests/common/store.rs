@@ -430,6 +430,7 @@ impl Tables {
                 continue;
             }
             let old = self.devices.entry(row.id.clone()).or_insert_with(|| row.clone());
+            old.model = row.model.clone().or(old.model.take());
             old.bed = row.bed.clone().or(old.bed.take());
             old.label = row.label.clone().or(old.label.take());
             old.unit = row.unit.or(old.unit);

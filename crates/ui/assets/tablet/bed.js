@@ -56,6 +56,7 @@ function begin(of, station) {
   put(find("bed-device"), of.deviceId);
   put(find("bed-serial"), of.serial ?? "–");
   put(find("bed-firmware"), of.firmware ?? "–");
+  put(find("bed-model"), "…");
   put(find("bed-now"), "…");
   put(find("bed-station"), station);
   put(find("bed-time"), "");
@@ -76,6 +77,7 @@ async function lookUp(of) {
     const row = await registered(of.deviceId);
     if (session !== of) return;
     put(find("bed-serial"), of.serial ?? row.deviceSerial);
+    put(find("bed-model"), row.model ?? text("notKnown"));
     const place = [row.bedId, row.deviceLabel].filter(Boolean).join(" · ");
     put(find("bed-now"), place || text("noBed"));
     if (bed.value === "") bed.value = row.bedId ?? "";
@@ -85,7 +87,7 @@ async function lookUp(of) {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     // The station pairs without this answer; here it is only told.
-    if (session === of) put(find("bed-now"), text("notKnown"));
+    if (session === of) for (const fact of ["bed-model", "bed-now"]) put(find(fact), text("notKnown"));
   }
 }
 

@@ -1,4 +1,4 @@
--- user_version 4, application_id 0x5a4d4353
+-- user_version 8, application_id 0x5a4d4353
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
@@ -59,7 +59,7 @@ CREATE TABLE devices (
   language TEXT NULL,
   sync_interval INTEGER NULL,
   registered_at INTEGER NOT NULL
-, ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535)) STRICT;
+, ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535), model TEXT NULL) STRICT;
 CREATE TABLE logins (
   token_hash BLOB PRIMARY KEY CHECK (length(token_hash) = 32),
   operator TEXT NOT NULL REFERENCES operators (id),
