@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 CONFIG_SIGNING = "1.3.6.1.4.1.58888.1.1"
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+TRUST_LEVEL = "1.3.6.1.4.1.58888.1.2"
 CHECKS = []
 
 
@@ -303,6 +304,8 @@ def verify_certificates(v):
     check("signing lifetime", lifetime.days <= 90)
     check("client purpose", purposes(client) == [CLIENT_AUTH])
     check("client names", names(client) == ["urn:zp:device:MON-1"])
+    level = client.extensions.get_extension_for_oid(x509.ObjectIdentifier(TRUST_LEVEL))
+    check("client trust level", level.value.value == b"\x0c\x08anchored" and not level.critical)
     check("client key", spki(client.public_key()) == spki(load(v["keys"], "tls").public_key()))
 
     listener = x509.load_der_x509_certificate(bytes.fromhex(v["certificates"]["listener"]))
@@ -352,7 +355,7 @@ def verify_session(v, token, hello, identity):
     bits = int.from_bytes(expand(prk, b"zp1 words" + t, 6), "big") >> 4
     words = [(bits >> shift) & 0x7FF for shift in (33, 22, 11, 0)]
     check("words", words == s["wordIndices"])
-    return t, k_mac, psk
+    return t, k_mac, psk, k_key
 
 
 def verify_envelope(v, t, k_mac, psk):
@@ -392,6 +395,32 @@ def verify_envelope(v, t, k_mac, psk):
         okm = expand(extract(psk, cek), b"zp1 rsa" + t + h(enc), 44)
         opened = AESGCM(okm[:32]).decrypt(okm[32:], ct, header)
         check("envelope opens by OAEP, HKDF and AES-GCM", opened == expected)
+
+
+def verify_client_key(v, t, k_key):
+    """The client key in the document's form: made by a station and sealed once more (D6)."""
+    suite = v["suite"]
+    sealed = bytes.fromhex(v["clientKey"]["sealed"])
+    length = int.from_bytes(sealed[:4], "big")
+    enc, rest = sealed[4 : 4 + length], sealed[4 + length :]
+    ct = rest[4:]
+    check("client key lengths", int.from_bytes(rest[:4], "big") == len(ct))
+    info = b"zp1 private" + bytes([suite]) + t
+    aad = h(bytes.fromhex(v["certificates"]["client"][0]))
+    private = load(v["keys"], "kem")
+    session_id = bytes.fromhex(v["envelope"]["sessionId"])
+    if suite == 1:
+        opened = hpke_open_psk(private, enc, info, aad, k_key, session_id, ct)
+        other = pyhpke_open_psk(private, enc, info, aad, k_key, session_id, ct)
+        if other is not None:
+            check("client key opens by pyhpke", other == opened)
+    else:
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=info)
+        cek = private.decrypt(enc, oaep)
+        okm = expand(extract(k_key, cek), b"zp1 rsa" + t + h(enc), 44)
+        opened = AESGCM(okm[:32]).decrypt(okm[32:], ct, aad)
+    key = serialization.load_der_private_key(opened, None)
+    check("client key is PKCS#8", spki(key.public_key()) == spki(load(v["keys"], "tls").public_key()))
 
 
 def verify_configuration(v, signing, t, thumbprint):
@@ -484,8 +513,9 @@ def main():
         token = verify_token(v, root, thumbprint)
         signing = verify_certificates(v)
         hello, identity = verify_messages(v, signing, thumbprint, token)
-        t, k_mac, psk = verify_session(v, token, hello, identity)
+        t, k_mac, psk, k_key = verify_session(v, token, hello, identity)
         verify_envelope(v, t, k_mac, psk)
+        verify_client_key(v, t, k_key)
         verify_configuration(v, signing, t, thumbprint)
         verify_audit(v)
         verify_after(v, signing)

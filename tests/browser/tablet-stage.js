@@ -50,6 +50,7 @@ export class StationStage {
     this.asked = [];
     this.login = { operator: "tess", role: "technician" };
     this.ended = false;
+    this.oneTime = false;
     this.state = null;
     this.row = { ...(await wire("device-row")), bedId: undefined, deviceLabel: undefined, provisioned: false,
       certificate: undefined, certificateNotAfter: undefined, lastSeen: undefined };
@@ -119,13 +120,17 @@ export class StationStage {
       if (told.then) told.then();
       if (told.status) return send(told);
     }
-    const view = () => ({ stationId: "CS-1", stationName: STATION, login: this.login ?? undefined, ended: this.ended });
+    const view = () => ({ stationId: "CS-1", stationName: STATION, login: this.login ?? undefined, ended: this.ended, mustChangePassword: this.oneTime });
     if (name === "POST /api/auth/session") {
-      this.login = { operator: JSON.parse(body).operator, role: "technician" };
+      this.login = this.oneTime ? null : { operator: JSON.parse(body).operator, role: "technician" };
       this.ended = false;
       return send({ body: view() });
     }
     if (name === "GET /api/auth/session") return send({ body: view() });
+    if (name === "POST /api/operators/self/password") {
+      this.oneTime = false;
+      return send({ body: { success: true } });
+    }
     if (this.login === null) return send(await problem("proof_expired", 401));
     if (name === "POST /api/auth/logout") {
       this.login = null;

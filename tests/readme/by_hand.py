@@ -132,7 +132,11 @@ def main(folder):
     os.environ["PATH"] = f"{folder.resolve()}:{os.environ['PATH']}"
     os.environ["COLUMNS"] = str(COLUMNS)
     station, device, technician = blocks("By hand: three processes")
-    answers = {r"PIN of technician|PIN of tina": "739182", r"PIN of administrator": "804617"}
+    answers = {
+        r"PIN of technician|PIN of tina": "739182",
+        r"PIN of administrator": "804617",
+        r"New password of": "a password of my own",
+    }
     with contextlib.ExitStack() as running, tempfile.TemporaryDirectory() as home:
         os.chdir(home)
         running.callback(os.chdir, ROOT)
@@ -143,7 +147,10 @@ def main(folder):
         serving = Terminal(run, answers)
         running.callback(serving.stop)
         serving.until(r'"program":"mock-central-station"')
-        *before, run = commands(device)
+        password, *before, run = commands(device)
+        # The password that was shown opens nothing else.
+        narrow(Terminal(password, answers).finish(), password)
+        answers["Password of"] = answers["New password of"]
         for command in before:
             narrow(Terminal(command, answers).finish(), command)
         serving = Terminal(run, answers)

@@ -201,14 +201,14 @@ fn keyword(inner: &str) -> Option<(&str, &str, &str)> {
     let mut rest = inner;
     loop {
         let (first, after) = rest.split_once(' ')?;
-        if first.starts_with("pub") || QUALIFIERS.contains(&first) || first.starts_with('"') {
-            rest = after;
-        } else if first == "const" && after.split(' ').any(|next| next == "fn") {
+        let is_const_fn = first == "const" && after.split(' ').any(|next| next == "fn");
+        let is_qualifier = first.starts_with("pub") || QUALIFIERS.contains(&first);
+        if is_qualifier || is_const_fn || first.starts_with('"') {
             rest = after;
         } else {
             let keyword = KEYWORDS.iter().find(|keyword| **keyword == first)?;
             let name = word(after);
-            return (!name.is_empty()).then(|| (*keyword, name, after));
+            return (!name.is_empty()).then_some((*keyword, name, after));
         }
     }
 }

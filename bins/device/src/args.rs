@@ -84,8 +84,11 @@ pub struct Init {
     /// New or empty directory of the device.
     pub dir: PathBuf,
     /// Hospital CA certificate (PEM) whose stations may configure this device.
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "proximity", value_name = "FILE")]
     pub anchor: Vec<PathBuf>,
+    /// No anchor: an operator confirms the station by four words.
+    #[arg(long, conflicts_with = "anchor")]
+    pub proximity: bool,
     /// Site the anchors belong to.
     #[arg(long, default_value = "site-1", value_name = "ID")]
     pub site: String,
@@ -163,6 +166,13 @@ pub struct Run {
     /// Minutes a pairing code lives, 1 to 60 [default: 10].
     #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N")]
     pub window_minutes: Option<u64>,
+    /// Form of the pairing code [default: the one of init].
+    #[arg(long, env = "DEVICE_CODE_FORMAT", value_name = "FORMAT")]
+    pub code_format: Option<CodeFormatName>,
+    /// Whether an expired certificate may be replaced without anybody [default: false].
+    #[arg(long, env = "DEVICE_RECOVERY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub recovery: Option<bool>,
     /// What is known about the clock of this machine [default: synced].
     #[arg(long, env = "DEVICE_CLOCK", value_name = "QUALITY")]
     pub clock: Option<ClockName>,
@@ -279,8 +289,11 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_is_required() {
+    fn an_anchor_is_required_unless_proximity_is_asked_for() {
         assert!(Args::try_parse_from(["device", "init", "x"]).is_err());
         assert!(Args::try_parse_from(["device", "init", "x", "--anchor", "a"]).is_ok());
+        assert!(Args::try_parse_from(["device", "init", "x", "--proximity"]).is_ok());
+        let both = ["device", "init", "x", "--proximity", "--anchor", "a"];
+        assert!(Args::try_parse_from(both).is_err());
     }
 }

@@ -17,7 +17,7 @@ use zmon_domain::{
 use zmon_persistence::{
     ClinicalFolder, FileAuthenticator, FileKeyStore, ManualFolder, PrivateDir, SqliteDeviceStore,
 };
-use zmon_protocol::device::{DeviceProfile, DeviceRecord};
+use zmon_protocol::device::{DeviceProfile, DeviceRecord, StationTrust};
 use zmon_provisioning::{
     CentralStationProvisioningService, DeviceParts,
     clock::SystemClock,
@@ -27,7 +27,11 @@ use zmon_transport::{
     device_listener::TlsListener, provider::Provider, station_link::TlsStationLink, tls::TlsContext,
 };
 
-use crate::{anchors, settings::Settings, stored};
+use crate::{
+    anchors,
+    settings::{FILE, Settings},
+    stored,
+};
 
 /// The operating system's generator. If it fails there is no safe way on: the process ends.
 pub(crate) fn system_rng() -> SharedRng {
@@ -108,6 +112,11 @@ pub(crate) async fn start(
     settings: &Settings,
     disk: &Disk,
 ) -> Result<Arc<CentralStationProvisioningService>, Failure> {
+    let anchors = anchors::load(dir)?;
+    if settings.profile.trust == StationTrust::Proximity && !anchors.is_empty() {
+        return Err(Failure::new(ErrorCode::ProximityWithAnchor)
+            .context(format!("proximity = true in {}", dir.join(FILE).display())));
+    }
     let provider = provider();
     let wall = Arc::clone(&disk.clock);
     let tls = TlsContext::new(provider.tls, move || {
@@ -121,7 +130,7 @@ pub(crate) async fn start(
     let service = CentralStationProvisioningService::start(DeviceParts {
         profile,
         address: settings.address,
-        anchors: anchors::load(dir)?,
+        anchors,
         algorithms: provider.algorithms,
         store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         keys: Arc::clone(&disk.keys),

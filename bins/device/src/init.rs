@@ -73,6 +73,7 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         device_serial: args.serial.clone(),
         firmware_version: args.firmware.clone(),
         code_format: Some(args.code_format),
+        proximity: args.proximity.then_some(true),
         ..SettingsFile::default()
     };
     let profile = file.profile()?;
@@ -191,6 +192,9 @@ fn show(report: &Report<'_>, dir: &Path, streams: &mut Streams<'_>) -> Result<()
     streams.say(&format!("  identity key  {}", report.identity_key))?;
     for anchor in &report.anchors {
         streams.say(&format!("  anchor        {anchor}"))?;
+    }
+    if report.anchors.is_empty() {
+        streams.say("  anchor        none: an operator confirms the station (proximity)")?;
     }
     for operator in &report.operators {
         let OperatorReport { operator, role, pin } = operator;

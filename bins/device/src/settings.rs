@@ -15,7 +15,7 @@ use zmon_domain::{
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
     time::{ClockQuality, UnixTime},
 };
-use zmon_protocol::device::DeviceProfile;
+use zmon_protocol::device::{DeviceProfile, StationTrust};
 use zmon_transport::device_listener::Bind;
 
 use crate::{
@@ -67,6 +67,10 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recovery: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) station_made_keys: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proximity: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
@@ -110,6 +114,10 @@ impl SettingsFile {
         );
         profile.built_at = built_at(BUILT);
         profile.recovery = self.recovery.unwrap_or_default();
+        profile.station_made_keys = self.station_made_keys.unwrap_or_default();
+        if self.proximity.unwrap_or_default() {
+            profile.trust = StationTrust::Proximity;
+        }
         profile.code_format = match self.code_format {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
@@ -149,8 +157,12 @@ impl Settings {
     }
 
     fn merge(args: &Run, file: SettingsFile) -> Result<Self, Failure> {
-        let file =
-            SettingsFile { window_minutes: args.window_minutes.or(file.window_minutes), ..file };
+        let file = SettingsFile {
+            window_minutes: args.window_minutes.or(file.window_minutes),
+            code_format: args.code_format.or(file.code_format),
+            recovery: args.recovery.or(file.recovery),
+            ..file
+        };
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
         let address = args.address.or(file.address).unwrap_or(listen.ip());
         if address.is_unspecified() {
@@ -199,7 +211,7 @@ fn bind(listen: SocketAddr) -> Bind {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
     use zmon_cli::ExitClass;
 
     use super::*;
@@ -222,18 +234,63 @@ mod tests {
         }
     }
 
+    /// Everything a file may say, besides who the device is, can be said on the command line and in
+    /// the environment.
+    #[test]
+    fn every_setting_has_a_flag_and_a_variable() {
+        let whole = SettingsFile {
+            code_format: Some(CodeFormatName::Short6),
+            window_minutes: Some(5),
+            listen: Some(LISTEN),
+            address: Some(LISTEN.ip()),
+            screen: Some(SCREEN),
+            control: Some("control".into()),
+            manual_configuration: Some("manual".into()),
+            clock: Some(ClockName::Signed),
+            interlock: Some("none".to_owned()),
+            recovery: Some(true),
+            log: Some("info".to_owned()),
+            log_format: Some(LogFormat::Json),
+            ..file()
+        };
+        let run = Args::command();
+        let run = run.find_subcommand("run").unwrap();
+        for (key, _) in toml::Table::try_from(whole).unwrap() {
+            if !["device_id", "device_serial", "firmware_version"].contains(&key.as_str()) {
+                let arg = run.get_arguments().find(|arg| arg.get_id() == key.as_str());
+                let variable = arg.and_then(|arg| arg.get_env()).and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("DEVICE_{}", key.to_uppercase())), "{key}");
+            }
+        }
+    }
+
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
         let plain = Settings::merge(&run_args(&[]), file()).unwrap();
         assert_eq!(plain.bind, bind(LISTEN));
         assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
-        assert!(!plain.profile.recovery, "off unless the file says otherwise");
+        let off = [plain.profile.recovery, plain.profile.station_made_keys];
+        assert_eq!(off, [false; 2], "off unless the file says otherwise");
+        assert_eq!(plain.profile.trust, StationTrust::Anchored);
+        let near = SettingsFile { proximity: Some(true), ..file() };
+        assert_eq!(near.profile().unwrap().trust, StationTrust::Proximity);
 
         let listen = Some("127.0.0.7:4000".parse().unwrap());
         let recovery = Some(true);
-        let file = || SettingsFile { listen, window_minutes: Some(5), recovery, ..file() };
+        let station_made_keys = Some(true);
+        let file = || SettingsFile {
+            listen,
+            window_minutes: Some(5),
+            recovery,
+            station_made_keys,
+            ..file()
+        };
         let filed = Settings::merge(&run_args(&[]), file()).unwrap();
-        assert!(filed.profile.recovery);
+        assert!(filed.profile.recovery && filed.profile.station_made_keys);
+        let flagged =
+            Settings::merge(&run_args(&["--recovery=false", "--code-format", "short6"]), file());
+        let flagged = flagged.unwrap().profile;
+        assert_eq!((flagged.recovery, flagged.code_format), (false, CodeFormat::Short6));
         assert_eq!(filed.address.to_string(), "127.0.0.7");
         assert_eq!(filed.profile.window().as_secs(), 300);
 

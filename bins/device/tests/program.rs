@@ -77,9 +77,14 @@ impl Made {
     }
 
     fn start_with(&self, more: &[&str]) -> Running {
+        self.start_in(more, &[])
+    }
+
+    fn start_in(&self, more: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut child = command()
             .args(["run", self.text()])
             .args(more)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -113,6 +118,28 @@ impl Drop for Running {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let made = Made::new();
+    let file = made.dir.join("device.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{settings}address = \"127.0.0.2\"\n")).unwrap();
+    let environment = [("DEVICE_ADDRESS", "127.0.0.3")];
+    for (flags, environment, address) in [
+        (&[][..], &[][..], "127.0.0.2"),
+        (&[], &environment, "127.0.0.3"),
+        (&["--address", "127.0.0.4"], &environment, "127.0.0.4"),
+    ] {
+        let running = made.start_in(flags, environment);
+        assert_eq!(running.ready.addresses["provisioning"], address);
+        running.stop();
+    }
+    let wrong = [("DEVICE_CODE_FORMAT", "long")];
+    let refused = command().args(["run", made.text()]).envs(wrong).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--code-format"));
 }
 
 #[test]

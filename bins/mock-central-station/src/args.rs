@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use zmon_cli::logging::LogFormat;
 
-use crate::fault::Fault;
+use crate::fault::Ordered;
 
 /// Central Station for harnesses, trials and tests.
 ///
@@ -116,6 +116,32 @@ pub struct Run {
     /// Where provisioned devices connect by mTLS.
     #[arg(long, env = "STATION_DEVICE_LISTEN", value_name = "IP:PORT")]
     pub device_listen: Option<SocketAddr>,
+    /// Names of the station besides its addresses; of the certificate that init
+    /// made. The first is the one devices are told.
+    #[arg(
+        long = "server-name",
+        env = "STATION_SERVER_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub server_names: Option<Vec<String>>,
+    /// Networks in which devices may be dialled.
+    #[arg(
+        long = "device-network",
+        env = "STATION_DEVICE_NETWORKS",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub device_networks: Option<Vec<String>>,
+    /// Whether devices that no manifest names are accepted [default: false].
+    #[arg(long, env = "STATION_UNREGISTERED_DEVICES", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub unregistered_devices: Option<bool>,
+    /// Whether devices may replace an expired certificate without anybody
+    /// [default: false].
+    #[arg(long, env = "STATION_RECOVERY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub recovery: Option<bool>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,
@@ -138,9 +164,9 @@ pub struct Ephemeral {
     /// Serve from a temporary directory, removed at the end.
     #[arg(long)]
     pub ephemeral: bool,
-    /// Make one step fail; may be repeated.
-    #[arg(long, value_name = "STEP=KIND", requires = "ephemeral")]
-    pub fault: Vec<Fault>,
+    /// Make one step fail, each time or the N-th time only; may be repeated.
+    #[arg(long, value_name = "STEP=KIND[@N]", requires = "ephemeral")]
+    pub fault: Vec<Ordered>,
     /// Wait so long before each step with a device.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "ephemeral",
           value_parser = clap::value_parser!(u64).range(0..=600_000))]

@@ -19,6 +19,7 @@ use zmon_transport::{
     tls::{ServerCredentials, TlsContext},
 };
 use zmon_ui::tablet::{self, TrustedCa};
+use zmon_wire::kind::TrustLevel;
 
 use crate::{
     faulty::{Disturbance, FaultyDialer, FaultyIssuer},
@@ -147,6 +148,11 @@ fn trusted_ca(settings: &Settings, material: &CaMaterial) -> Result<TrustedCa, F
 fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> StationPolicy {
     let mut policy = StationPolicy::new(settings.networks.clone());
     policy.session.device_trust = settings.device_trust;
+    policy.session.station_made_keys = settings.station_made_keys;
+    policy.session.suites.clone_from(&settings.suites);
+    if settings.proximity {
+        policy.session.station_trust.push(TrustLevel::Proximity);
+    }
     policy.recovery = settings.recovery;
     policy.own_addresses = [operators, devices]
         .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })

@@ -13,7 +13,8 @@ use crate::{
     args::Ephemeral,
     compose,
     faulty::Disturbance,
-    init, keys, refused,
+    init::{self, Administrator},
+    keys, refused,
     serve::{ready, stop_signal, until_stopped},
     settings::SettingsFile,
     system::SystemEntropy,
@@ -57,12 +58,17 @@ pub(crate) async fn run(args: Ephemeral, streams: &mut Streams<'_>) -> Result<()
     };
     let home = tempfile::Builder::new().prefix("zmon-station-").tempdir().map_err(unavailable)?;
     let dir = home.path().join("station");
-    let administrator = OperatorId::parse(ADMINISTRATOR)?;
-    let password = Password::generate(&mut *SystemEntropy.generator());
-    init::make(&dir, &file, &settings, &administrator, &password, None).await?;
+    let administrator = Administrator {
+        id: OperatorId::parse(ADMINISTRATOR)?,
+        password: Password::generate(&mut *SystemEntropy.generator()),
+        // A harness works with it right away, and it ends with the station.
+        one_time: false,
+    };
+    init::make(&dir, &file, &settings, &administrator, None).await?;
+    let password = administrator.password;
 
     let delay = Duration::from_millis(args.delay_ms);
-    let disturbance = Disturbance { faults: args.fault, delay };
+    let disturbance = Disturbance::new(args.fault, delay);
     let running = compose::start(&dir, &settings, disturbance).await?;
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let login = running.station.login(source, ADMINISTRATOR, password.expose());

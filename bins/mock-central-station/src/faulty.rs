@@ -1,7 +1,7 @@
 //! The station's ports with ordered faults and delays in front of them.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::time::sleep;
@@ -13,26 +13,50 @@ use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
-use crate::fault::{Fault, Kind, Step};
+use crate::fault::Ordered;
+use crate::vocabulary::{Kind, Orders, Step};
 
 /// What a harness ordered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Disturbance {
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) delay: Duration,
+    orders: Mutex<Orders>,
+    delay: Duration,
 }
 
 impl Disturbance {
+    pub(crate) fn new(orders: impl IntoIterator<Item = Ordered>, delay: Duration) -> Self {
+        let orders = orders.into_iter().map(|Ordered(order)| order).collect();
+        Self { orders: Mutex::new(orders), delay }
+    }
+
     /// Waits as ordered and says what shall go wrong at `step`.
     async fn at(&self, step: Step) -> Option<Kind> {
         if !self.delay.is_zero() {
             sleep(self.delay).await;
         }
-        let kind = self.faults.iter().find(|fault| fault.step == step).map(|fault| fault.kind);
+        let kind = self.orders.lock().unwrap_or_else(PoisonError::into_inner).due(step);
         if let Some(kind) = kind {
             tracing::warn!(step = step.as_str(), kind = kind.as_str(), "ordered fault");
         }
         kind
+    }
+}
+
+impl Disturbance {
+    /// The identity document on its way back.
+    async fn identity(&self, answer: &mut SessionAnswer) -> Result<(), DialError> {
+        match self.at(Step::Identity).await {
+            None => Ok(()),
+            Some(Kind::Tamper) => {
+                answer.identity = spoil(&answer.identity);
+                Ok(())
+            }
+            Some(Kind::Truncate) => {
+                answer.identity = half(&answer.identity);
+                Ok(())
+            }
+            Some(_) => Err(ordered()),
+        }
     }
 }
 
@@ -57,12 +81,13 @@ impl<D: DeviceDialer> DeviceDialer for FaultyDialer<D> {
             Some(Kind::Fail) => return Err(ordered()),
             Some(Kind::Tamper) => open.hello = spoil(&open.hello),
             Some(Kind::Truncate) => open.hello = half(&open.hello),
-            Some(Kind::Drop) | None => {}
+            _ => {}
         }
-        let (answer, connection) = self.inner.open(target, open).await?;
+        let (mut answer, connection) = self.inner.open(target, open).await?;
         if kind == Some(Kind::Drop) {
             return Err(ordered());
         }
+        self.disturbance.identity(&mut answer).await?;
         let disturbance = Arc::clone(&self.disturbance);
         Ok((answer, Box::new(FaultyConnection { inner: connection, disturbance })))
     }
@@ -93,27 +118,25 @@ impl DeviceConnection for FaultyConnection {
             Some(Kind::Fail) => return Err(ordered()),
             Some(Kind::Tamper) => start.hello = spoil(&start.hello),
             Some(Kind::Truncate) => start.hello = half(&start.hello),
-            Some(Kind::Drop) | None => {}
+            _ => {}
         }
         let started = self.inner.pake_start(start).await?;
         if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(started) }
     }
 
     async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
-        self.inner.pake_confirm(confirm).await
+        let mut answer = self.inner.pake_confirm(confirm).await?;
+        self.disturbance.identity(&mut answer).await?;
+        Ok(answer)
     }
 
     async fn deliver(&mut self, mut envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
         let kind = self.disturbance.at(Step::Deliver).await;
         match kind {
             Some(Kind::Fail) => return Err(ordered()),
-            Some(Kind::Tamper) => {
-                if let Some(last) = envelope.last_mut() {
-                    *last ^= 1;
-                }
-            }
+            Some(Kind::Tamper) => flip(&mut envelope),
             Some(Kind::Truncate) => envelope.truncate(envelope.len() / 2),
-            Some(Kind::Drop) | None => {}
+            _ => {}
         }
         let answer = self.inner.deliver(envelope).await?;
         if kind == Some(Kind::Drop) { Err(ordered()) } else { Ok(answer) }
@@ -126,13 +149,17 @@ impl Interposed for Disturbance {
         let step = match request {
             DeviceRequest::Test => Step::Test,
             DeviceRequest::Commit => Step::Commit,
+            DeviceRequest::Outcome => Step::Outcome,
+            DeviceRequest::Pull => Step::Pull,
+            DeviceRequest::Fetch => Step::Fetch,
+            DeviceRequest::Retire => Step::Retire,
             DeviceRequest::Heartbeat => Step::Heartbeat,
         };
         match self.at(step).await {
             None => Fate::Pass,
-            Some(Kind::Fail | Kind::Truncate) => Fate::Break,
             Some(Kind::Drop) => Fate::Lose,
             Some(Kind::Tamper) => Fate::Spoil,
+            Some(_) => Fate::Break,
         }
     }
 }
@@ -146,10 +173,21 @@ pub(crate) struct FaultyIssuer<I> {
 #[async_trait]
 impl<I: CertificateIssuer> CertificateIssuer for FaultyIssuer<I> {
     async fn issue(&self, order: &ClientCertificateOrder) -> Result<IssuedCertificate, IssueError> {
-        if self.disturbance.at(Step::Issue).await.is_some() {
-            return Err(IssueError::Signing { cause: "ordered fault".to_owned() });
+        let failed = || IssueError::Signing { cause: "ordered fault".to_owned() };
+        match self.disturbance.at(Step::Issue).await {
+            None => self.inner.issue(order).await,
+            Some(Kind::Tamper) => {
+                let mut issued = self.inner.issue(order).await?;
+                flip(&mut issued.der);
+                issued.chain.first_mut().into_iter().for_each(|leaf| flip(leaf));
+                Ok(issued)
+            }
+            Some(Kind::Drop) => {
+                drop(self.inner.issue(order).await?);
+                Err(failed())
+            }
+            Some(_) => Err(failed()),
         }
-        self.inner.issue(order).await
     }
 
     async fn revocation_list(&self, order: &CrlOrder) -> Result<Vec<u8>, IssueError> {
@@ -163,6 +201,13 @@ impl<I: CertificateIssuer> CertificateIssuer for FaultyIssuer<I> {
 
 fn ordered() -> DialError {
     DialError::Unreachable { cause: "ordered fault".to_owned() }
+}
+
+/// The bytes with the last bit changed.
+fn flip(bytes: &mut [u8]) {
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
 }
 
 /// The text with its last character changed.
@@ -179,12 +224,13 @@ fn half(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use zmon_domain::address::DeviceAddress;
+    use zmon_domain::ids::{Serial, SessionId};
+    use zmon_domain::time::UnixTime;
     use zmon_wire::kind::V1;
 
     use super::*;
+    use crate::fault::tests::possible;
 
     type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 
@@ -229,81 +275,161 @@ mod tests {
         }
     }
 
-    /// What a device hears of a hello and an envelope, and whether the station got both answers.
-    async fn pair(faults: &str) -> (Vec<Vec<u8>>, bool) {
+    struct Authority(Arc<Mutex<usize>>);
+
+    #[async_trait]
+    impl CertificateIssuer for Authority {
+        async fn issue(
+            &self,
+            _order: &ClientCertificateOrder,
+        ) -> Result<IssuedCertificate, IssueError> {
+            *self.0.lock().unwrap() += 1;
+            let der = b"certificate".to_vec();
+            Ok(IssuedCertificate { chain: vec![der.clone(), b"issuer".to_vec()], der })
+        }
+
+        async fn revocation_list(&self, _order: &CrlOrder) -> Result<Vec<u8>, IssueError> {
+            Ok(Vec::new())
+        }
+
+        fn authorities(&self) -> Vec<Vec<u8>> {
+            Vec::new()
+        }
+    }
+
+    fn order() -> ClientCertificateOrder {
+        let at = |seconds| UnixTime::from_unix(seconds).unwrap();
+        ClientCertificateOrder {
+            spki: Vec::new(),
+            device_id: "ZM-001".parse().unwrap(),
+            serial: Serial::parse("5f01").unwrap(),
+            not_before: at(0),
+            not_after: at(1),
+        }
+    }
+
+    fn disturbance(faults: &str, delay: Duration) -> Arc<Disturbance> {
+        let orders = faults.split_whitespace().map(|fault| fault.parse().unwrap());
+        Arc::new(Disturbance::new(orders, delay))
+    }
+
+    fn target() -> Target {
+        let address = DeviceAddress::parse("127.0.0.1").unwrap();
+        Target { address, port: 1, thumbprint16: [0; 16] }
+    }
+
+    /// What a device hears and what the station gets: of a hello, with a token or with a typed code,
+    /// and an envelope.
+    async fn pair(faults: &str, is_typed: bool) -> (Vec<Vec<u8>>, Option<String>, bool) {
         let heard = Heard::default();
-        let faults = faults.split_whitespace().map(|fault| fault.parse().unwrap()).collect();
-        let disturbance = Arc::new(Disturbance { faults, delay: Duration::from_secs(1) });
+        let disturbance = disturbance(faults, Duration::from_secs(1));
         let dialer = FaultyDialer { inner: Recorder(Arc::clone(&heard)), disturbance };
-        let target = Target {
-            address: DeviceAddress::parse("127.0.0.1").unwrap(),
-            port: 1,
-            thumbprint16: [0; 16],
-        };
-        let open = SessionOpen { hello: "hello".to_owned(), claim_mac: [0; 32] };
+        let mut identity = None;
         let done = async {
-            let (_, mut connection) = dialer.open(&target, open).await?;
+            let hello = "hello".to_owned();
+            let (answer, mut connection) = if is_typed {
+                let (_, mut connection) = dialer.window(&target()).await?;
+                connection.pake_start(PakeStart { hello, share_p: [4; 65] }).await?;
+                let confirm =
+                    PakeConfirm { session_id: SessionId::from_bytes([9; 16]), confirm_p: [0; 32] };
+                (connection.pake_confirm(confirm).await?, connection)
+            } else {
+                dialer.open(&target(), SessionOpen { hello, claim_mac: [0; 32] }).await?
+            };
+            identity = Some(answer.identity);
             connection.deliver(b"envelope".to_vec()).await
         };
         let is_done = done.await.is_ok();
         let heard = heard.lock().unwrap().clone();
-        (heard, is_done)
+        (heard, identity, is_done)
     }
 
-    /// What a device hears of a hello with a typed code, and whether the station got its answer.
-    async fn pair_typed(faults: &str) -> (Vec<Vec<u8>>, bool) {
-        let heard = Heard::default();
-        let faults = faults.split_whitespace().map(|fault| fault.parse().unwrap()).collect();
-        let disturbance = Arc::new(Disturbance { faults, delay: Duration::ZERO });
-        let dialer = FaultyDialer { inner: Recorder(Arc::clone(&heard)), disturbance };
-        let address = DeviceAddress::parse("127.0.0.1").unwrap();
-        let target = Target { address, port: 1, thumbprint16: [0; 16] };
-        let done = async {
-            let (_, mut connection) = dialer.window(&target).await?;
-            let start = PakeStart { hello: "hello".to_owned(), share_p: [4; 65] };
-            connection.pake_start(start).await
+    /// Whether a certificate was made, and what of it the station got.
+    async fn issue(faults: &str) -> (usize, Option<Vec<u8>>) {
+        let made = Arc::new(Mutex::new(0));
+        let issuer = FaultyIssuer {
+            inner: Authority(Arc::clone(&made)),
+            disturbance: disturbance(faults, Duration::ZERO),
         };
-        let is_done = done.await.is_ok();
-        let heard = heard.lock().unwrap().clone();
-        (heard, is_done)
+        let issued = issuer.issue(&order()).await.ok();
+        let made = *made.lock().unwrap();
+        (made, issued.map(|issued| issued.der))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_typed_code_meets_the_same_faults() {
-        assert_eq!(pair_typed("").await, (vec![b"hello".to_vec()], true));
-        assert_eq!(pair_typed("dial=fail").await, (vec![], false));
-        assert_eq!(pair_typed("session=fail").await, (vec![], false));
-        assert_eq!(pair_typed("session=drop").await, (vec![b"hello".to_vec()], false));
-        assert_eq!(pair_typed("session=tamper").await.0[0], b"hellA");
-        assert_eq!(pair_typed("session=truncate").await.0[0], b"he");
+    async fn fate(faults: &str, request: DeviceRequest) -> Fate {
+        disturbance(faults, Duration::ZERO).fate(request).await
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_device_s_requests_meet_the_faults_of_their_own_step() {
-        let faults = ["test=fail", "commit=tamper", "heartbeat=drop"].map(|f| f.parse().unwrap());
-        let disturbance = Disturbance { faults: faults.to_vec(), delay: Duration::from_secs(1) };
-        #[expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
-        let begun = tokio::time::Instant::now();
-        assert_eq!(disturbance.fate(DeviceRequest::Test).await, Fate::Break);
-        assert_eq!(disturbance.fate(DeviceRequest::Commit).await, Fate::Spoil);
-        assert_eq!(disturbance.fate(DeviceRequest::Heartbeat).await, Fate::Lose);
-        assert_eq!(begun.elapsed(), Duration::from_secs(3), "each waits as ordered");
-        let calm = Disturbance::default();
-        assert_eq!(calm.fate(DeviceRequest::Commit).await, Fate::Pass);
-    }
-
+    /// Every fault the command line takes, driven once.
     #[tokio::test(start_paused = true)]
     async fn each_fault_does_what_it_says() {
-        let whole = vec![b"hello".to_vec(), b"envelope".to_vec()];
-        assert_eq!(pair("").await, (whole.clone(), true));
-        assert_eq!(pair("dial=fail").await, (vec![], false));
-        assert_eq!(pair("session=fail").await, (vec![], false));
-        assert_eq!(pair("session=drop").await, (vec![b"hello".to_vec()], false));
-        assert_eq!(pair("session=tamper").await.0[0], b"hellA");
-        assert_eq!(pair("session=truncate").await.0[0], b"he");
-        assert_eq!(pair("deliver=fail").await, (vec![b"hello".to_vec()], false));
-        assert_eq!(pair("deliver=drop").await, (whole, false));
-        assert_eq!(pair("deliver=tamper").await.0[1], b"envelopd");
-        assert_eq!(pair("deliver=truncate").await.0[1], b"enve");
+        const REQUESTS: [(DeviceRequest, &str); 7] = [
+            (DeviceRequest::Test, "test"),
+            (DeviceRequest::Commit, "commit"),
+            (DeviceRequest::Outcome, "outcome"),
+            (DeviceRequest::Pull, "pull"),
+            (DeviceRequest::Fetch, "fetch"),
+            (DeviceRequest::Retire, "retire"),
+            (DeviceRequest::Heartbeat, "heartbeat"),
+        ];
+        let bytes = |heard: &[&str]| heard.iter().map(|one| one.as_bytes().to_vec()).collect();
+        for fault in possible() {
+            let (step, kind) = fault.split_once('=').unwrap();
+            for is_typed in [false, true] {
+                let expected: (Vec<Vec<u8>>, Option<&str>, bool) = match (step, kind) {
+                    ("dial" | "session", "fail") => (vec![], None, false),
+                    ("session", "drop") | ("identity", "fail") => (bytes(&["hello"]), None, false),
+                    ("session", "tamper") => {
+                        (bytes(&["hellA", "envelope"]), Some("identity"), true)
+                    }
+                    ("session", "truncate") => (bytes(&["he", "envelope"]), Some("identity"), true),
+                    ("identity", "tamper") => {
+                        (bytes(&["hello", "envelope"]), Some("identitA"), true)
+                    }
+                    ("identity", "truncate") => (bytes(&["hello", "envelope"]), Some("iden"), true),
+                    ("deliver", "fail") => (bytes(&["hello"]), Some("identity"), false),
+                    ("deliver", "drop") => (bytes(&["hello", "envelope"]), Some("identity"), false),
+                    ("deliver", "tamper") => {
+                        (bytes(&["hello", "envelopd"]), Some("identity"), true)
+                    }
+                    ("deliver", "truncate") => (bytes(&["hello", "enve"]), Some("identity"), true),
+                    _ => (bytes(&["hello", "envelope"]), Some("identity"), true),
+                };
+                let (heard, identity, is_done) = pair(&fault, is_typed).await;
+                assert_eq!((heard, identity.as_deref(), is_done), expected, "{fault} {is_typed}");
+            }
+            let expected = match (step, kind) {
+                ("issue", "fail") => (0, None),
+                ("issue", "drop") => (1, None),
+                ("issue", "tamper") => (1, Some(b"certificatd".to_vec())),
+                _ => (1, Some(b"certificate".to_vec())),
+            };
+            assert_eq!(issue(&fault).await, expected, "{fault}");
+            for (request, name) in REQUESTS {
+                let expected = match kind {
+                    _ if name != step => Fate::Pass,
+                    "fail" => Fate::Break,
+                    "drop" => Fate::Lose,
+                    _ => Fate::Spoil,
+                };
+                assert_eq!(fate(&fault, request).await, expected, "{fault} at {name}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_are_counted_and_each_step_waits() {
+        let disturbance = disturbance("test=fail@2 commit=drop", Duration::from_secs(1));
+        #[expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
+        let begun = tokio::time::Instant::now();
+        let mut fates = Vec::new();
+        for request in [DeviceRequest::Test, DeviceRequest::Test, DeviceRequest::Test] {
+            fates.push(disturbance.fate(request).await);
+        }
+        assert_eq!(fates, [Fate::Pass, Fate::Break, Fate::Pass]);
+        for _ in 0..2 {
+            assert_eq!(disturbance.fate(DeviceRequest::Commit).await, Fate::Lose);
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
     }
 }

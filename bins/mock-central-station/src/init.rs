@@ -72,7 +72,8 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         None => (Password::generate(&mut *SystemEntropy.generator()), true),
     };
     let apart = args.anchor_key.as_deref();
-    let made = make(&args.dir, &file, &settings, &administrator, &password, apart).await?;
+    let administrator = Administrator { id: administrator, password, one_time: is_made };
+    let made = make(&args.dir, &file, &settings, &administrator, apart).await?;
     let anchor_key = apart.map_or_else(|| keys::anchor_key(&args.dir), Path::to_owned);
     let report = Report {
         success: true,
@@ -82,10 +83,18 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         anchor: args.dir.join(keys::ANCHOR).display().to_string(),
         anchor_fingerprint: made.anchor_fingerprint,
         anchor_key: anchor_key.display().to_string(),
-        administrator: administrator.as_str(),
-        password: is_made.then(|| password.expose()),
+        administrator: administrator.id.as_str(),
+        password: is_made.then(|| administrator.password.expose()),
     };
     show(&report, apart.is_some(), streams)
+}
+
+/// The first account of a station.
+pub(crate) struct Administrator {
+    pub(crate) id: OperatorId,
+    pub(crate) password: Password,
+    /// Nobody chose the password: it opens nothing but its own change.
+    pub(crate) one_time: bool,
 }
 
 /// What [`make`] made.
@@ -102,8 +111,7 @@ pub(crate) async fn make(
     dir: &Path,
     file: &SettingsFile,
     settings: &Settings,
-    administrator: &OperatorId,
-    password: &Password,
+    administrator: &Administrator,
     anchor_key: Option<&Path>,
 ) -> Result<Made, Failure> {
     files::create_empty_dir(dir)?;
@@ -130,7 +138,8 @@ pub(crate) async fn make(
         .await
         .map_err(|error| failed(error.to_string()))?
         .map_err(|refusal| failed(format!("{refusal:?}")))?;
-    bootstrap_administrator(&store, &now, &mut *rng, administrator.clone(), password)
+    let Administrator { id, password, one_time } = administrator;
+    bootstrap_administrator(&store, &now, &mut *rng, id.clone(), password, *one_time)
         .await
         .map_err(refused)?;
     debug_assert!(!dir.join(FILE).exists(), "the settings file comes last");
@@ -150,7 +159,8 @@ fn show(report: &Report<'_>, is_apart: bool, streams: &mut Streams<'_>) -> Resul
     streams.say(&format!("  anchor key    {}", report.anchor_key))?;
     streams.say(&format!("  administrator {}", report.administrator))?;
     if let Some(password) = report.password {
-        streams.say(&format!("  password      {password}  (shown this one time)"))?;
+        streams.say(&format!("  password      {password}  (shown once, and good for"))?;
+        streams.say("                setting one of your own: zmon operator password)")?;
     }
     if !is_apart {
         streams

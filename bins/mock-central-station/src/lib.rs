@@ -1,7 +1,7 @@
 //! Central Station for harnesses, trials and tests, as a program.
 //!
 //! The use-cases are those of `zmon-station`, unchanged; what is "mock" about it is that its
-//! certificate authority lives in files and that [faults](fault::Fault) can be ordered. [`run`]
+//! certificate authority lives in files and that [faults](fault::Ordered) can be ordered. [`run`]
 //! reads the command line, composes, and serves until it is told to stop.
 
 mod args;
@@ -14,6 +14,7 @@ mod keys;
 mod serve;
 mod settings;
 mod system;
+pub mod vocabulary;
 
 pub use args::{Args, Command, Ephemeral, Init, Logging, Run};
 

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use zmon_cli::{Failure, files, logging::LogFormat, settings};
+use zmon_crypto::Suite;
 use zmon_domain::{
     address::{Network, NetworkPolicy},
     error::ErrorCode,
@@ -35,10 +36,31 @@ pub(crate) struct SettingsFile {
     pub(crate) device_networks: Vec<String>,
     pub(crate) unregistered_devices: bool,
     pub(crate) recovery: bool,
+    pub(crate) station_made_keys: bool,
+    pub(crate) proximity: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) suites: Option<Vec<SuiteName>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
+}
+
+/// Types of identity keys, by the names that `device init` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SuiteName {
+    P256,
+    Rsa2048,
+}
+
+impl From<SuiteName> for Suite {
+    fn from(name: SuiteName) -> Self {
+        match name {
+            SuiteName::P256 => Self::P256,
+            SuiteName::Rsa2048 => Self::Rsa2048,
+        }
+    }
 }
 
 /// Settings of a station, every source applied and every value read.
@@ -54,6 +76,12 @@ pub(crate) struct Settings {
     pub(crate) device_trust: DeviceTrust,
     /// Whether devices may replace an expired certificate by themselves (D23).
     pub(crate) recovery: bool,
+    /// Whether the station makes the client keys (D6).
+    pub(crate) station_made_keys: bool,
+    /// Whether devices without an anchor are served (D8).
+    pub(crate) proximity: bool,
+    /// Identity key types that are taken (D5).
+    pub(crate) suites: Vec<Suite>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -100,9 +128,21 @@ impl SettingsFile {
                 DeviceTrust::Registry
             },
             recovery: self.recovery,
+            station_made_keys: self.station_made_keys,
+            proximity: self.proximity,
+            suites: self.suites()?,
             log: self.log.clone().unwrap_or_else(|| LOG.to_owned()),
             log_format: self.log_format.unwrap_or_default(),
         })
+    }
+
+    /// Every type unless the file names some.
+    fn suites(&self) -> Result<Vec<Suite>, Failure> {
+        match self.suites.as_deref() {
+            None => Ok(vec![Suite::P256, Suite::Rsa2048]),
+            Some([]) => Err(Failure::usage("suites", "must name at least one type of key")),
+            Some(names) => Ok(names.iter().map(|name| (*name).into()).collect()),
+        }
     }
 
     /// The file with what the command line or environment says about logs.
@@ -133,6 +173,13 @@ impl Settings {
         SettingsFile {
             listen: args.listen.or(file.listen),
             device_listen: args.device_listen.or(file.device_listen),
+            server_names: args.server_names.clone().unwrap_or_else(|| file.server_names.clone()),
+            device_networks: args
+                .device_networks
+                .clone()
+                .unwrap_or_else(|| file.device_networks.clone()),
+            unregistered_devices: args.unregistered_devices.unwrap_or(file.unregistered_devices),
+            recovery: args.recovery.unwrap_or(file.recovery),
             ..file.with_logging(&args.logging)
         }
         .read()
@@ -170,7 +217,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
     use zmon_cli::ExitClass;
 
     use super::*;
@@ -205,6 +252,35 @@ mod tests {
         assert_eq!((plain.listen.port(), plain.device_host().as_str()), (8443, "127.0.0.1"));
         let flagged = Settings::load(&run_args(dir.path(), &["--listen", "127.0.0.1:9"])).unwrap();
         assert_eq!((flagged.listen.port(), flagged.device_listen.port()), (9, 8444));
+        assert!(!plain.recovery && plain.device_trust == DeviceTrust::Registry);
+        assert_eq!(plain.networks.networks.len(), 1);
+        let flags =
+            ["--recovery", "--unregistered-devices=true", "--server-name", "a.local,b.local"];
+        let more = ["--device-network", "10.0.0.0/8,192.168.0.0/16"];
+        let flagged = Settings::load(&run_args(dir.path(), &[&flags[..], &more].concat())).unwrap();
+        assert!(flagged.recovery && flagged.device_trust == DeviceTrust::Scanned);
+        assert_eq!(flagged.networks.networks.len(), 2);
+        assert_eq!(flagged.device_host(), "a.local");
+    }
+
+    /// Everything a file may say, besides who the station is, can be said on the command line and in
+    /// the environment.
+    #[test]
+    fn every_setting_has_a_flag_and_a_variable() {
+        let whole = SettingsFile {
+            log: Some("info".to_owned()),
+            log_format: Some(LogFormat::Json),
+            ..file()
+        };
+        let run = Args::command();
+        let run = run.find_subcommand("run").unwrap();
+        for (key, _) in toml::Table::try_from(whole).unwrap() {
+            if !["station_id", "station_name", "site"].contains(&key.as_str()) {
+                let arg = run.get_arguments().find(|arg| arg.get_id() == key.as_str());
+                let variable = arg.and_then(|arg| arg.get_env()).and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("STATION_{}", key.to_uppercase())), "{key}");
+            }
+        }
     }
 
     #[test]
@@ -215,10 +291,30 @@ mod tests {
             SettingsFile { device_networks: vec!["127.0.0.1/8".to_owned()], ..file() },
             SettingsFile { server_names: vec!["a b".to_owned()], ..file() },
             SettingsFile { device_listen: Some("0.0.0.0:1".parse().unwrap()), ..file() },
+            SettingsFile { suites: Some(vec![]), ..file() },
         ];
         for file in wrong {
             assert_eq!(file.read().unwrap_err().class(), ExitClass::Usage);
         }
+    }
+
+    #[test]
+    fn what_the_file_allows_is_off_unless_it_says_so_and_every_key_type_is_taken() {
+        let plain = file().read().unwrap();
+        assert_eq!([plain.recovery, plain.station_made_keys, plain.proximity], [false; 3]);
+        assert_eq!(plain.suites, [Suite::P256, Suite::Rsa2048]);
+        let dir = tempfile::tempdir().unwrap();
+        let all = SettingsFile {
+            recovery: true,
+            station_made_keys: true,
+            proximity: true,
+            suites: Some(vec![SuiteName::Rsa2048]),
+            ..file()
+        };
+        all.create(dir.path()).unwrap();
+        let read = Settings::load(&run_args(dir.path(), &[])).unwrap();
+        assert_eq!([read.recovery, read.station_made_keys, read.proximity], [true; 3]);
+        assert_eq!(read.suites, [Suite::Rsa2048]);
     }
 
     #[test]

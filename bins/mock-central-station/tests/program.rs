@@ -36,8 +36,18 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child =
-            command().args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_in(args, &[])
+    }
+
+    fn start_in(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().copied();
+        let mut child = command()
+            .args(args)
+            .envs(environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self { child, ready: json(line.as_bytes()) }
@@ -133,13 +143,39 @@ fn a_station_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("station");
+    let dir = dir.to_str().unwrap();
+    let [file, variable, flag] = ["127.0.0.2:0", "127.0.0.3:0", "127.0.0.4:0"];
+    let any = "127.0.0.1:0";
+    assert!(station(&["init", dir, "--listen", file, "--device-listen", any]).status.success());
+    let environment = [("STATION_LISTEN", variable)];
+    let (plain, flagged) = (["run", dir], ["run", dir, "--listen", flag]);
+    for (args, environment, host) in [
+        (&plain[..], &[][..], "https://127.0.0.2:"),
+        (&plain, &environment, "https://127.0.0.3:"),
+        (&flagged, &environment, "https://127.0.0.4:"),
+    ] {
+        let running = Running::start_in(args, environment);
+        let address = running.address("operators");
+        assert!(address.starts_with(host), "{address}");
+        running.stop();
+    }
+    let wrong = [("STATION_RECOVERY", "perhaps")];
+    let refused = command().args(["run", dir]).envs(wrong).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--recovery"));
+}
+
+#[test]
 fn faults_are_ordered_by_step_and_kind() {
-    let ordered = ["test=drop", "commit=tamper", "heartbeat=fail"];
+    let ordered = ["test=drop@2", "outcome=tamper", "identity=truncate@1", "heartbeat=fail"];
     let args: Vec<_> = ordered.iter().flat_map(|fault| ["--fault", fault]).collect();
     Running::start(&[&["--ephemeral"], &*args].concat()).stop();
     let refused = station(&["--ephemeral", "--fault", "heartbeat=tamper"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("tamper for session"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("tamper for all but"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `zmon registry …` and `zmon operator …`.
 
+use std::path::Path;
+
 use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
@@ -50,16 +52,17 @@ pub(crate) async fn registry(
             if streams.is_json() {
                 return Ok(streams.json(&list)?);
             }
-            let line = |id: &str, serial: &str, bed: &str, until: &str| {
-                format!("{id:<20} {serial:<20} {bed:<12} {until}")
+            let line = |id: &str, serial: &str, bed: &str, trust: &str, until: &str| {
+                format!("{id:<20} {serial:<20} {bed:<12} {trust:<10} {until}")
             };
-            streams.say(&line("DEVICE", "SERIAL", "BED", "PROVISIONED UNTIL"))?;
+            streams.say(&line("DEVICE", "SERIAL", "BED", "TRUST", "PROVISIONED UNTIL"))?;
             for row in &list.devices {
                 let bed = row.bed_id.as_ref().map_or("-", |bed| bed.as_str());
                 let until = row.certificate_not_after.filter(|_| row.provisioned);
                 let until = until.map_or("not provisioned".to_owned(), |until| until.to_string());
+                let trust = row.trust_level.map_or("-", |level| level.as_str());
                 let (id, serial) = (row.device_id.as_str(), row.device_serial.as_str());
-                streams.say(&line(id, serial, bed, &until))?;
+                streams.say(&line(id, serial, bed, trust, &until))?;
             }
             Ok(())
         }
@@ -74,21 +77,39 @@ pub(crate) async fn operator(
     command: OperatorCommand,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let OperatorCommand::Add { name, role, new_password_file, login } = command;
-    let operator = OperatorId::parse(&name)?;
-    let source = Source::choose(new_password_file.as_deref()).ok_or_else(|| {
-        Failure::usage("new-password-file", "must be given where nobody can be asked")
-    })?;
-    let mut client = StationClient::login(&login).await?;
-    let password = secret::read_new(source, &format!("New password of {operator}"))?;
-    let request = OperatorRequest {
-        operator: operator.clone(),
-        role: role.into(),
-        password: SecretText::new(&password),
-    };
-    let done = client.add_operator(&request).await?;
-    if streams.is_json() {
-        return Ok(streams.json(&done)?);
+    match command {
+        OperatorCommand::Add { name, role, new_password_file, login } => {
+            let operator = OperatorId::parse(&name)?;
+            let source = new_secret(new_password_file.as_deref())?;
+            let mut client = StationClient::login(&login).await?;
+            let password = secret::read_new(source, &format!("New password of {operator}"))?;
+            let request = OperatorRequest {
+                operator: operator.clone(),
+                role: role.into(),
+                password: SecretText::new(&password),
+            };
+            let done = client.add_operator(&request).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&done)?);
+            }
+            Ok(streams.say(&format!("{operator} is added as {}", request.role))?)
+        }
+        OperatorCommand::Password { new_password_file, login } => {
+            let source = new_secret(new_password_file.as_deref())?;
+            let (mut client, present) = StationClient::login_keeping(&login).await?;
+            let name = login.operator.as_deref().unwrap_or_default();
+            let new = secret::read_new(source, &format!("New password of {name}"))?;
+            let done = client.change_password(&present, &new).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&done)?);
+            }
+            Ok(streams.say(&format!("{name} has a new password; every other login has ended"))?)
+        }
     }
-    Ok(streams.say(&format!("{operator} is added as {}", request.role))?)
+}
+
+fn new_secret(file: Option<&Path>) -> Result<Source<'_>, Failure> {
+    Source::choose(file).ok_or_else(|| {
+        Failure::usage("new-password-file", "must be given where nobody can be asked")
+    })
 }

@@ -100,6 +100,21 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             control.done(&ControlRequest::Reset { operator, pin }).await?;
             finish(&mut control, streams).await
         }
+        DeviceCommand::Confirm { person, words, yes } => {
+            let status = control.status().await?;
+            let shown = status.confirmation.as_ref().ok_or(ErrorCode::StateConflict)?;
+            let words = match words {
+                Some(typed) => typed,
+                None => confirm::compared(shown, yes, streams)?,
+            };
+            let (operator, pin) = read_person(&person)?;
+            control.done(&ControlRequest::ConfirmStation { operator, pin, words }).await?;
+            finish(&mut control, streams).await
+        }
+        DeviceCommand::Refuse => {
+            control.done(&ControlRequest::RefuseStation {}).await?;
+            finish(&mut control, streams).await
+        }
         DeviceCommand::Deprovision { person } => {
             let (operator, pin) = read_person(&person)?;
             control.done(&ControlRequest::Deprovision { operator, pin }).await?;

@@ -36,8 +36,17 @@ pub(crate) async fn run(args: &Pair, streams: &mut Streams<'_>) -> Result<(), Fa
     let mut request = request(args)?;
     request.bed_id = args.bed.as_deref().map(BedId::parse).transpose()?;
     request.device_label = args.label.as_deref().map(DeviceLabel::parse).transpose()?;
-    let answer = StationClient::login(&args.login).await?.pair(&request).await?;
+    let mut station = StationClient::login(&args.login).await?;
+    let answer = station.pair(&request, |words| compare(&request, words, streams)).await?;
     show(&request, &answer, streams)
+}
+
+/// The device holds no anchor: somebody there has to see these words before anything is installed.
+fn compare(request: &PairRequest, words: &str, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    streams.note(&format!("{} trusts by proximity. It must show:", request.device_id))?;
+    streams.note(&format!("  words   {words}"))?;
+    let next = "Only if it does, confirm this station at the device; else refuse it there.";
+    Ok(streams.note(next)?)
 }
 
 /// What a scanned QR code asks the station for.

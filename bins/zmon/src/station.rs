@@ -22,7 +22,9 @@ use zmon_transport::{
     tls::{TlsContext, certificates_from_pem, trusting_client},
 };
 use zmon_wire::{
-    admin::{DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest},
+    admin::{
+        DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, PasswordRequest,
+    },
     audit::AuditPage,
     pair::{PairAnswer, PairPending, PairRequest},
     problem::Problem,
@@ -38,6 +40,9 @@ const PEM_MAX: u64 = 65_536;
 const LIST_MAX: usize = limits::MANIFEST_BYTES.default;
 /// How often a pairing that the device has not answered yet is looked at.
 const POLL: Duration = Duration::from_secs(1);
+
+/// A password as it was typed.
+type Password = Zeroizing<String>;
 
 /// A station, one connection, one login.
 pub(crate) struct StationClient {
@@ -58,16 +63,26 @@ impl StationClient {
             let connection = connect(&url, &ca).await?;
             return Ok(Self { connection, authorization: bearer(&token)? });
         }
-        let operator = login
-            .operator
-            .as_deref()
-            .ok_or_else(|| Failure::usage("operator", "must be given without a token file"))?;
-        let operator = OperatorId::parse(operator)?;
-        let source = Source::choose(login.password_file.as_deref()).ok_or_else(|| {
-            Failure::usage("password-file", "must be given where nobody can be asked")
-        })?;
-        let password = secret::read(source, &format!("Password of {operator}"))?;
+        let (operator, password) = account(login)?;
         Self::with_password(&url, &ca, operator, &password).await
+    }
+
+    /// Connects and logs in with the password that the command line names or a person types, and
+    /// keeps that for a request which repeats it.
+    ///
+    /// # Errors
+    /// As [`StationClient::login`]; a usage failure for a token instead of a password.
+    pub(crate) async fn login_keeping(login: &Login) -> Result<(Self, Password), Failure> {
+        if login.token_file.is_some() {
+            return Err(Failure::usage(
+                "token-file",
+                "must not be given: the present password is asked",
+            ));
+        }
+        let url = ServerUrl::parse(&login.station)?;
+        let ca = files::read(&login.ca, PEM_MAX)?;
+        let (operator, password) = account(login)?;
+        Ok((Self::with_password(&url, &ca, operator, &password).await?, password))
     }
 
     /// Connects and logs in with a password.
@@ -88,15 +103,40 @@ impl StationClient {
         Ok(Self { connection, authorization: bearer(token.expose())? })
     }
 
-    /// Pairs a device, and waits on when the device is slow to answer.
+    /// Sets another password for the account that is logged in.
     ///
     /// # Errors
     /// What the station says.
-    pub(crate) async fn pair(&mut self, request: &PairRequest) -> Result<PairAnswer, Failure> {
+    pub(crate) async fn change_password(
+        &mut self,
+        present: &str,
+        new: &str,
+    ) -> Result<Done, Failure> {
+        let (password, new_password) = (SecretText::new(present), SecretText::new(new));
+        self.post("/api/operators/self/password", &PasswordRequest { password, new_password })
+            .await
+            .and_then(|answer| read(&answer))
+    }
+
+    /// Pairs a device, and waits on when the device is slow to answer. Words that somebody has to
+    /// compare with the device's screen are given to `compare`, once.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn pair(
+        &mut self,
+        request: &PairRequest,
+        mut compare: impl FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<PairAnswer, Failure> {
+        let mut shown = false;
         let mut answer = self.post("/api/provisioning/pair", request).await?;
         let deadline = clock::now().mono + limits::SESSION_LIFETIME.default;
         while answer.status == StatusCode::ACCEPTED {
-            let PairPending { session_id, .. } = read(&answer)?;
+            let PairPending { session_id, words, .. } = read(&answer)?;
+            if let Some(words) = words.filter(|_| !shown) {
+                compare(&words)?;
+                shown = true;
+            }
             if clock::now().mono >= deadline {
                 return Err(Failure::new(ErrorCode::Timeout)
                     .context(format!("the device has not answered in session {session_id}")));
@@ -179,6 +219,20 @@ impl StationClient {
     fn authorized<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
         ask.header(AUTHORIZATION, self.authorization.clone())
     }
+}
+
+/// Who logs in, and by which password.
+fn account(login: &Login) -> Result<(OperatorId, Password), Failure> {
+    let operator = login
+        .operator
+        .as_deref()
+        .ok_or_else(|| Failure::usage("operator", "must be given without a token file"))?;
+    let operator = OperatorId::parse(operator)?;
+    let source = Source::choose(login.password_file.as_deref()).ok_or_else(|| {
+        Failure::usage("password-file", "must be given where nobody can be asked")
+    })?;
+    let password = secret::read(source, &format!("Password of {operator}"))?;
+    Ok((operator, password))
 }
 
 async fn connect(url: &ServerUrl, ca: &[u8]) -> Result<Connection, Failure> {

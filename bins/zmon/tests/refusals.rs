@@ -50,6 +50,28 @@ async fn a_station_that_does_not_run_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_password_is_changed_with_the_present_one_not_with_a_token() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (ca, token, new) = (file("ca.pem"), file("token"), file("new"));
+    fs::write(&token, "token\n").unwrap();
+    let (class, report) = zmon(&[
+        "operator",
+        "password",
+        "--station",
+        "https://127.0.0.1:1",
+        "--ca",
+        &ca,
+        "--token-file",
+        &token,
+        "--new-password-file",
+        &new,
+    ])
+    .await;
+    assert_eq!((class, report["field"].as_str()), (ExitClass::Usage, Some("token-file")));
+}
+
+#[tokio::test]
 async fn a_directory_without_a_log_is_refused_and_a_damaged_one_is_damaged() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().to_str().unwrap();

@@ -38,3 +38,11 @@ pub struct SignatureVerified(pub(crate) ());
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct ChainVerified(pub(crate) ());
+
+/// A configuration-signing certificate has its profile and was valid at a stated time; nobody vouches
+/// for it (D8, proximity).
+///
+/// Returned by `verified_at` of [`crate::x509::ShownCertificate`].
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct ProfileVerified(pub(crate) ());

@@ -27,6 +27,8 @@ pub const KEY: &[u8] = b"zp1 key";
 pub const WORDS: &[u8] = b"zp1 words";
 /// `info` prefix of the configuration envelope.
 pub const CONFIG: &[u8] = b"zp1 config";
+/// `info` prefix of a client key that the station made (D6).
+pub const PRIVATE: &[u8] = b"zp1 private";
 /// Expand label of the content key of suite 2.
 pub const RSA: &[u8] = b"zp1 rsa";
 /// Hash prefix of the audit chain (D16).

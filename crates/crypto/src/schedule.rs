@@ -191,6 +191,14 @@ impl SessionKeys {
         let bits = self.words.iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
         [37, 26, 15, 4].map(|shift| u16::try_from((bits >> shift) & 0x7ff).unwrap_or_default())
     }
+
+    /// The four comparison words themselves, from the English list of BIP-39 (D8).
+    #[must_use]
+    pub fn words(&self) -> [&'static str; 4] {
+        let list = bip0039::English::words();
+        // An index of 11 bits lies in a list of 2,048.
+        self.word_indices().map(|index| list.get(usize::from(index)).copied().unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for SessionKeys {

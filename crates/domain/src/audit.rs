@@ -81,6 +81,9 @@ event_types! {
         ClaimRefused = "claim_refused",
         /// A station began a run of the typed code, which spends a try.
         TypedTryStarted = "typed_try_started",
+        /// An operator confirmed at the device the station of a pairing without an anchor; a failure when
+        /// it was refused or nobody came (D8).
+        StationConfirmed = "station_confirmed",
         /// A configuration was refused.
         ConfigurationRefused = "configuration_refused",
         /// A configuration that was delivered before came again.
@@ -147,6 +150,8 @@ event_types! {
         LoginRefused = "login_refused",
         /// An operator was added.
         OperatorAdded = "operator_added",
+        /// An operator of a station set a new password, or gave the present one wrong.
+        PasswordChanged = "password_changed",
         /// An operator was changed or removed.
         OperatorChanged = "operator_changed",
         /// Devices were laid down in the registry.

@@ -139,6 +139,8 @@ limits! {
     TYPED_RUN: Duration = seconds, "typedRun", 30, 1..=120, "s", "D2";
     /// Runs of the typed code that fail, per operator and hour, before the station takes no more.
     TYPED_TRIES_HOURLY: u8 = plain, "typedTriesHourly", 20, 1..=100, "count", "D2";
+    /// How long a device without an anchor waits for an operator to confirm its station.
+    CONFIRMATION: Duration = seconds, "confirmation", 300, 30..=900, "s", "D8";
     /// Tolerated difference of two synchronised clocks.
     CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "D14";
     /// Lifetime of a device's client certificate.

@@ -37,6 +37,9 @@ mod junk;
 #[path = "protocol/model.rs"]
 mod model;
 #[cfg(test)]
+#[path = "protocol/proximity.rs"]
+mod proximity;
+#[cfg(test)]
 #[path = "protocol/recording.rs"]
 mod recording;
 #[cfg(test)]
@@ -48,6 +51,9 @@ mod retry;
 #[cfg(test)]
 #[path = "protocol/station.rs"]
 mod station;
+#[cfg(test)]
+#[path = "protocol/station_key.rs"]
+mod station_key;
 #[cfg(test)]
 #[path = "protocol/table.rs"]
 mod table;

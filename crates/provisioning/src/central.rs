@@ -390,6 +390,18 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.command(DeviceInput::Renew { proof }).await
     }
 
+    async fn confirm_station(
+        &self,
+        proof: OperatorProof,
+        words: &str,
+    ) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::ConfirmStation { proof, words: words.into() }).await
+    }
+
+    async fn refuse_station(&self, actor: Actor) -> Result<(), ProvisioningError> {
+        self.command(DeviceInput::RefuseStation { actor }).await
+    }
+
     async fn retry(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         self.clear_to_enter(&proof).await?;
         self.command(DeviceInput::Retry { proof }).await

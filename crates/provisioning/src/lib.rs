@@ -47,9 +47,9 @@ pub use central::CentralStationProvisioningService;
 pub use driver::DeviceParts;
 pub use mock::{MockConfig, MockProvisioningService};
 pub use service::{
-    CertificateView, CodeVerdict, EventHub, EventStream, IProvisioningService, ManualView, Opening,
-    PairingView, PayloadFields, ProvisioningError, ProvisioningEvent, ProvisioningPayload,
-    ProvisioningResult, QrView, ServiceView, VerifiedConfiguration,
+    CertificateView, CodeVerdict, Confirmation, EventHub, EventStream, IProvisioningService,
+    ManualView, Opening, PairingView, PayloadFields, ProvisioningError, ProvisioningEvent,
+    ProvisioningPayload, ProvisioningResult, QrView, ServiceView, VerifiedConfiguration,
 };
 pub use settings::SlotSettings;
 #[cfg(feature = "simulate")]

@@ -52,8 +52,6 @@ pub struct StationPolicy {
     pub own_addresses: Vec<OwnAddress>,
     /// How long a device certificate is valid.
     pub certificate_lifetime: Duration,
-    /// Whether the station makes client keys (`clientPrivateKey`, D6). Off: the device makes them.
-    pub station_made_keys: bool,
     /// Whether a device may replace an expired certificate by itself (D23). Default: no.
     pub recovery: bool,
     /// Values for devices whose registry row says nothing.
@@ -74,7 +72,6 @@ impl StationPolicy {
             session: SessionPolicy::new(networks),
             own_addresses: Vec::new(),
             certificate_lifetime: limits::CERT_LIFETIME.default,
-            station_made_keys: false,
             recovery: false,
             defaults: DefaultSettings {
                 sync_interval: SyncInterval::default(),

@@ -29,6 +29,7 @@ use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, RevocationReason,
     RevocationRow,
 };
+use zmon_wire::kind::TrustLevel;
 
 const SERVER_AUTH: &str = "1.3.6.1.5.5.7.3.1";
 const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
@@ -105,6 +106,7 @@ fn order(key: &SoftIdentity, serial: Serial) -> ClientCertificateOrder {
         serial,
         not_before: TestClock::first(),
         not_after: TestClock::first() + Duration::from_secs(90 * 86_400),
+        trust: TrustLevel::Proximity,
     }
 }
 
@@ -233,12 +235,18 @@ async fn a_device_certificate_has_exactly_its_profile_and_verifies() {
     let other = SoftIdentity::generate(Suite::P256, &mut ChaCha20Rng::seed_from_u64(4)).unwrap();
     let stranger = DeviceId::parse("ZM-002").unwrap();
     let verify = |device_id: &DeviceId, public_key: &IdentityPublic| {
-        let expected = ClientExpectation { device_id, public_key, anchors: &anchors() };
+        let expected = ClientExpectation {
+            device_id,
+            public_key,
+            anchors: &anchors(),
+            trust: TrustLevel::Proximity,
+        };
         let issuers = chain.issuer_chain().unwrap();
         let now = Some(TestClock::first());
         x509::verify_client_chain(&chain, &issuers, &expected, now, &Algorithms::rustcrypto())
     };
     assert_eq!(*verify(&device_id(), key.public()).unwrap().serial(), number);
+    assert_eq!(x509::trust_level_of(&chain.leaf()).unwrap(), Some(TrustLevel::Proximity));
     assert_eq!(verify(&stranger, key.public()).unwrap_err().fault(), Fault::Device);
     assert_eq!(verify(&device_id(), other.public()).unwrap_err().fault(), Fault::Key);
 }

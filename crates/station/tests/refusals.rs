@@ -655,6 +655,5 @@ async fn settings_a_station_cannot_keep_are_refused_by_name() {
         assert_eq!(error.code(), ErrorCode::SettingsInvalid);
         error.report.detail.unwrap().field().to_owned()
     };
-    assert_eq!(make(|policy| policy.station_made_keys = true), "stationMadeKeys");
     assert_eq!(make(|policy| policy.certificate_lifetime = Duration::ZERO), "certLifetime");
 }

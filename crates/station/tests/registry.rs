@@ -12,7 +12,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{BedId, OperatorId};
 use zmon_domain::role::Role;
-use zmon_station::ports::{AuditPage, Page, StationStore};
+use zmon_station::ports::{AuditPage, Clock, Page, StationRecord, StationStore, StationWrite};
 use zmon_station::{NewOperator, Password, StationEvent, bootstrap_administrator};
 use zmon_wire::manifest::{self, ManifestRow};
 
@@ -200,6 +200,96 @@ async fn a_password_buys_a_token_that_expires() {
     assert_eq!(late.unwrap_err().code(), ErrorCode::ProofExpired);
 }
 
+/// A station whose technician has the password that was made for the account.
+#[cfg(test)]
+async fn with_a_one_time_password() -> World {
+    let world = with_tess().await;
+    let mut made =
+        world.store.operator(&OperatorId::parse("tess").unwrap()).await.unwrap().unwrap();
+    made.id = OperatorId::parse("nora").unwrap();
+    made.one_time = true;
+    let record = StationRecord { audit: Vec::new(), writes: vec![StationWrite::AddOperator(made)] };
+    world.store.commit(&world.clock.now(), &record).await.unwrap().unwrap();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_one_time_password_opens_nothing_but_its_own_change() {
+    let world = with_a_one_time_password().await;
+    let login = world.station.login(source(1), "nora", PASSWORD).await.unwrap();
+    assert!(login.must_change_password);
+    let token = login.token.expose();
+    let refused = world.station.authenticate(token).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::PasswordChangeRequired);
+    let change = |new| world.station.change_password(source(1), token, PASSWORD, new);
+    assert_eq!(change(PASSWORD).await.unwrap_err().code(), ErrorCode::RequestMalformed);
+    assert_eq!(change("too short").await.unwrap_err().code(), ErrorCode::RequestMalformed);
+    assert!(world.station.authenticate(token).await.is_err(), "nothing has changed");
+
+    change("a password of my own").await.unwrap();
+    assert_eq!(world.station.authenticate(token).await.unwrap().id().as_str(), "nora");
+    assert!(world.station.login(source(1), "nora", PASSWORD).await.is_err());
+    let again = world.station.login(source(1), "nora", "a password of my own").await.unwrap();
+    assert!(!again.must_change_password);
+    let rows = world.store.audit_events();
+    assert!(rows.iter().all(|row| !format!("{row:?}").contains("of my own")));
+    assert_eq!(world.store.count(EventType::PasswordChanged), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_one_time_password_can_log_out() {
+    let world = with_a_one_time_password().await;
+    let login = world.station.login(source(1), "nora", PASSWORD).await.unwrap();
+    world.station.recognise(login.token.expose()).await.unwrap();
+    world.station.logout(login.token.expose()).await.unwrap();
+    let gone = world.station.recognise(login.token.expose()).await.unwrap_err();
+    assert_eq!(gone.code(), ErrorCode::AuthenticationFailed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_password_ends_every_other_login_of_that_account() {
+    let world = with_a_one_time_password().await;
+    let login = |name, n| world.station.login(source(n), name, PASSWORD);
+    let (here, there) = (login("tess", 1).await.unwrap(), login("tess", 2).await.unwrap());
+    let other = login("nora", 3).await.unwrap();
+    let (station, token) = (&world.station, here.token.expose());
+    station.change_password(source(1), token, PASSWORD, "a new password").await.unwrap();
+    station.authenticate(token).await.unwrap();
+    let ended = station.authenticate(there.token.expose()).await.unwrap_err();
+    assert_eq!(ended.code(), ErrorCode::AuthenticationFailed);
+    station.recognise(other.token.expose()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_crosses_a_change_of_the_password_is_none() {
+    let world = with_tess().await;
+    world.store.change_password_between("$argon2id$another");
+    let refused = world.station.login(source(1), "tess", PASSWORD).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::AuthenticationFailed);
+    assert_eq!(world.store.count(EventType::LoggedOut), 1, "it was stored, and ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_the_present_password_locks_and_is_written_down() {
+    let world = with_tess().await;
+    let login = world.station.login(source(1), "tess", PASSWORD).await.unwrap();
+    let guess = |present| {
+        world.station.change_password(source(1), login.token.expose(), present, "a new password")
+    };
+    for _ in 0..3 {
+        assert_eq!(
+            guess("a wrong guess").await.unwrap_err().code(),
+            ErrorCode::AuthenticationFailed
+        );
+    }
+    let locked = guess(PASSWORD).await.unwrap_err();
+    assert_eq!(locked.code(), ErrorCode::AuthenticationLocked);
+    assert_eq!(locked.retry_after, Some(Duration::from_secs(30)));
+    assert_eq!(world.store.count(EventType::PasswordChanged), 3, "each refusal has its row");
+    pass(Duration::from_secs(31)).await;
+    guess(PASSWORD).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_tokens_and_ended_logins_prove_nothing() {
     let world = with_tess().await;
@@ -324,9 +414,10 @@ async fn a_new_station_gets_one_first_administrator() {
     assert_eq!(password.expose().len(), 20);
     let id = OperatorId::parse("admin").unwrap();
     let now = clock.now();
-    bootstrap_administrator(&store, &now, rng.as_mut(), id.clone(), &password).await.unwrap();
-    assert_eq!(store.operator(&id).await.unwrap().unwrap().role, Role::Administrator);
+    bootstrap_administrator(&store, &now, rng.as_mut(), id.clone(), &password, true).await.unwrap();
+    let account = store.operator(&id).await.unwrap().unwrap();
+    assert_eq!((account.role, account.one_time), (Role::Administrator, true));
     assert_eq!(store.count(EventType::OperatorAdded), 1);
-    let again = bootstrap_administrator(&store, &now, rng.as_mut(), id, &password).await;
+    let again = bootstrap_administrator(&store, &now, rng.as_mut(), id, &password, true).await;
     assert_eq!(again.unwrap_err().code(), ErrorCode::StateConflict);
 }

@@ -19,7 +19,7 @@ use zmon_domain::limits;
 use zmon_domain::role::OperatorProof;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_persistence::{CLINICAL_FOLDER, DEVICE_DATABASE};
-use zmon_protocol::device::{DeviceProfile, LinkCredentials};
+use zmon_protocol::device::{DeviceProfile, LinkCredentials, StationTrust};
 use zmon_provisioning::link::LinkStatus;
 use zmon_provisioning::ports::{
     AuditPage, AuditRow, Authenticator, ClinicalInterlock, DeviceStore, KeyStore, Pin,
@@ -73,6 +73,10 @@ pub struct DeviceOptions {
     pub seed: Seed,
     /// Whether it may replace an expired certificate by itself.
     pub recovery: bool,
+    /// Whether it takes its client key from the station.
+    pub station_made_keys: bool,
+    /// Whether it holds no anchor and an operator confirms its station (D8).
+    pub proximity: bool,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -92,6 +96,8 @@ impl DeviceOptions {
             clock: station.clock().clone(),
             seed: station.seed().clone(),
             recovery: false,
+            station_made_keys: false,
+            proximity: false,
             interlock: DeviceParts::no_patient(),
         }
     }
@@ -137,6 +143,10 @@ impl SimulatedDevice {
         );
         profile.code_format = options.code_format;
         profile.recovery = options.recovery;
+        profile.station_made_keys = options.station_made_keys;
+        if options.proximity {
+            profile.trust = StationTrust::Proximity;
+        }
         let profile = profile.with_window(options.window).expect("a window of 1 to 60 minutes");
         let mut device = Self {
             dir: disk::private("zmon-device-"),
@@ -459,7 +469,7 @@ impl SimulatedDevice {
 
     async fn start_as(&mut self, first: bool) -> Result<(), ProvisioningError> {
         let mut anchors = AnchorSet::new();
-        for anchor in &self.options.anchors {
+        for anchor in self.options.anchors.iter().filter(|_| !self.options.proximity) {
             anchors.insert(anchor.clone()).expect("anchors differ");
         }
         let parts = running::Parts {

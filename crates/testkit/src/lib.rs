@@ -57,7 +57,7 @@ pub mod wait;
 
 pub use clock::{DOUBT, RETRIES, RunningTime, TestClock};
 pub use device::{DeviceOptions, PIN, SimulatedDevice};
-pub use fault::{Fault, FaultError, Faults, Kind, Step};
+pub use fault::{Fault, FaultError, Faults, Kind, Order, Orders, Step};
 pub use operator::{ApiError, Operator};
 pub use peer::Peer;
 pub use program::{DeviceProgram, binary};

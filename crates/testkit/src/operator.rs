@@ -13,13 +13,13 @@ use zmon_wire::admin::{
     DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
 };
 use zmon_wire::manifest::{self, ManifestRow};
-use zmon_wire::pair::{PairAnswer, PairRequest, ScanAnswer, ScanRequest};
+use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
 use zmon_wire::problem::Problem;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
 use zmon_wire::strict;
 
-use crate::wait::PATIENCE;
+use crate::wait::{self, PATIENCE};
 
 /// Longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 1 << 20;
@@ -97,6 +97,27 @@ impl Operator {
     /// What the station refused with.
     pub async fn pair(&self, qr: &QrContent) -> Result<PairAnswer, ApiError> {
         self.post("/api/provisioning/pair", &pair_request(qr)).await
+    }
+
+    /// As [`Operator::pair`] for a device whose station has to be confirmed: what is answered until then.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn begin(&self, qr: &QrContent) -> Result<PairPending, ApiError> {
+        self.post("/api/provisioning/pair", &pair_request(qr)).await
+    }
+
+    /// The result of a session, however long it takes.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn finished(&self, session: SessionId) -> Result<PairAnswer, ApiError> {
+        let path = format!("/api/provisioning/pair/{session}");
+        let ended = || async {
+            let answer = self.send(Ask::get(&path)).await;
+            (answer.status != http::StatusCode::ACCEPTED).then_some(answer)
+        };
+        read(wait::eventually("the session to end", ended).await)
     }
 
     /// `POST /api/provisioning/pair` by the typed code: what an operator reads off the screen without a
@@ -310,7 +331,7 @@ fn pair_request(qr: &QrContent) -> PairRequest {
 }
 
 fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
-    if answer.status == http::StatusCode::OK {
+    if [http::StatusCode::OK, http::StatusCode::ACCEPTED].contains(&answer.status) {
         let parsed = strict::parse(&answer.body, ANSWER_MAX);
         return Ok(parsed.unwrap_or_else(|error| panic!("{error}: {answer:?}")));
     }

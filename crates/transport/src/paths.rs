@@ -54,6 +54,8 @@ pub const REGISTRY_DEVICE: &str = "/api/registry/devices/{deviceId}";
 pub const REGISTRY_BED: &str = "/api/registry/beds/{bedId}";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
+/// Station, operators: the own password.
+pub const OWN_PASSWORD: &str = "/api/operators/self/password";
 /// Station, administrators: revocation.
 pub const REVOKE: &str = "/api/certificates/{serial}/revoke";
 /// Station, auditors: the audit log.

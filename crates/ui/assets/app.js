@@ -7,7 +7,7 @@ import { speak, text } from "./texts.js";
 /** The device gives a sign of life every 5 s. */
 const SILENCE = 12_000;
 const AGAIN = 1_000;
-const NEEDS_PIN = ["enter", "reprovision", "migrate", "postpone"];
+const NEEDS_PIN = ["enter", "reprovision", "migrate", "postpone", "confirmStation"];
 
 let source = null;
 let heard = 0;
@@ -71,7 +71,9 @@ async function press(action) {
   isPressing = true;
   try {
     if (NEEDS_PIN.includes(action)) {
-      await askPin(text(action), (proof) => post({ [action]: proof }));
+      // Who confirms a station confirms the words that were shown when the button was pressed.
+      const words = action === "confirmStation" ? { words: view.status.confirmation?.words } : {};
+      await askPin(text(action), (proof) => post({ [action]: { ...proof, ...words } }));
     } else {
       drawRefusal(await post({ [action]: {} }));
     }

@@ -76,7 +76,14 @@ function drawProvisioning(view) {
   find("code").dataset.symbols = code.length > 8 ? "many" : "few";
   drawTime(status.expirationTime);
 
-  const error = code === "" ? status.lastError : undefined;
+  const { confirmation } = status;
+  find("confirmation").hidden = confirmation === undefined;
+  put(find("words"), confirmation?.words ?? "");
+  put(find("confirm-station"), confirmation?.stationName ?? "");
+  put(find("confirm-bed"), confirmation?.bedId ?? "–");
+  put(find("confirm-label"), confirmation?.deviceLabel ?? "–");
+
+  const error = code === "" && confirmation === undefined ? status.lastError : undefined;
   find("error").hidden = error === undefined;
   if (error !== undefined) {
     const { cause, next } = problemTexts(error);
@@ -87,7 +94,8 @@ function drawProvisioning(view) {
     put(find("error-code"), error.code);
   }
   const step = STEPS[phase];
-  find("steps").hidden = step === undefined || code !== "" || error !== undefined || status.erasing;
+  const isTold = code !== "" || error !== undefined || confirmation !== undefined;
+  find("steps").hidden = step === undefined || isTold || status.erasing;
   [...find("steps").children].forEach((item, index) => {
     item.dataset.done = String(index + 1 < step);
     if (index + 1 === step) item.setAttribute("aria-current", "step");

@@ -14,7 +14,11 @@ use zmon_domain::{
     time::UnixTime,
 };
 
-use crate::{kind::True, secret::SecretText, text};
+use crate::{
+    kind::{True, TrustLevel},
+    secret::SecretText,
+    text,
+};
 
 /// `POST /api/auth/login`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +43,19 @@ pub struct LoginAnswer {
     /// Until when the token counts.
     #[serde(with = "text")]
     pub expires_at: UnixTime,
+    /// The password was made for the account: the token opens nothing but its change.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub must_change_password: bool,
+}
+
+/// `POST /api/operators/self/password`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The present password.
+    pub password: SecretText,
+    /// The one that takes its place.
+    pub new_password: SecretText,
 }
 
 /// `POST /api/operators`.
@@ -113,6 +130,9 @@ pub struct DeviceRow {
     /// Until when that certificate is valid.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub certificate_not_after: Option<UnixTime>,
+    /// On what ground the device believed this station when it got that certificate (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub trust_level: Option<TrustLevel>,
     /// When it was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub last_seen: Option<UnixTime>,

@@ -75,6 +75,54 @@ pub mod url {
     }
 }
 
+/// As [`url`], or `null`, for `#[serde(with = "b64::url_option")]`. The member must be there.
+pub mod url_option {
+    use alloc::vec::Vec;
+    use core::fmt;
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, Visitor},
+    };
+
+    /// Writes base64url, or `null`.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::url::serialize(bytes, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads base64url, or `null`.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, and the rule.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Option<Vec<u8>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64url or null")
+            }
+
+            fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+                super::url::deserialize(from).map(Some)
+            }
+        }
+
+        from.deserialize_option(Reader)
+    }
+}
+
 /// Bytes of fixed length as base64url, for `#[serde(with = "b64::array")]`.
 pub mod array {
     use serde::{Deserializer, Serializer};

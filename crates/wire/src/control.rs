@@ -17,7 +17,8 @@ use zmon_domain::{
 };
 
 pub use self::view::{
-    EventView, IdentityView, LinkView, ManualView, OperatorView, OperatorsView, QrView, StatusView,
+    ConfirmationView, EventView, IdentityView, LinkView, ManualView, OperatorView, OperatorsView,
+    QrView, StatusView,
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
@@ -74,6 +75,18 @@ pub enum ControlRequest {
         /// The operator's PIN.
         pin: SecretText,
     },
+    /// Confirm the station of a device that trusts by proximity (D8).
+    ConfirmStation {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+        /// The four words that the operator has compared, as the station shows them.
+        words: String,
+    },
+    /// Refuse that station: the pairing is over.
+    RefuseStation {},
     /// The QR code of the open window.
     Qr {},
     /// A new code and token in the open window.

@@ -10,7 +10,7 @@ use zmon_domain::{
 
 use crate::{
     b64,
-    kind::{KeyProtection, Suite, V1},
+    kind::{KeyProtection, Suite, TrustLevel, V1},
     text,
 };
 
@@ -43,9 +43,13 @@ pub struct IdentityDocument {
     /// The key of this window that configurations are sealed to.
     #[serde(with = "b64::url")]
     pub kem_key: Vec<u8>,
-    /// The certificate request (PKCS#10, DER) of this session's TLS key.
-    #[serde(with = "b64::url")]
-    pub csr: Vec<u8>,
+    /// The certificate request (PKCS#10, DER) of this session's TLS key; `null` where the device takes
+    /// its key from the station (D6).
+    #[serde(with = "b64::url_option")]
+    pub csr: Option<Vec<u8>>,
+    /// On what ground the device believes the station (D8).
+    #[serde(default, skip_serializing_if = "TrustLevel::is_anchored", with = "text")]
+    pub station_trust: TrustLevel,
     /// Fresh random bytes of the device.
     #[serde(with = "b64::array")]
     pub device_nonce: [u8; 32],

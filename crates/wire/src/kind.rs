@@ -166,6 +166,53 @@ impl fmt::Display for KeyProtection {
     }
 }
 
+/// On what ground a device believes the station of a session (D8); what its certificate says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TrustLevel {
+    /// The station's certificate leads to an anchor of the device.
+    #[default]
+    Anchored,
+    /// An operator at the device compared four words and confirmed the station.
+    Proximity,
+    /// Nobody: a simulation (D20).
+    Simulated,
+}
+
+impl TrustLevel {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Anchored, Self::Proximity, Self::Simulated];
+
+    /// The word on the wire, in certificates and in audit rows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Proximity => "proximity",
+            Self::Simulated => "simulated",
+        }
+    }
+
+    /// Whether it is the usual one, which the identity document leaves out.
+    #[must_use]
+    pub const fn is_anchored(&self) -> bool {
+        matches!(self, Self::Anchored)
+    }
+}
+
+impl FromStr for TrustLevel {
+    type Err = FieldError;
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let known = Self::ALL.into_iter().find(|level| level.as_str() == text);
+        known.ok_or(FieldError::new("stationTrust", "must be anchored, proximity or simulated"))
+    }
+}
+
+impl fmt::Display for TrustLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{format, string::ToString};
@@ -219,6 +266,15 @@ mod tests {
         assert_eq!(error.rule(), "must be true");
         assert_eq!(strict::parse::<False>(b"true", 10).unwrap_err().rule(), "must be false");
         assert_eq!(strict::parse::<False>(b"0", 10).unwrap_err().rule(), "must be a boolean");
+    }
+
+    #[test]
+    fn trust_has_three_levels() {
+        for level in TrustLevel::ALL {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        assert!(TrustLevel::default().is_anchored());
+        assert!("Anchored".parse::<TrustLevel>().is_err());
     }
 
     #[test]

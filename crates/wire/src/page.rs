@@ -23,6 +23,8 @@ pub struct PageView {
     pub login: Option<PageLogin>,
     /// Whether the browser came with a login that counts no more.
     pub ended: bool,
+    /// Whether its login opens nothing before the password has been changed (D22).
+    pub must_change_password: bool,
 }
 
 /// A login that lives in a cookie, so that no script of the page ever holds its token.

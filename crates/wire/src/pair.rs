@@ -129,7 +129,7 @@ pub struct PairedConfiguration {
     pub signature: String,
 }
 
-/// 202: the device has not answered in time; the 200 follows at `GET /api/provisioning/pair/{sessionId}`.
+/// 202: the device has not answered yet; the 200 follows at `GET /api/provisioning/pair/{sessionId}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PairPending {
@@ -144,4 +144,8 @@ pub struct PairPending {
     pub delivery: String,
     /// Where progress can be read.
     pub events_url: String,
+    /// The four words that the screen of the device must show too, before anybody confirms this station
+    /// there (D8); only where somebody has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! The page on the device's own screen: what it is told and what it asks ([W §9]).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,10 @@ pub enum ScreenAction {
     Migrate,
     /// "Not Now", with a PIN.
     Postpone,
+    /// The station's words are the same (D8), with a PIN.
+    ConfirmStation,
+    /// They are not, or nobody knows this station.
+    RefuseStation,
 }
 
 /// Expiry and validity of a certificate ([W §9.2]).
@@ -138,6 +143,18 @@ pub enum ScreenRequest {
         /// The operator's PIN.
         pin: SecretText,
     },
+    /// The station's words are the same (D8).
+    ConfirmStation {
+        /// The operator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The operator's PIN.
+        pin: SecretText,
+        /// The words that were on the screen.
+        words: String,
+    },
+    /// They are not, or nobody knows this station.
+    RefuseStation {},
     /// "Regenerate QR Code".
     Regenerate {},
     /// "Cancel Provisioning".

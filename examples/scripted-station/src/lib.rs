@@ -85,12 +85,18 @@ impl Station {
                 StationAction::Deliver { envelope, .. } => {
                     return Ok(Some(DeviceInput::Configuration { envelope }));
                 }
-                StationAction::Issue { device_id, csr_spki: spki, .. } => {
+                StationAction::Issue { device_id, csr_spki: spki, trust, .. } => {
                     let serial = random_serial(&mut UnwrapErr(SysRng));
                     let not_before = (self.clock)().wall.ok_or("no date")?;
                     let not_after = not_before + Duration::from_secs(90 * 86_400);
-                    let order =
-                        ClientCertificateOrder { spki, device_id, serial, not_before, not_after };
+                    let order = ClientCertificateOrder {
+                        spki,
+                        device_id,
+                        serial,
+                        not_before,
+                        not_after,
+                        trust,
+                    };
                     let ca = self.ca.issuer()?;
                     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
                     let chain = runtime.block_on(ca.issue(&order))?.chain;

@@ -507,6 +507,28 @@ test("a refused login says what to do, and waits as long as it must", async () =
   await page.context().close();
 });
 
+test("a one-time password is changed before anything else", async () => {
+  await stage.reset();
+  Object.assign(stage, { login: null, oneTime: true });
+  const { page } = await openPage();
+  await view(page, "login");
+  await page.locator("#login-operator").fill("tess");
+  await page.locator("#login-password").fill("made for me");
+  await page.keyboard.press("Enter");
+  await says(page, "login-own", "Choose one of your own");
+  assert.deepEqual(await violations(page), []);
+  await stage.refuse("POST /api/operators/self/password", "pin_too_weak", 422, {}, 1);
+  await page.locator("#login-new").fill("short");
+  await page.keyboard.press("Enter");
+  await says(page, "login-error", "pin_too_weak");
+  await page.locator("#login-new").fill("correct horse battery");
+  await page.keyboard.press("Enter");
+  await view(page, "scan");
+  const sent = JSON.parse(stage.asked.findLast(({ name }) => name === "POST /api/operators/self/password").body);
+  assert.deepEqual(sent, { password: "made for me", newPassword: "correct horse battery" });
+  await page.context().close();
+});
+
 test("the keyboard alone pairs, and each view is read out", async () => {
   const { page } = await open();
   const focused = () => page.evaluate(() => document.activeElement.id);

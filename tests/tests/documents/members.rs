@@ -45,6 +45,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("import-answer", &[("8.2", "| `POST /api/registry/import`")]),
     ("jws-header", &[("7", "")]),
     ("login-answer", &[("8.2", "| `POST /api/auth/login`")]),
+    ("login-answer-one-time", &[("8.2", "| `POST /api/auth/login`")]),
     ("login-request", &[("8.2", "| `POST /api/auth/login`")]),
     ("manifest-row", &[("9", "")]),
     ("operator-request", &[("8.2", "| `POST /api/operators`")]),
@@ -61,6 +62,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("pake-start", &[("4.2", "| 3 |")]),
     ("pake-started", &[("4.2", "| 4 |")]),
     ("problem", &[("8.4", "")]),
+    ("password-request", &[("8.2", "| `POST /api/operators/self/password`")]),
     (
         "progress",
         &[

@@ -10,10 +10,12 @@
 
 mod connection;
 mod end_of_life;
+mod keys;
 mod listener;
 mod migration;
 mod power;
 mod provisioning;
+mod proximity;
 mod recovery;
 mod renewal;
 mod reprovisioning;

@@ -44,7 +44,7 @@ impl fmt::Display for Seen {
 /// the seed.
 pub(crate) async fn run(program: PathBuf, seed: Seed, rounds: u32) -> Seen {
     println!("ZMON_SEED={}", seed.number());
-    let options = StationOptions { seed: seed.clone(), ..StationOptions::default() };
+    let options = StationOptions { seed: seed.clone(), ..StationOptions::beside_programs() };
     let station = TestStation::start_with(options).await;
     let _time = station.clock().run();
     let mut device = DeviceProgram::init(&station, program);

@@ -138,6 +138,36 @@ Example:
         #[command(flatten)]
         person: Person,
     },
+    /// Confirm the station of a device that trusts by proximity.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device confirm --dir ./bed-7 --operator tina \\
+    --words 'ocean table river stone'
+
+The words are those that the station shows: zmon pair prints them. Without
+--words the device's own are shown and you say that they are the same."
+    )]
+    Confirm {
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
+        /// The four words that the station shows; other ones are refused.
+        #[arg(long, value_name = "WORDS", conflicts_with = "yes")]
+        words: Option<String>,
+        /// You have compared the words on both screens already.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Refuse that station: the pairing is over, nothing is installed.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device refuse --dir ./bed-7"
+    )]
+    Refuse,
     /// Remove the configuration of the device (administrator).
     #[command(
         max_term_width = 80,

@@ -161,6 +161,25 @@ Example:
         #[command(flatten)]
         login: Login,
     },
+    /// Set another password for yourself; your other logins end.
+    #[command(
+        max_term_width = 80,
+        override_usage = "zmon operator password --station <URL> --ca <FILE> --operator <NAME>",
+        after_help = "\
+Example:
+  zmon operator password --station https://127.0.0.1:8443 --ca anchor.pem \\
+    --operator admin
+
+The password that a new station shows once is good for this and nothing else."
+    )]
+    Password {
+        /// File with the new password ("-": standard input) instead of asking.
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
 }
 
 /// Roles of operators.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 use zmon_cli::Failure;
 use zmon_domain::{
     address::ServerUrl,
@@ -85,7 +86,8 @@ pub(super) async fn tell(
     let (station_process, url) = station.start(programs, home).await?;
     timeline.done(&format!("station: serving {url}"))?;
     let mut operator = station.login(&url).await?;
-    timeline.done(&format!("operator: {} logged in", station.made.administrator))?;
+    timeline
+        .done(&format!("operator: {} has a password of its own", station.made.administrator))?;
     let identity = ["identity", &path(home, "device"), "--manifest"];
     let manifest = programs.run("device", identity, &[]).await?;
     operator.import(manifest.as_bytes().to_vec()).await?;
@@ -140,7 +142,12 @@ impl Made {
 
     async fn login(&self, url: &ServerUrl) -> Result<StationClient, Failure> {
         let operator = OperatorId::parse(&self.made.administrator)?;
-        StationClient::with_password(url, &self.anchor, operator, self.made.password.expose()).await
+        let made = self.made.password.expose();
+        let mut client = StationClient::with_password(url, &self.anchor, operator, made).await?;
+        // Good for this and nothing else.
+        let own = Zeroizing::new(format!("{made}, and my own"));
+        client.change_password(made, &own).await?;
+        Ok(client)
     }
 }
 
@@ -216,7 +223,7 @@ async fn pair_device(
     let mut request = pair::from_content(content);
     request.bed_id = Some(BedId::parse(BED)?);
     request.device_label = Some(DeviceLabel::parse(LABEL)?);
-    operator.pair(&request).await
+    operator.pair(&request, |_words| Ok(())).await
 }
 
 /// Waits until the station has answered a heartbeat.

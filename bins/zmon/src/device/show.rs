@@ -4,10 +4,16 @@ use std::io;
 
 use serde::Serialize;
 use zmon_cli::{Failure, Streams};
-use zmon_domain::time::{UnixTime, remaining};
+use zmon_domain::{
+    ids::{BedId, DeviceLabel},
+    time::{UnixTime, remaining},
+};
 use zmon_wire::{
     audit::{AuditEntry, AuditPage},
-    control::{EventView, IdentityView, LinkView, OperatorView, OperatorsView, StatusView},
+    control::{
+        ConfirmationView, EventView, IdentityView, LinkView, OperatorView, OperatorsView,
+        StatusView,
+    },
 };
 
 /// JSON for programs, or the lines of `text` for people.
@@ -40,6 +46,9 @@ pub(super) fn status(view: &StatusView) -> Vec<String> {
     if let Some(listener) = &view.listener {
         lines.push(format!("listens  {listener}"));
     }
+    if let Some(shown) = &view.confirmation {
+        lines.extend(confirmation(shown));
+    }
     if let Some(error) = &view.last_error {
         lines.push(format!("error    {}: {}", error.code, error.detail));
         lines.push(format!("next     {}", error.next));
@@ -49,6 +58,9 @@ pub(super) fn status(view: &StatusView) -> Vec<String> {
     }
     if let Some(certificate) = &view.certificate_status {
         lines.push(format!("cert     {certificate}"));
+    }
+    if let Some(level) = &view.station_trust {
+        lines.push(format!("trust    {level}"));
     }
     if let Some(label) = &view.device_label {
         lines.push(format!("label    {label}"));
@@ -77,6 +89,19 @@ pub(super) fn status(view: &StatusView) -> Vec<String> {
         lines.push(format!("link     {}", connected(&view.link)));
     }
     lines
+}
+
+/// A station that waits to be confirmed. It says of itself what it likes; the words are certain.
+pub(super) fn confirmation(shown: &ConfirmationView) -> Vec<String> {
+    let or_none = |value: Option<&str>| value.unwrap_or("-").to_owned();
+    let (name, id) = (&shown.station_name, &shown.station_id);
+    vec![
+        format!("station  {name} ({id}), not verified"),
+        format!("for bed  {}", or_none(shown.bed_id.as_ref().map(BedId::as_str))),
+        format!("label    {}", or_none(shown.device_label.as_ref().map(DeviceLabel::as_str))),
+        format!("words    {}", shown.words),
+        format!("         the station must show the same within {} s", shown.seconds_left),
+    ]
 }
 
 pub(super) fn identity(view: &IdentityView) -> Vec<String> {

@@ -262,6 +262,7 @@ impl Pki {
             serial: random_serial(&mut rng),
             not_before: now,
             not_after: now + Duration::from_secs(86_400),
+            trust: zmon_wire::kind::TrustLevel::Anchored,
         };
         assert_eq!(key.public().suite(), Suite::P256);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use zmon_bench::process::{beside, cpu_time, resident, size};
 use zmon_bench::sample::{Cost, Samples, Stopwatch};
 use zmon_bench::table::{self, Part, Row, Target, weights};
-use zmon_testkit::TestStation;
+use zmon_testkit::{StationOptions, TestStation};
 use zmon_transport::control::ControlClient;
 use zmon_wire::control::{ControlAnswer, ControlRequest};
 use zmon_wire::secret::SecretText;
@@ -24,7 +24,7 @@ const STARTS: usize = 15;
 /// The starts of a device and the weights; none unless the programs are built.
 pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([Row; 3], String)> {
     let device = beside("device")?;
-    let station = TestStation::start().await;
+    let station = TestStation::start_with(StationOptions::beside_programs()).await;
     let dir = tempfile::tempdir().expect("a directory");
     let home = init(&device, dir.path(), &station).await;
 

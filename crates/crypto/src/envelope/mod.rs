@@ -10,7 +10,9 @@
 //! ```
 //!
 //! The MAC is checked before any private-key operation, and [`Envelope::open`] asks for the proof.
+//! A client key that the station made travels inside the plaintext, sealed once more ([`client_key`]).
 
+pub mod client_key;
 mod p256_suite;
 #[cfg(feature = "rsa")]
 mod rsa_suite;
@@ -119,17 +121,13 @@ pub fn seal(
     }
     let header = header(input.suite, &input.session_id, &input.message_id);
     let context = Context {
-        header: &header,
-        info: &info(input.suite, input.transcript),
+        aad: &header,
+        info: &info(labels::CONFIG, input.suite, input.transcript),
         transcript: input.transcript,
         psk: input.keys.psk(),
         psk_id: input.session_id.as_bytes(),
     };
-    let (enc, ct) = match input.kem_public.key() {
-        KemPublicKey::P256(key) => p256_suite::seal(key, &context, plaintext, rng)?,
-        #[cfg(feature = "rsa")]
-        KemPublicKey::Rsa(key) => rsa_suite::seal(key, &context, plaintext, rng)?,
-    };
+    let (enc, ct) = context.seal(input.kem_public, plaintext, rng)?;
     let length = HEADER_LEN + 4 + enc.len() + 4 + ct.len() + MAC_LEN;
     if length > limits::BODY_MAX.default {
         return Err(EnvelopeError::TooLarge);
@@ -238,10 +236,6 @@ impl<'a> Envelope<'a> {
     ///
     /// [`EnvelopeError::Suite`] if the key is of another suite, [`EnvelopeError::Evidence`] if the
     /// proof is another envelope's, [`EnvelopeError::Open`] for everything else that can fail.
-    #[cfg_attr(
-        not(feature = "rsa"),
-        expect(unused_variables, reason = "only RSA operations are blinded")
-    )]
     pub fn open(
         &self,
         proof: MacVerified,
@@ -258,17 +252,13 @@ impl<'a> Envelope<'a> {
             return Err(EnvelopeError::Suite);
         }
         let context = Context {
-            header: self.header,
-            info: &info(self.suite, transcript),
+            aad: self.header,
+            info: &info(labels::CONFIG, self.suite, transcript),
             transcript,
             psk: keys.psk(),
             psk_id: self.session_id.as_bytes(),
         };
-        match key.private() {
-            KemPrivate::P256(key) => p256_suite::open(key, &context, self.enc, self.ct),
-            #[cfg(feature = "rsa")]
-            KemPrivate::Rsa(key) => rsa_suite::open(key, &context, self.enc, self.ct, rng),
-        }
+        context.open(key, self.enc, self.ct, rng)
     }
 }
 
@@ -286,13 +276,48 @@ impl fmt::Debug for Envelope<'_> {
 /// What both suites bind a ciphertext to.
 struct Context<'a> {
     /// Additional authenticated data.
-    header: &'a [u8],
+    aad: &'a [u8],
     /// HPKE `info`, or OAEP label.
     info: &'a [u8],
     #[cfg_attr(not(feature = "rsa"), expect(dead_code, reason = "suite 2 derives with it"))]
     transcript: &'a Transcript,
     psk: &'a crate::secret::Secret32,
     psk_id: &'a [u8],
+}
+
+impl Context<'_> {
+    /// `(enc, ct)` for the holder of `kem`, whose suite the caller has checked.
+    fn seal(
+        &self,
+        kem: &KemPublic,
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Vec<u8>, Vec<u8>), EnvelopeError> {
+        match kem.key() {
+            KemPublicKey::P256(key) => p256_suite::seal(key, self, plaintext, rng),
+            #[cfg(feature = "rsa")]
+            KemPublicKey::Rsa(key) => rsa_suite::seal(key, self, plaintext, rng),
+        }
+    }
+
+    /// The plaintext of `(enc, ct)`.
+    #[cfg_attr(
+        not(feature = "rsa"),
+        expect(unused_variables, reason = "only RSA operations are blinded")
+    )]
+    fn open(
+        &self,
+        key: &KemKey,
+        enc: &[u8],
+        ct: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<SecretBytes, EnvelopeError> {
+        match key.private() {
+            KemPrivate::P256(key) => p256_suite::open(key, self, enc, ct),
+            #[cfg(feature = "rsa")]
+            KemPrivate::Rsa(key) => rsa_suite::open(key, self, enc, ct, rng),
+        }
+    }
 }
 
 fn header(suite: Suite, session: &SessionId, message: &MessageId) -> [u8; HEADER_LEN] {
@@ -307,8 +332,8 @@ fn header(suite: Suite, session: &SessionId, message: &MessageId) -> [u8; HEADER
     out
 }
 
-fn info(suite: Suite, transcript: &Transcript) -> Vec<u8> {
-    [labels::CONFIG, &[suite.as_u8()], transcript.as_bytes()].concat()
+fn info(label: &[u8], suite: Suite, transcript: &Transcript) -> Vec<u8> {
+    [label, &[suite.as_u8()], transcript.as_bytes()].concat()
 }
 
 /// Length of `enc` that a suite can have: one point, or one RSA block of 2,048 to 4,096 bits.

@@ -27,7 +27,7 @@ pub(super) fn seal(
         key,
         context.info,
         plaintext,
-        context.header,
+        context.aad,
         &mut rng,
     )
     .map_err(|_| EnvelopeError::Seal)?;
@@ -50,7 +50,7 @@ pub(super) fn open(
         &enc,
         context.info,
         ct,
-        context.header,
+        context.aad,
     )
     .map(SecretBytes::new)
     .map_err(|_| EnvelopeError::Open)

@@ -28,7 +28,7 @@ pub(super) fn seal(
         .map_err(|_| EnvelopeError::Seal)?;
     let (cipher, nonce) = cipher(context, &cek, &enc).ok_or(EnvelopeError::Seal)?;
     let ct = cipher
-        .encrypt(&nonce, Payload { msg: plaintext, aad: context.header })
+        .encrypt(&nonce, Payload { msg: plaintext, aad: context.aad })
         .map_err(|_| EnvelopeError::Seal)?;
     Ok((enc, ct))
 }
@@ -52,7 +52,7 @@ pub(super) fn open(
     let cek = Secret32::from_slice(&cek).ok_or(EnvelopeError::Open)?;
     let (cipher, nonce) = cipher(context, &cek, enc).ok_or(EnvelopeError::Open)?;
     cipher
-        .decrypt(&nonce, Payload { msg: ct, aad: context.header })
+        .decrypt(&nonce, Payload { msg: ct, aad: context.aad })
         .map(SecretBytes::new)
         .map_err(|_| EnvelopeError::Open)
 }

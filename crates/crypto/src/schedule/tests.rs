@@ -66,4 +66,5 @@ fn words_are_the_first_44_bits() {
         words: [0x00, 0x20, 0x08, 0x01, 0xff, 0xf0],
     };
     assert_eq!(keys.word_indices(), [1, 2, 3, 2047]);
+    assert_eq!(keys.words(), ["ability", "able", "about", "zoo"]);
 }

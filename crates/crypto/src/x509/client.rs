@@ -3,6 +3,7 @@
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 use super::leaf::Fields;
 use super::path::{self, ValidityWindow};
@@ -23,6 +24,8 @@ pub struct ClientExpectation<'a> {
     pub public_key: &'a IdentityPublic,
     /// The anchors; the client CA must not be one of them.
     pub anchors: &'a AnchorSet,
+    /// On what ground the device believes the station of this session.
+    pub trust: TrustLevel,
 }
 
 /// A client certificate that passed path validation, profile and comparison with the record.
@@ -179,6 +182,9 @@ fn check_profile(leaf: &Fields, expected: &ClientExpectation<'_>) -> Result<(), 
     }
     if expected.public_key.suite() != Suite::P256 {
         return Err(Fault::KeyType);
+    }
+    if leaf.trust_level != Some(expected.trust) {
+        return Err(Fault::TrustLevel);
     }
     Ok(())
 }

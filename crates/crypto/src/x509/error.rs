@@ -60,6 +60,9 @@ pub enum Fault {
     /// The certificate is for another key.
     #[error("the certificate is for another key")]
     Key,
+    /// The certificate has another trust level than the session, or none.
+    #[error("the trust level in the certificate is not the session's")]
+    TrustLevel,
     /// The client CA is an anchor.
     #[error("the issuer of the client certificate is an anchor")]
     IssuerIsAnchor,
@@ -115,6 +118,7 @@ fn signing_code(fault: Fault) -> ErrorCode {
         | Fault::Path
         | Fault::Device
         | Fault::Key
+        | Fault::TrustLevel
         | Fault::IssuerIsAnchor
         | Fault::IssuerUsage => ErrorCode::SigningProfileViolation,
         Fault::NotAnchored | Fault::Signature => ErrorCode::StationNotAnchored,
@@ -139,6 +143,7 @@ fn client_code(fault: Fault) -> ErrorCode {
         | Fault::Names
         | Fault::Site
         | Fault::Device
+        | Fault::TrustLevel
         | Fault::IssuerIsAnchor
         | Fault::IssuerUsage => ErrorCode::ClientCertificateInvalid,
     }

@@ -13,9 +13,10 @@ use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
 };
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
-use super::Fault;
 use super::path::ValidityWindow;
+use super::{Fault, trust_level};
 
 /// A certificate's fields, read once.
 pub(super) struct Fields {
@@ -30,6 +31,8 @@ pub(super) struct Fields {
     /// Every subject alternative name; anything but a URI stands as `None`.
     pub(super) names: Vec<Option<String>>,
     pub(super) self_issued: bool,
+    /// `None` if the extension is absent.
+    pub(super) trust_level: Option<TrustLevel>,
 }
 
 impl Fields {
@@ -59,6 +62,7 @@ impl Fields {
             extended_key_usage: purposes.map(|(_, purposes)| purposes.0),
             names: names.map(|(_, names)| names.0.iter().map(uri).collect()).unwrap_or_default(),
             self_issued: tbs.issuer() == tbs.subject(),
+            trust_level: trust_level::read(tbs)?,
         })
     }
 

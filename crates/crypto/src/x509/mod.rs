@@ -18,6 +18,7 @@ mod path;
 mod self_signed;
 mod signer;
 mod signing;
+mod trust_level;
 
 use alloc::vec::Vec;
 
@@ -33,7 +34,10 @@ pub use client::{ClientCertificate, ClientExpectation, verify_client_chain};
 pub use error::{CertificateError, CertificateRole, Fault};
 pub use path::ValidityWindow;
 pub use self_signed::self_signed;
-pub use signing::{SigningCertificate, verify_signing_chain};
+pub use signing::{ShownCertificate, SigningCertificate, read_signing_leaf, verify_signing_chain};
+pub use trust_level::{
+    OID_TRUST_LEVEL, OID_TRUST_LEVEL_ARCS, trust_level_extension, trust_level_of,
+};
 
 /// Extended key usage of configuration-signing certificates (D8).
 ///

@@ -28,13 +28,13 @@ impl ValidityWindow {
 
     /// The first valid second.
     #[must_use]
-    pub fn not_before(&self) -> UnixTime {
+    pub const fn not_before(&self) -> UnixTime {
         self.not_before
     }
 
     /// The last valid second.
     #[must_use]
-    pub fn not_after(&self) -> UnixTime {
+    pub const fn not_after(&self) -> UnixTime {
         self.not_after
     }
 

@@ -14,7 +14,7 @@ use super::{
     URN_SITE, URN_STATION,
 };
 use crate::algorithms::Algorithms;
-use crate::evidence::ChainVerified;
+use crate::evidence::{ChainVerified, ProfileVerified};
 use crate::hash::sha256;
 use crate::identity::{IdentityPublic, Suite};
 
@@ -32,26 +32,26 @@ pub struct SigningCertificate {
 impl SigningCertificate {
     /// The station that the certificate names.
     #[must_use]
-    pub fn station_id(&self) -> &StationId {
+    pub const fn station_id(&self) -> &StationId {
         &self.station_id
     }
 
     /// The site that the certificate names, which is the anchor's.
     #[must_use]
-    pub fn site_id(&self) -> &SiteId {
+    pub const fn site_id(&self) -> &SiteId {
         &self.site_id
     }
 
     /// The key that verifies the station's messages. Keep it with the session: later messages are
     /// verified with this record, not with what they bring along.
     #[must_use]
-    pub fn public_key(&self) -> &IdentityPublic {
+    pub const fn public_key(&self) -> &IdentityPublic {
         &self.public
     }
 
     /// `notBefore` of the leaf. The device refuses one older than the latest it saw (D14).
     #[must_use]
-    pub fn not_before(&self) -> UnixTime {
+    pub const fn not_before(&self) -> UnixTime {
         self.leaf.not_before()
     }
 
@@ -69,7 +69,7 @@ impl SigningCertificate {
 
     /// SHA-256 of the leaf certificate, for logs.
     #[must_use]
-    pub fn fingerprint(&self) -> Thumbprint {
+    pub const fn fingerprint(&self) -> Thumbprint {
         self.fingerprint
     }
 
@@ -85,6 +85,70 @@ impl SigningCertificate {
         self.path.check(time).map_err(refuse)?;
         Ok(ChainVerified(()))
     }
+}
+
+/// A configuration-signing certificate with the right profile that no anchor vouches for: what an
+/// unanchored station shows of itself (D8, proximity).
+#[derive(Debug, Clone)]
+pub struct ShownCertificate(SigningCertificate);
+
+impl ShownCertificate {
+    /// The station that the certificate names; unverified.
+    #[must_use]
+    pub const fn station_id(&self) -> &StationId {
+        &self.0.station_id
+    }
+
+    /// The site that the certificate names; unverified.
+    #[must_use]
+    pub const fn site_id(&self) -> &SiteId {
+        &self.0.site_id
+    }
+
+    /// The key that verifies the station's messages.
+    #[must_use]
+    pub const fn public_key(&self) -> &IdentityPublic {
+        &self.0.public
+    }
+
+    /// `notBefore`.
+    #[must_use]
+    pub const fn not_before(&self) -> UnixTime {
+        self.0.leaf.not_before()
+    }
+
+    /// SHA-256 of the certificate, for logs.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Thumbprint {
+        self.0.fingerprint
+    }
+
+    /// Checks that it is valid at `time`, and proves that and its profile.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::NotYetValid`] or [`Fault::Expired`].
+    pub fn verified_at(&self, time: UnixTime) -> Result<ProfileVerified, CertificateError> {
+        self.0.leaf.check(time).map_err(refuse)?;
+        Ok(ProfileVerified(()))
+    }
+}
+
+/// Reads the leaf of a station without an anchor and checks its profile; the rest of the chain says
+/// nothing. `now` is the device's clock if it may be compared with dates.
+///
+/// # Errors
+///
+/// [`CertificateError`] of role [`CertificateRole::ConfigSigning`].
+pub fn read_signing_leaf(
+    chain: &CertificateChain,
+    now: Option<UnixTime>,
+) -> Result<ShownCertificate, CertificateError> {
+    let leaf = read(chain.leaf()).map_err(refuse)?;
+    if let Some(now) = now {
+        leaf.leaf.check(now).map_err(refuse)?;
+    }
+    Ok(ShownCertificate(leaf))
 }
 
 /// Validates the chain of a hello (or configuration, or outcome) against the anchors.

@@ -2,16 +2,21 @@
 
 use crate::support::{
     Ca, DAY, NOW, anchor, at, ca_params, client_params, config_signing, intermediate, issue, rng,
-    root, uris,
+    root, trust, uris,
 };
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose,
+};
 use zmon_crypto::x509::{
-    AnchorSet, CertificateChain, ClientCertificate, ClientExpectation, Fault, verify_client_chain,
+    AnchorSet, CertificateChain, ClientCertificate, ClientExpectation, Fault, OID_TRUST_LEVEL_ARCS,
+    trust_level_of, verify_client_chain,
 };
 use zmon_crypto::{Algorithms, IdentityKey, TlsKey};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 struct Clients {
     ca: Ca,
@@ -45,6 +50,7 @@ impl Clients {
             device_id: &self.device_id,
             public_key: self.key.public(),
             anchors: &self.anchors,
+            trust: TrustLevel::Anchored,
         };
         verify_client_chain(
             &CertificateChain::from_der([leaf]).unwrap(),
@@ -93,6 +99,7 @@ fn the_chain_of_a_configuration_carries_its_own_ca() {
         device_id: &clients.device_id,
         public_key: clients.key.public(),
         anchors: &clients.anchors,
+        trust: TrustLevel::Anchored,
     };
     let issuers = chain.issuer_chain().unwrap();
     let result = verify_client_chain(&chain, &issuers, &expected, None, &Algorithms::rustcrypto());
@@ -113,6 +120,29 @@ fn other_names_are_refused() {
     ] {
         assert_eq!(clients.with(|p| p.subject_alt_names = uris(names)), Err(fault), "{names:?}");
     }
+}
+
+#[test]
+fn another_trust_level_is_refused_and_so_is_none() {
+    let clients = Clients::new();
+    assert_eq!(clients.with(|p| p.custom_extensions.clear()), Err(Fault::TrustLevel));
+    for level in [TrustLevel::Proximity, TrustLevel::Simulated] {
+        let with = |p: &mut CertificateParams| p.custom_extensions = vec![trust(level)];
+        assert_eq!(clients.with(with), Err(Fault::TrustLevel), "{level}");
+        let mut params = client_params();
+        with(&mut params);
+        assert_eq!(trust_level_of(&clients.leaf(&params)), Ok(Some(level)));
+    }
+    let twice = vec![trust(TrustLevel::Anchored); 2];
+    let word = |text: &str| {
+        let der = [&[0x0c, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, der)
+    };
+    let raw = CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, b"anchored".to_vec());
+    for wrong in [twice, vec![word("Anchored")], vec![word("")], vec![raw]] {
+        assert_eq!(clients.with(|p| p.custom_extensions = wrong), Err(Fault::Malformed));
+    }
+    assert_eq!(trust_level_of(&clients.ca.der().to_vec()), Ok(None));
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
     SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
-use zmon_crypto::x509::OID_CONFIG_SIGNING_ARCS;
+use zmon_crypto::x509::{OID_CONFIG_SIGNING_ARCS, OID_TRUST_LEVEL_ARCS, trust_level_extension};
 use zmon_crypto::{Anchor, IdentityPublic};
 use zmon_domain::ids::SiteId;
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 pub const DAY: i64 = 86_400;
 /// 2026-11-23T00:00:00Z.
@@ -83,7 +84,13 @@ pub fn client_params() -> CertificateParams {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.subject_alt_names = uris(&["urn:zp:device:MON-1"]);
+    params.custom_extensions = vec![trust(TrustLevel::Anchored)];
     params
+}
+
+/// The extension of a client leaf that says this level.
+pub fn trust(level: TrustLevel) -> CustomExtension {
+    CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, trust_level_extension(level).unwrap())
 }
 
 pub fn uris(names: &[&str]) -> Vec<SanType> {

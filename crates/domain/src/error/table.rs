@@ -161,6 +161,18 @@ errors! {
     SuiteUnsupported = "suite_unsupported": ConfigurationValidationFailed, Environment, Identify, Device, 422, no,
         "The other side uses a kind of key that is not supported here.",
         "Update the monitor's firmware or the station.";
+    StationKeyNotAllowed = "station_key_not_allowed": ConfigurationValidationFailed, Operator, Identify, Device, 409, no,
+        "The station makes the client keys, and this monitor does not take its key from a station.",
+        "Set station_made_keys alike on station and monitor, then pair again.";
+    StationKeyNotOffered = "station_key_not_offered": ConfigurationValidationFailed, Operator, Identify, Station, 409, no,
+        "The monitor takes its client key from the station, and this station makes none.",
+        "Set station_made_keys alike on station and monitor, then pair again.";
+    ProximityNotAllowed = "proximity_not_allowed": ConfigurationValidationFailed, Operator, Identify, Station, 403, no,
+        "The monitor holds no anchor, and this station serves anchored monitors only.",
+        "Lay the hospital's anchor down on the monitor, or let an administrator allow proximity on the station.";
+    ProximityNeedsScan = "proximity_needs_scan": ConfigurationValidationFailed, Operator, Claim, Device, 403, no,
+        "A monitor without an anchor cannot be paired by a typed code.",
+        "Scan the QR code that the monitor shows.";
     // Under certificate_validation_failed.
     StationNotAnchored = "station_not_anchored": CertificateValidationFailed, Peer, Verify, Station, 403, no,
         "The station's certificate does not lead to an anchor of this monitor.",
@@ -210,6 +222,9 @@ errors! {
     CsrInvalid = "csr_invalid": CertificateValidationFailed, Peer, Identify, Device, 422, no,
         "The device's certificate request is not valid.",
         "Update the monitor's firmware and pair again.";
+    ClientKeyUnreadable = "client_key_unreadable": CertificateValidationFailed, Peer, Verify, Station, 422, no,
+        "The client key in the configuration cannot be opened.",
+        "Start the pairing again on the monitor.";
     // Under connection_test_failed.
     ConnectionTestFailed = "connection_test_failed": ConnectionTestFailed, Environment, Test, Network, 502, yes,
         "The monitor cannot connect to the station with the new configuration.",
@@ -258,6 +273,9 @@ errors! {
     ProofExpired = "proof_expired": -, Expired, Authenticate, Operator, 401, no,
         "Your authentication has expired.",
         "Authenticate again.";
+    PasswordChangeRequired = "password_change_required": -, Operator, Authenticate, Operator, 403, no,
+        "This password was made for you and opens nothing but its own change.",
+        "Set a password of your own: zmon operator password.";
     PinTooWeak = "pin_too_weak": -, Operator, Authenticate, Operator, 422, no,
         "The new PIN or password is too weak.",
         "Choose a longer one that is not a simple sequence.";
@@ -288,6 +306,18 @@ errors! {
     Cancelled = "cancelled": -, Operator, Enter, Operator, 409, no,
         "The pairing was cancelled.",
         "Start the pairing again on the monitor.";
+    ProximityWithAnchor = "proximity_with_anchor": -, Operator, Enter, Device, 409, no,
+        "The monitor is set to trust by proximity, and it holds an anchor.",
+        "Remove proximity from the monitor's settings: an anchor needs no confirmation.";
+    ProximityRefused = "proximity_refused": -, Operator, Verify, Operator, 409, no,
+        "The operator at the monitor did not confirm the station.",
+        "If the words differed, call the administrator: somebody is between station and monitor.";
+    ProximityTimedOut = "proximity_timed_out": -, Expired, Verify, Operator, 410, no,
+        "Nobody confirmed the station at the monitor in time.",
+        "Start the pairing again, and compare the four words at the monitor.";
+    WordsMismatch = "words_mismatch": -, Operator, Verify, Operator, 422, no,
+        "These are not the four words of this pairing.",
+        "Type the words that the station shows; if they differ from the monitor's, refuse the station.";
     SessionReserved = "session_reserved": -, Operator, Scan, Station, 409, no,
         "Another operator is pairing this device.",
         "Ask the operator named here, or wait until the reservation ends.";

@@ -68,6 +68,8 @@ actions! {
     Reset = "reset": true true false false;
     /// Run a simulated provisioning ([W §9.3], D20).
     Simulate = "simulate": true true false false;
+    /// Confirm at the device the station of a pairing without an anchor (D8).
+    ConfirmStation = "confirm_station": true true false false;
     /// Remove a device's configuration ([I §2.1]).
     Deprovision = "deprovision": false true false false;
     /// Take a device from its manual configuration to provisioning, or put it off ([W §14]).

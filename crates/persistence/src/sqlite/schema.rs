@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "d435f8d2ca1707a7a8dbec7d8ee0c36e82c8df3a4b68bf05bd84228b6a3126ad",
+    shape: "25a7e9b05106723c57f6ad28bfdd273477a179bb3f429bab377803b333621ecc",
 };
 
 impl Schema {

@@ -44,6 +44,9 @@ pub(super) async fn apply(
             registry::raise_recovery_counter(connection, device_id, *counter).await?;
         }
         StationWrite::AddOperator(row) => registry::add_operator(connection, row).await?,
+        StationWrite::SetPassword { operator, before, after, keep } => {
+            registry::set_password(connection, operator, before, after, keep).await?;
+        }
         StationWrite::AddLogin(row) => registry::add_login(connection, row).await?,
         StationWrite::DropLogin { token_hash } => {
             registry::drop_login(connection, token_hash).await?;

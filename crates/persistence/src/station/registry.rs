@@ -222,18 +222,48 @@ pub(super) async fn add_operator(
     row: &OperatorRow,
 ) -> Result<(), Stop> {
     let added = sqlx::query(
-        "INSERT INTO operators (id, role, password_hash, disabled, created_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO operators (id, role, password_hash, disabled, one_time, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
     )
     .bind(row.id.as_str())
     .bind(row.role.as_str())
     .bind(row.password_hash.as_str())
     .bind(row.disabled)
+    .bind(row.one_time)
     .bind(row.created_at.unix())
     .execute(connection)
     .await
     .map_err(failed("operators"))?;
     if added.rows_affected() == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::OperatorExists)) }
+}
+
+pub(super) async fn set_password(
+    connection: &mut SqliteConnection,
+    operator: &OperatorId,
+    before: &str,
+    after: &str,
+    keep: &[u8; 32],
+) -> Result<(), Stop> {
+    let changed = sqlx::query(
+        "UPDATE operators SET password_hash = $3, one_time = 0 \
+         WHERE id = $1 AND password_hash = $2",
+    )
+    .bind(operator.as_str())
+    .bind(before)
+    .bind(after)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed("operators"))?;
+    if changed.rows_affected() != 1 {
+        return Err(Stop::Refused(Refusal::PasswordStale));
+    }
+    sqlx::query("DELETE FROM logins WHERE operator = $1 AND token_hash <> $2")
+        .bind(operator.as_str())
+        .bind(keep.as_slice())
+        .execute(connection)
+        .await
+        .map_err(failed("logins"))?;
+    Ok(())
 }
 
 pub(super) async fn login(
@@ -401,6 +431,7 @@ fn operator_row(row: &SqliteRow) -> Result<OperatorRow, PersistenceError> {
         role: columns.text("role", str::parse)?,
         password_hash: columns.raw("password_hash")?,
         disabled: columns.raw("disabled")?,
+        one_time: columns.raw("one_time")?,
         created_at: columns.time("created_at")?,
     })
 }

@@ -1,7 +1,6 @@
 //! A configuration arrives: the order of §3's last lines, from size and syntax to slot B.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 
 use zmon_crypto::envelope::{Envelope, HEADER_LEN};
 use zmon_crypto::sha256;
@@ -13,11 +12,12 @@ use zmon_domain::role::Actor;
 
 use super::claim::uniform;
 use super::configuration::{self, Opened};
-use super::end;
 use super::machine::Core;
 use super::output::{DeviceEvent, DeviceReply, DeviceWrite};
-use super::state::{Configuring, Evidence, Pairing, Staged, State};
+use super::signer::{Permit, Standing};
+use super::state::{Begun, Configuring, Evidence, Pairing, Staged, State};
 use super::step::{Outcome, Step};
+use super::{confirm, end};
 
 /// An envelope arrived.
 pub(super) fn receive(core: &mut Core, step: &mut Step<'_>, state: State, bytes: &[u8]) -> Outcome {
@@ -88,6 +88,14 @@ fn deliver(core: &mut Core, step: &mut Step<'_>, pairing: Box<Pairing>, bytes: &
     if !speaks_of(bytes, session) {
         return stranger(core, step, State::Pairing(pairing), ErrorCode::SessionUnknown);
     }
+    if let Some(offer) = &pairing.offer {
+        if offer.envelope_hash == sha256(bytes) {
+            return (State::Pairing(pairing), Ok(DeviceReply::Pending));
+        }
+        let report = ErrorCode::StateConflict.into();
+        refused(core, step, Some(session), EventType::ConfigurationRefused, &report);
+        return (State::Pairing(pairing), Err(report));
+    }
     let survives = |core: &mut Core, step: &mut Step<'_>, pairing, code: ErrorCode| {
         let report = ErrorReport::from(code);
         refused(core, step, Some(session), EventType::ConfigurationRefused, &report);
@@ -118,10 +126,20 @@ fn deliver(core: &mut Core, step: &mut Step<'_>, pairing: Box<Pairing>, bytes: &
         }
         Err(_) => return end_session(core, step, pairing, bytes, ErrorCode::TooManyOpens.into()),
     };
-    match configuration::check(core, step, &pairing.claim, plaintext.expose()) {
-        Ok(opened) => stage(core, step, *pairing, bytes, opened),
-        Err(report) => end_session(core, step, pairing, bytes, report),
-    }
+    let opened = match configuration::check(core, step, &pairing.claim, plaintext.expose()) {
+        Ok(opened) => opened,
+        Err(report) => return end_session(core, step, pairing, bytes, report),
+    };
+    let hash = sha256(bytes);
+    let permit = match (opened.standing, &pairing.claim.begun) {
+        (Standing::Anchored(proof), _) => Permit::Anchored { _proof: proof },
+        (Standing::Shown(proof), Begun::Pull { .. }) => Permit::Pinned { _proof: proof },
+        (Standing::Shown(_), Begun::Window(_)) => {
+            return confirm::offer(step, pairing, hash, opened);
+        }
+    };
+    received(step, &opened);
+    stage(core, step, *pairing, hash, opened, permit)
 }
 
 /// Refused for good: the session is over.
@@ -147,46 +165,56 @@ fn end_session(
     (state, reply)
 }
 
-/// Everything holds: slot B, and its test begins at once.
-fn stage(
+/// A genuine configuration has come: its row and its signal.
+pub(super) fn received(step: &mut Step<'_>, opened: &Opened) {
+    note(step, EventType::ConfigurationReceived, opened);
+    let loaded = &opened.loaded;
+    step.out.signal(DeviceEvent::ConfigurationReceived {
+        configuration_hash: loaded.slot.configuration_hash,
+        server_url: loaded.credentials.server_url.clone(),
+        device_label: loaded.settings.label.clone(),
+    });
+}
+
+fn note(step: &mut Step<'_>, event: EventType, opened: &Opened) {
+    let slot = &opened.loaded.slot;
+    let row = step
+        .row(event, Actor::Peer)
+        .session(slot.session_id)
+        .configuration_hash(slot.configuration_hash)
+        .with("serial", slot.serial);
+    step.out.row(row);
+}
+
+/// Everything holds and the station is believed: slot B, and its test begins at once.
+pub(super) fn stage(
     core: &mut Core,
     step: &mut Step<'_>,
     pairing: Pairing,
-    bytes: &[u8],
+    envelope_hash: [u8; 32],
     opened: Opened,
+    permit: Permit,
 ) -> Outcome {
-    let Opened { loaded, proofs, station_log } = opened;
+    note(step, EventType::ConfigurationApplied, &opened);
+    let Opened { loaded, proofs, station_log, .. } = opened;
     let slot = &loaded.slot;
     core.generation = slot.generation;
-    for event in [EventType::ConfigurationReceived, EventType::ConfigurationApplied] {
-        let row = step
-            .row(event, Actor::Peer)
-            .session(slot.session_id)
-            .configuration_hash(slot.configuration_hash)
-            .with("serial", slot.serial);
-        step.out.row(row);
-    }
     if let Some(code) = station_log {
         let row = step.failure(EventType::CheckpointReceived, Actor::Peer, code);
         step.out.row(row.session(slot.session_id));
     }
     step.out.write(DeviceWrite::StageB(slot.clone()));
-    step.out.signal(DeviceEvent::ConfigurationReceived {
-        configuration_hash: slot.configuration_hash,
-        server_url: loaded.credentials.server_url.clone(),
-        device_label: loaded.settings.label.clone(),
-    });
     let claim = pairing.claim;
     let opening = claim.begun.opening().cloned();
     let staged = Staged {
         origin: claim.begun.into_origin(),
-        slot: Arc::new(loaded),
-        _evidence: Evidence::Checked(proofs),
+        _evidence: Evidence::Checked { _proofs: proofs, _permit: permit },
         opening,
-        envelope_hash: Some(sha256(bytes)),
+        envelope_hash: Some(envelope_hash),
         deadline: Some(claim.deadline),
         station_name: Some(claim.station_name),
-        site_id: Some(claim.certificate.site_id().clone()),
+        site_id: Some(claim.signer.site_id().clone()),
+        slot: loaded,
     };
     (State::Configuring(Box::new(Configuring { staged })), Ok(DeviceReply::Pending))
 }

@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::transcript;
-use zmon_crypto::x509::{SigningCertificate, csr};
+use zmon_crypto::x509::csr;
 use zmon_crypto::{KemKey, TlsKey, code_hash, sha256};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -21,6 +22,7 @@ use zmon_wire::strict;
 use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceReply, DeviceWrite};
+use super::signer::Signer;
 use super::state::{Begun, Claim, Claimed, Opening, Pairing, Ready, State, Window};
 use super::step::{Outcome, Step};
 use super::window;
@@ -136,7 +138,7 @@ pub(super) fn consume(
     let Verified { checked, prk, claimed } = verified;
     record(core, step, &window, &checked);
     let transcript = transcript(bytes, identity.as_bytes());
-    let Checked { hello, certificate, .. } = checked;
+    let Checked { hello, signer, .. } = checked;
     let now = step.now.mono;
     let claimed = Claimed {
         method: hello.method,
@@ -152,14 +154,14 @@ pub(super) fn consume(
         session_id: hello.session_id,
         station_id: hello.station_id,
         station_name: hello.station_name,
-        certificate,
+        signer,
         keys: Arc::new(prk.session(&transcript)),
         transcript,
-        tls: Arc::new(tls),
+        tls: tls.map(Arc::new),
         deadline: now + limits::SESSION_LIFETIME.default,
     };
     let release_at = Some(release_at(now));
-    let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at }));
+    let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at, offer: None }));
     (state, Ok(DeviceReply::Identity(identity)))
 }
 
@@ -171,26 +173,34 @@ fn release_at(now: Tick) -> Tick {
 
 /// The rows and writes of a valid claim: they are durable before the identity document leaves.
 fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, checked: &Checked) {
-    let Checked { hello, certificate, .. } = checked;
+    let Checked { hello, signer, .. } = checked;
     let row = step
         .row(EventType::PairingCodeValidated, Actor::Peer)
         .session(hello.session_id)
         .code_hash(code_hash(step.ctx.code_hash_key, &window.code))
         .with("station", &hello.station_id)
-        .with("certificate", certificate.fingerprint());
+        .with("certificate", signer.fingerprint())
+        .with("stationTrust", step.ctx.profile.trust.level());
     step.out.row(row);
     step.out.write(DeviceWrite::ClaimWindow(window.id, hello.session_id));
-    remember(core, step, certificate, hello.iat);
+    remember(core, step, signer, hello.iat);
 }
 
 /// What a hello of an anchored station teaches about its site and about time (D14).
-pub(super) fn remember(
-    core: &mut Core,
-    step: &mut Step<'_>,
-    certificate: &SigningCertificate,
-    iat: UnixTime,
-) {
-    let (site, begun) = (certificate.site_id(), certificate.not_before());
+pub(super) fn remember(core: &mut Core, step: &mut Step<'_>, signer: &Signer, iat: UnixTime) {
+    if signer.is_anchored() {
+        remember_site(core, step, signer);
+    }
+    let trusted = hello::trusted_time(step.now, signer, iat);
+    if let Some(trusted) = trusted.filter(|trusted| core.floor < *trusted) {
+        core.floor = trusted;
+        core.floor_at = step.now.mono;
+        step.out.write(DeviceWrite::RaiseFloor(trusted));
+    }
+}
+
+fn remember_site(core: &mut Core, step: &mut Step<'_>, signer: &Signer) {
+    let (site, begun) = (signer.site_id(), signer.not_before());
     match core.sites.iter_mut().find(|(known, _)| known == site) {
         Some((_, latest)) if begun <= *latest => {}
         Some((_, latest)) => {
@@ -202,25 +212,18 @@ pub(super) fn remember(
             step.out.write(DeviceWrite::RememberSite(site.clone(), begun));
         }
     }
-    let trusted = hello::trusted_time(step.now, iat);
-    if core.floor < trusted {
-        core.floor = trusted;
-        core.floor_at = step.now.mono;
-        step.out.write(DeviceWrite::RaiseFloor(trusted));
-    }
 }
 
-/// Makes the session's TLS key and the signed identity document.
+/// Makes the signed identity document and, unless the station does (D6), the session's TLS key.
 pub(super) fn identify(
     step: &mut Step<'_>,
     kem: &KemKey,
     session_id: SessionId,
     hello: &[u8],
-) -> Result<(TlsKey, String), ErrorCode> {
+) -> Result<(Option<TlsKey>, String), ErrorCode> {
     let profile = step.ctx.profile;
     let public = step.ctx.identity.public();
-    let tls = TlsKey::generate(step.rng).map_err(|error| error.code())?;
-    let csr = csr::create(&tls, &profile.device_id, step.rng).map_err(|error| error.code())?;
+    let (tls, csr) = if profile.station_made_keys { (None, None) } else { request(step)? };
     let document = IdentityDocument {
         v: V1::default(),
         session_id,
@@ -237,11 +240,19 @@ pub(super) fn identify(
         clock_quality: step.now.quality,
         audit_checkpoint: step.ctx.checkpoint.map(String::from),
         factory_chain: None,
+        station_trust: profile.trust.level(),
     };
     let payload = strict::to_vec(&document).map_err(|_| ErrorCode::Internal)?;
     let signed = jws::sign(Typ::Identity, None, &payload, step.ctx.identity, step.rng)
         .map_err(|error| error.code())?;
     Ok((tls, signed))
+}
+
+/// A fresh TLS key and the request for its certificate.
+fn request(step: &mut Step<'_>) -> Result<(Option<TlsKey>, Option<Vec<u8>>), ErrorCode> {
+    let tls = TlsKey::generate(step.rng).map_err(|error| error.code())?;
+    let csr = csr::create(&tls, &step.ctx.profile.device_id, step.rng);
+    Ok((Some(tls), Some(csr.map_err(|error| error.code())?)))
 }
 
 /// SHA-256 over hello and MAC. The MAC has a fixed length, so the join is unambiguous.

@@ -11,6 +11,7 @@ use zmon_wire::retire::RetireReason;
 
 use super::machine::Core;
 use super::output::{DeviceAction, DeviceWrite};
+use super::profile::StationTrust;
 use super::state::{Base, Mode, Origin, State};
 use super::step::{Outcome, Step, done};
 use super::window;
@@ -269,6 +270,9 @@ pub(super) fn start(
     address: DeviceAddress,
     first: Option<EventType>,
 ) -> Outcome {
+    if step.ctx.profile.trust == StationTrust::Proximity && !step.ctx.anchors.is_empty() {
+        return step.refuse_mode(state, actor, ErrorCode::ProximityWithAnchor);
+    }
     let window = match window::generate(core, step) {
         Ok(window) => window,
         Err(report) => return step.refuse_mode(state, actor, report.code),

@@ -1,29 +1,36 @@
 //! What is inside the envelope: JWS, anchor and profile, ids and code, freshness, client certificate.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
+use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::evidence::ChainVerified;
 use zmon_crypto::jws::{Typ, Unverified, Verified};
 use zmon_crypto::x509::{self, CertificateChain, ClientCertificate, ClientExpectation};
-use zmon_crypto::{IdentityKey, sha256};
+use zmon_crypto::{IdentityKey, TlsKey, sha256};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::StationId;
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
+use zmon_wire::b64;
 use zmon_wire::configuration::ConfigurationDocument;
 
 use super::machine::Core;
+use super::signer::{Signer, Standing};
 use super::slot::{Loaded, Slot};
 use super::state::{Claim, Proofs};
 use super::step::Step;
 use crate::checkpoint;
 use crate::convert::wire_suite;
 
-/// A configuration that may go into slot B, with the evidence.
+/// A configuration that may go into slot B once its station is believed, with the evidence.
+#[derive(Clone)]
 pub(super) struct Opened {
-    pub(super) loaded: Loaded,
+    pub(super) loaded: Arc<Loaded>,
     pub(super) proofs: Proofs,
+    /// What was proved of who signed it.
+    pub(super) standing: Standing,
     /// What is wrong with the station's audit log.
     pub(super) station_log: Option<ErrorCode>,
 }
@@ -31,18 +38,18 @@ pub(super) struct Opened {
 /// Runs every check on the opened plaintext, in the order of the protocol. Any failure is final.
 pub(super) fn check(
     core: &Core,
-    step: &Step<'_>,
+    step: &mut Step<'_>,
     claim: &Claim,
     plaintext: &[u8],
 ) -> Result<Opened, ErrorReport> {
-    let (verified, station) = check_signer(core, step, claim, plaintext)?;
+    let (verified, standing) = check_signer(core, step, claim, plaintext)?;
     let document = ConfigurationDocument::parse(verified.payload())
         .map_err(|error| error.report(ErrorCode::ConfigurationMalformed))?;
     check_binding(step, claim, &document)?;
     check_freshness(step, &document)?;
     let station_log = check_station_log(claim, &document)?;
-    let (certificate, client) = check_client(step, claim, &document)?;
-    let client_key = claim.tls.pkcs8().map_err(|error| error.code())?;
+    let (client_key, certificate, client) = check_client(step, claim, &document)?;
+    let client_key = client_key.pkcs8().map_err(|error| error.code())?;
     let slot = Slot {
         generation: core.generation.saturating_add(1),
         session_id: claim.session_id,
@@ -53,8 +60,13 @@ pub(super) fn check(
     };
     let loaded = Loaded::from_document(slot, &document)
         .map_err(|field| report(ErrorCode::ConfigurationMalformed, field))?;
-    let proofs = Proofs { _signature: verified.proof(), _station: station, _client: client };
-    Ok(Opened { loaded, proofs, station_log })
+    if matches!(standing, Standing::Shown(_)) && loaded.credentials.server_pin.is_none() {
+        // Without an anchor it is by this key that the device knows its station again.
+        let field = FieldError::new("serverCertificate", "must be there: the device has no anchor");
+        return Err(report(ErrorCode::ConfigurationMalformed, field));
+    }
+    let proofs = Proofs { _signature: verified.proof(), _client: client };
+    Ok(Opened { loaded: Arc::new(loaded), proofs, standing, station_log })
 }
 
 fn report(code: ErrorCode, field: FieldError) -> ErrorReport {
@@ -62,40 +74,40 @@ fn report(code: ErrorCode, field: FieldError) -> ErrorReport {
 }
 
 /// JWS, then anchor and profile. A chain in the header is a renewed one of the same station; without
-/// one the certificate of the hello is the record.
+/// one the certificate of the hello is the record. An operator who confirms a station confirms the
+/// certificate of its hello: there it must be that one.
 fn check_signer(
     core: &Core,
     step: &Step<'_>,
     claim: &Claim,
     plaintext: &[u8],
-) -> Result<(Verified, ChainVerified), ErrorReport> {
-    let ctx = step.ctx;
+) -> Result<(Verified, Standing), ErrorReport> {
     let jws = Unverified::parse(plaintext).map_err(|error| error.code())?;
-    let clock = step.now.synced();
     let renewed = if jws.has_x5c() {
         let chain = jws.x5c().map_err(|error| error.code())?;
-        let certificate = x509::verify_signing_chain(&chain, ctx.anchors, clock, ctx.algorithms)
-            .map_err(|error| error.code())?;
-        if certificate.station_id() != &claim.station_id
-            || certificate.site_id() != claim.certificate.site_id()
+        let signer = Signer::verify(step, &chain).map_err(|error| error.code())?;
+        if signer.station_id() != claim.signer.station_id()
+            || signer.site_id() != claim.signer.site_id()
+            || !signer.is_anchored() && signer.fingerprint() != claim.signer.fingerprint()
         {
             return Err(ErrorCode::SigningProfileViolation.into());
         }
-        if certificate.not_before() < claim.certificate.not_before() {
+        if signer.not_before() < claim.signer.not_before() {
             return Err(ErrorCode::SigningCertificateRolledBack.into());
         }
-        Some(certificate)
+        Some(signer)
     } else {
         None
     };
-    let certificate = renewed.as_ref().unwrap_or(&claim.certificate);
+    let signer = renewed.as_ref().unwrap_or(&claim.signer);
     let verified = jws
-        .verify_with(Typ::Config, certificate.public_key(), ctx.algorithms)
+        .verify_with(Typ::Config, signer.public_key(), step.ctx.algorithms)
         .map_err(|error| error.code())?;
-    // The claim raised the floor to the hello's time, at which the path was valid.
-    let at = clock.unwrap_or(core.floor);
-    let chain = certificate.verified_at(at).map_err(|error| error.code())?;
-    Ok((verified, chain))
+    // The claim of an anchored station raised the floor to the hello's time, at which the path was valid.
+    let known = if signer.is_anchored() { core.floor } else { signer.earliest(core) };
+    let at = step.now.synced().unwrap_or(known);
+    let standing = signer.verified_at(at).map_err(|error| error.code())?;
+    Ok((verified, standing))
 }
 
 /// T, ids and code against the device's own record.
@@ -174,21 +186,19 @@ fn kept(active: &Loaded, station: &StationId) -> Option<String> {
 
 /// Chain, key match, validity, EKU, name; and a key of the station only where both sides allow it.
 fn check_client(
-    step: &Step<'_>,
+    step: &mut Step<'_>,
     claim: &Claim,
     document: &ConfigurationDocument,
-) -> Result<(ClientCertificate, ChainVerified), ErrorReport> {
-    if document.client_private_key.is_some() {
-        let field = FieldError::new("clientPrivateKey", "must be null: the device made its key");
-        return Err(report(ErrorCode::ConfigurationMalformed, field));
-    }
+) -> Result<(Arc<TlsKey>, ClientCertificate, ChainVerified), ErrorReport> {
     let chain = CertificateChain::from_base64_pem(document.client_certificate.as_str())
         .map_err(|_| ErrorCode::ClientCertificateInvalid)?;
     let issuers = chain.issuer_chain().ok_or(ErrorCode::ClientCertificateInvalid)?;
+    let key = client_key(step, claim, document, chain.leaf())?;
     let expected = ClientExpectation {
         device_id: &step.ctx.profile.device_id,
-        public_key: claim.tls.public(),
+        public_key: key.public(),
         anchors: step.ctx.anchors,
+        trust: step.ctx.profile.trust.level(),
     };
     let clock = step.now.synced();
     let algorithms = step.ctx.algorithms;
@@ -196,5 +206,31 @@ fn check_client(
         .map_err(|error| error.code())?;
     let at: UnixTime = clock.unwrap_or(document.timestamp);
     let proof = certificate.verified_at(at).map_err(|error| error.code())?;
-    Ok((certificate, proof))
+    Ok((key, certificate, proof))
+}
+
+/// The device's own key, or the one that the station has sealed to it for this certificate (D6).
+fn client_key(
+    step: &mut Step<'_>,
+    claim: &Claim,
+    document: &ConfigurationDocument,
+    certificate: &[u8],
+) -> Result<Arc<TlsKey>, ErrorReport> {
+    match (&claim.tls, &document.client_private_key) {
+        (Some(own), None) => Ok(Arc::clone(own)),
+        (Some(_), Some(_)) => Err(ErrorCode::StationKeyNotAllowed.into()),
+        (None, None) => Err(ErrorCode::StationKeyNotOffered.into()),
+        (None, Some(sealed)) => {
+            let binding = Binding {
+                session_id: claim.session_id,
+                transcript: &claim.transcript,
+                keys: &claim.keys,
+                certificate,
+            };
+            let opened = b64::decode_url(sealed.expose())
+                .ok()
+                .and_then(|sealed| client_key::open(&binding, &claim.kem, &sealed, step.rng).ok());
+            opened.map(Arc::new).ok_or(ErrorCode::ClientKeyUnreadable.into())
+        }
+    }
 }

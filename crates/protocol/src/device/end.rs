@@ -97,7 +97,8 @@ pub(super) fn complete(core: &mut Core, step: &mut Step<'_>, staged: Staged) -> 
         .row(EventType::CertificateInstalled, Actor::System)
         .session(session)
         .configuration_hash(hash)
-        .with("serial", slot.slot.serial);
+        .with("serial", slot.slot.serial)
+        .with("stationTrust", slot.trust.map_or("unknown", |trust| trust.as_str()));
     step.out.row(row);
     let row = step
         .row(EventType::ProvisioningCompleted, Actor::System)
@@ -210,7 +211,10 @@ fn dismantle(state: State) -> Result<Remains, alloc::boxed::Box<State>> {
         State::Pairing(pairing) => Ok(Remains {
             origin: pairing.claim.begun.into_origin(),
             session_id: Some(pairing.claim.session_id),
-            taken: None,
+            // What waits for an operator has been taken, and its delivery waits with it.
+            taken: pairing
+                .offer
+                .map(|offer| (offer.envelope_hash, offer.opened.loaded.slot.configuration_hash)),
             staged: false,
         }),
         State::Configuring(configuring) => Ok(staged(configuring.staged)),

@@ -147,7 +147,9 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         DeviceInput::Migrate { proof, .. } | DeviceInput::PostponeMigration { proof } => {
             (proof, Action::Migrate)
         }
+        DeviceInput::ConfirmStation { proof, .. } => (proof, Action::ConfirmStation),
         DeviceInput::EnterRefused { .. }
+        | DeviceInput::RefuseStation { .. }
         | DeviceInput::MigrationRefused { .. }
         | DeviceInput::ListenerOpened { .. }
         | DeviceInput::ListenerFailed

@@ -2,11 +2,10 @@
 
 use alloc::sync::Arc;
 
-use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
+use zmon_crypto::evidence::{CodeClaimed, SignatureVerified};
 use zmon_crypto::jws::{Typ, Unverified};
 use zmon_crypto::schedule::{Prk, refuse_claim};
 use zmon_crypto::token::PairingToken;
-use zmon_crypto::x509::{self, SigningCertificate};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{SessionId, TokenId};
 use zmon_domain::limits;
@@ -16,6 +15,7 @@ use zmon_wire::kind::Method;
 use zmon_wire::strict;
 
 use super::machine::Core;
+use super::signer::{Signer, Standing};
 use super::state::{Asking, Tokens};
 use super::step::Step;
 use super::window;
@@ -24,9 +24,9 @@ use super::window;
 #[derive(Clone)]
 pub(super) struct Checked {
     pub(super) hello: Hello,
-    pub(super) certificate: SigningCertificate,
+    pub(super) signer: Signer,
     pub(super) _signature: SignatureVerified,
-    pub(super) _chain: ChainVerified,
+    pub(super) _standing: Standing,
 }
 
 /// A claim: its hello, the secret both sides share, and the evidence.
@@ -89,21 +89,19 @@ pub(super) fn check<T>(
     let refuse = |code| refused(code, session, false);
 
     let ctx = step.ctx;
-    let clock = step.now.synced();
-    let certificate = x509::verify_signing_chain(&chain, ctx.anchors, clock, ctx.algorithms)
-        .map_err(|error| refuse(error.code()))?;
+    let signer = Signer::verify(step, &chain).map_err(|error| refuse(error.code()))?;
     let verified = jws
-        .verify_with(Typ::Hello, certificate.public_key(), ctx.algorithms)
+        .verify_with(Typ::Hello, signer.public_key(), ctx.algorithms)
         .map_err(|error| refuse(error.code()))?;
     let hello: Hello = strict::parse(verified.payload(), limits::BODY_MAX.default)
         .map_err(|_| refuse(ErrorCode::HelloMalformed))?;
-    check_names(core, step, method, &hello, &certificate).map_err(refuse)?;
+    check_names(core, step, method, &hello, &signer).map_err(refuse)?;
     let window = window(&hello).map_err(refuse)?;
     if hello.device_key16 != ctx.identity.public().thumbprint().short() {
         return Err(refuse(ErrorCode::DeviceKeyMismatch));
     }
-    let chain = check_time(core, step.now, &hello, &certificate).map_err(refuse)?;
-    let checked = Checked { hello, certificate, _signature: verified.proof(), _chain: chain };
+    let standing = check_time(core, step.now, &hello, &signer).map_err(refuse)?;
+    let checked = Checked { hello, signer, _signature: verified.proof(), _standing: standing };
     Ok((checked, window))
 }
 
@@ -122,9 +120,10 @@ pub(super) fn answer(
     checked.map(|(checked, ())| checked).map_err(|refused| refused.code)
 }
 
-/// Latest instant the device may take as trusted from this hello (D14).
-pub(super) fn trusted_time(now: &Now, iat: UnixTime) -> UnixTime {
-    now.synced().unwrap_or(iat)
+/// Latest instant the device may take as trusted from this hello (D14); none of its own where no anchor
+/// vouches for it.
+pub(super) fn trusted_time(now: &Now, signer: &Signer, iat: UnixTime) -> Option<UnixTime> {
+    now.synced().or_else(|| signer.is_anchored().then_some(iat))
 }
 
 fn check_names(
@@ -132,19 +131,19 @@ fn check_names(
     step: &Step<'_>,
     method: Method,
     hello: &Hello,
-    certificate: &SigningCertificate,
+    signer: &Signer,
 ) -> Result<(), ErrorCode> {
     if hello.method != method {
         return Err(ErrorCode::HelloMalformed);
     }
-    if &hello.site_id != certificate.site_id() {
+    if &hello.site_id != signer.site_id() {
         return Err(ErrorCode::SiteMismatch);
     }
-    if &hello.station_id != certificate.station_id() {
+    if &hello.station_id != signer.station_id() {
         return Err(ErrorCode::SigningProfileViolation);
     }
-    let seen = core.sites.iter().find(|(site, _)| site == certificate.site_id());
-    if seen.is_some_and(|(_, latest)| certificate.not_before() < *latest) {
+    let seen = core.sites.iter().find(|(site, _)| site == signer.site_id());
+    if seen.is_some_and(|(_, latest)| signer.not_before() < *latest) {
         return Err(ErrorCode::SigningCertificateRolledBack);
     }
     if hello.device_id != step.ctx.profile.device_id {
@@ -154,13 +153,14 @@ fn check_names(
 }
 
 /// Freshness by what the clock is worth. Without a synchronised one the hello's own time counts, if
-/// it is not below the floor and every certificate of the path is valid then.
+/// it is not below the floor and every certificate of the path is valid then; a station that no anchor
+/// vouches for tells no time.
 fn check_time(
     core: &Core,
     now: &Now,
     hello: &Hello,
-    certificate: &SigningCertificate,
-) -> Result<ChainVerified, ErrorCode> {
+    signer: &Signer,
+) -> Result<Standing, ErrorCode> {
     let at = match now.quality {
         ClockQuality::Synced => {
             let clock = now.synced().ok_or(ErrorCode::HelloStale)?;
@@ -170,12 +170,13 @@ fn check_time(
             }
             clock
         }
-        ClockQuality::None | ClockQuality::Signed => hello.iat,
+        ClockQuality::None | ClockQuality::Signed if signer.is_anchored() => hello.iat,
+        ClockQuality::None | ClockQuality::Signed => signer.earliest(core),
     };
     if at < core.floor {
         return Err(ErrorCode::HelloStale);
     }
-    certificate.verified_at(at).map_err(|error| error.code())
+    signer.verified_at(at).map_err(|error| error.code())
 }
 
 fn check_claim(

@@ -154,6 +154,18 @@ pub enum DeviceInput {
         /// The station's confirmation.
         confirm_p: Confirmation,
     },
+    /// An operator confirms the station whose configuration waits (D8).
+    ConfirmStation {
+        /// Who, with which role, authenticated until when.
+        proof: OperatorProof,
+        /// The words that this person has read; they must be this session's.
+        words: String,
+    },
+    /// Whoever is at the device refuses that station.
+    RefuseStation {
+        /// Who.
+        actor: Actor,
+    },
     /// A sealed configuration arrived: `POST /api/provisioning/configuration`.
     Configuration {
         /// The envelope, exact bytes.

@@ -17,8 +17,8 @@ use super::state::{Finished, State};
 use super::step::{Outbox, Outcome, Step, done};
 use super::table::StateKind;
 use super::{
-    apply, claim, command, doubt, erase, listener, migrate, pake, restore, retire, snapshot,
-    testing, timer,
+    apply, claim, command, confirm, doubt, erase, listener, migrate, pake, restore, retire,
+    snapshot, testing, timer,
 };
 
 /// The device. Cheap to clone: secrets are shared and wiped with their last holder.
@@ -189,6 +189,10 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::PakeConfirm { session_id, confirm_p } => {
             pake::confirm(core, step, state, session_id, &confirm_p)
         }
+        DeviceInput::ConfirmStation { proof, words } => {
+            confirm::confirm(core, step, state, &proof, &words)
+        }
+        DeviceInput::RefuseStation { actor } => confirm::refuse(core, step, state, actor),
         DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),
         DeviceInput::Junk { code } => {
             core.junk.count(step, code);

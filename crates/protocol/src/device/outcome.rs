@@ -1,13 +1,13 @@
 //! Reading the station's signed outcome (D13).
 
 use zmon_crypto::jws::{Typ, Unverified};
-use zmon_crypto::x509::{self, SigningCertificate};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_wire::outcome::{Outcome, OutcomeResult};
 use zmon_wire::strict;
 
 use super::machine::Core;
+use super::signer::Signer;
 use super::state::Staged;
 use super::step::Step;
 
@@ -27,18 +27,15 @@ pub(super) fn verify(
     let ctx = step.ctx;
     let jws = Unverified::parse(bytes).map_err(|error| error.code())?;
     let chain = jws.x5c().map_err(|error| error.code())?;
-    let clock = step.now.synced();
-    let certificate = x509::verify_signing_chain(&chain, ctx.anchors, clock, ctx.algorithms)
-        .map_err(|error| error.code())?;
-    if certificate.station_id() != &staged.slot.station_id {
+    let signer = Signer::verify(step, &chain).map_err(|error| error.code())?;
+    if signer.station_id() != &staged.slot.station_id {
         return Err(ErrorCode::SigningProfileViolation);
     }
-    check_site(core, staged, &certificate)?;
-    let begun = certificate.path_validity().not_before();
-    let now = clock.unwrap_or_else(|| core.floor.max(begun));
-    let _chain = certificate.verified_at(now).map_err(|error| error.code())?;
+    check_site(core, staged, &signer)?;
+    let now = step.now.synced().unwrap_or_else(|| signer.earliest(core));
+    let _standing = signer.verified_at(now).map_err(|error| error.code())?;
     let verified = jws
-        .verify_with(Typ::Outcome, certificate.public_key(), ctx.algorithms)
+        .verify_with(Typ::Outcome, signer.public_key(), ctx.algorithms)
         .map_err(|error| error.code())?;
     let outcome: Outcome = strict::parse(verified.payload(), limits::BODY_MAX.default)
         .map_err(|_| ErrorCode::JwsMalformed)?;
@@ -53,19 +50,19 @@ pub(super) fn verify(
 }
 
 /// The site of the session. After a restart it is no longer known which one that was, but it is one
-/// that the device remembers: the claim that led to slot B saw to that.
-fn check_site(
-    core: &Core,
-    staged: &Staged,
-    certificate: &SigningCertificate,
-) -> Result<(), ErrorCode> {
-    let site = certificate.site_id();
+/// that the device remembers: the claim that led to slot B saw to that. A station without an anchor is
+/// known by the key of its server instead, which the slot pins and the link has checked (D8).
+fn check_site(core: &Core, staged: &Staged, signer: &Signer) -> Result<(), ErrorCode> {
+    let site = signer.site_id();
     if staged.site_id.as_ref().is_some_and(|ours| ours != site) {
         return Err(ErrorCode::SiteMismatch);
     }
+    if !signer.is_anchored() {
+        return Ok(());
+    }
     let (_, latest) =
         core.sites.iter().find(|(known, _)| known == site).ok_or(ErrorCode::SiteMismatch)?;
-    if certificate.not_before() < *latest {
+    if signer.not_before() < *latest {
         return Err(ErrorCode::SigningCertificateRolledBack);
     }
     Ok(())

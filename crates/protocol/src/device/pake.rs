@@ -21,6 +21,7 @@ use super::claim::{busy, consume, refused, repeated, uniform};
 use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceEvent, DeviceReply, DeviceWrite};
+use super::profile::StationTrust;
 use super::state::{Ready, Run, State};
 use super::step::{Outcome, Step};
 use super::window;
@@ -208,6 +209,9 @@ fn open(step: &Step<'_>, ready: &Ready) -> Result<(), ErrorCode> {
         Err(ErrorCode::TypedTriesExhausted)
     } else if ready.port.is_none() {
         Err(ErrorCode::NotInProvisioningMode)
+    } else if step.ctx.profile.trust == StationTrust::Proximity {
+        // A try costs a hello that holds (D2), and without an anchor anybody's holds.
+        Err(ErrorCode::ProximityNeedsScan)
     } else {
         Ok(())
     }

@@ -10,7 +10,7 @@ use zmon_domain::error::FieldError;
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, SiteId};
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
-use zmon_wire::kind::KeyProtection;
+use zmon_wire::kind::{KeyProtection, TrustLevel};
 
 use super::retire::Retirement;
 use super::slot::Slot;
@@ -22,8 +22,23 @@ pub enum StationTrust {
     /// Hello and configuration chain to an anchor of the device. The default.
     #[default]
     Anchored,
+    /// The device holds no anchor: an operator compares four words at it and confirms the station, before
+    /// anything is staged. Refused while it holds one.
+    Proximity,
     /// Development: the anchors in the context are those of a simulated station (D20).
     Simulated,
+}
+
+impl StationTrust {
+    /// What the identity document and the certificate say of it.
+    #[must_use]
+    pub const fn level(self) -> TrustLevel {
+        match self {
+            Self::Anchored => TrustLevel::Anchored,
+            Self::Proximity => TrustLevel::Proximity,
+            Self::Simulated => TrustLevel::Simulated,
+        }
+    }
 }
 
 /// Facts and settings of this device that do not change while it runs.
@@ -44,6 +59,8 @@ pub struct DeviceProfile {
     pub key_protection: KeyProtection,
     /// Whether an expired certificate may be replaced without an operator (D23). Default: no.
     pub recovery: bool,
+    /// Whether the device takes its client key from the station instead of making it (D6). Default: no.
+    pub station_made_keys: bool,
     /// When this firmware was built: no time before it is believed, even by a device that never saw
     /// a trusted one (D14). Default: the epoch, which bounds nothing.
     pub built_at: UnixTime,
@@ -63,6 +80,7 @@ impl DeviceProfile {
             trust: StationTrust::Anchored,
             key_protection: KeyProtection::File,
             recovery: false,
+            station_made_keys: false,
             built_at: UnixTime::EPOCH,
             window: limits::WINDOW.default,
             rotation: limits::ROTATION.default,

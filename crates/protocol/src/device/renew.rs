@@ -277,7 +277,7 @@ fn begin(
     asking: &Asking,
     pulled: &Pulled,
 ) -> Result<State, ErrorCode> {
-    let Checked { hello, certificate, .. } = hello::answer(core, step, asking, &pulled.hello)?;
+    let Checked { hello, signer, .. } = hello::answer(core, step, asking, &pulled.hello)?;
     // Only who provisioned the device renews it.
     if hello.station_id != active.station_id {
         return Err(ErrorCode::SigningProfileViolation);
@@ -290,9 +290,10 @@ fn begin(
         .session(hello.session_id)
         .with("method", asking.method)
         .with("station", &hello.station_id)
-        .with("certificate", certificate.fingerprint());
+        .with("certificate", signer.fingerprint())
+        .with("stationTrust", step.ctx.profile.trust.level());
     step.out.row(row);
-    claim::remember(core, step, &certificate, hello.iat);
+    claim::remember(core, step, &signer, hello.iat);
     let transcript = transcript(&pulled.hello, identity.as_bytes());
     let prk = Prk::from_hello(&pulled.hello, pulled.ikm.expose());
     step.out.act(DeviceAction::Fetch {
@@ -306,13 +307,13 @@ fn begin(
         session_id: hello.session_id,
         station_id: hello.station_id,
         station_name: hello.station_name,
-        certificate,
+        signer,
         keys: Arc::new(prk.session(&transcript)),
         transcript,
-        tls: Arc::new(tls),
+        tls: tls.map(Arc::new),
         deadline: step.now.mono + limits::SESSION_LIFETIME.default,
     };
-    Ok(State::Pairing(Box::new(Pairing { claim, opens: 0, release_at: None })))
+    Ok(State::Pairing(Box::new(Pairing { claim, opens: 0, release_at: None, offer: None })))
 }
 
 /// The attempt ended before a session began: slot A lives on, a row says why.

@@ -10,6 +10,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::{DeviceId, Serial, SessionId, StationId, Thumbprint};
 use zmon_domain::settings::{DeviceSettings, SyncInterval};
 use zmon_wire::configuration::ConfigurationDocument;
+use zmon_wire::kind::TrustLevel;
 
 /// A configuration as it is stored: the exact signed bytes, and the key that never moved (D6, D13).
 #[derive(Clone)]
@@ -64,6 +65,8 @@ pub struct SlotSummary {
     pub client_chain: Vec<Vec<u8>>,
     /// Label, bed, unit, language, interval.
     pub settings: DeviceSettings,
+    /// On what ground its station was believed (D8); none where the certificate says nothing.
+    pub trust: Option<TrustLevel>,
 }
 
 /// A slot that has been read.
@@ -74,6 +77,8 @@ pub(super) struct Loaded {
     pub(super) settings: DeviceSettings,
     /// Validity of the client certificate.
     pub(super) validity: ValidityWindow,
+    /// What the client certificate says of the pairing (D8); none in one of before there were levels.
+    pub(super) trust: Option<TrustLevel>,
 }
 
 impl Slot {
@@ -137,7 +142,10 @@ impl Loaded {
             device_id: document.device_id.clone(),
         };
         let station_id = document.station_id.clone();
-        Ok(Self { station_id, credentials, settings, slot, validity })
+        let trust = x509::trust_level_of(client.leaf()).map_err(|_| {
+            FieldError::new("clientCertificate", "must say a trust level that is known")
+        })?;
+        Ok(Self { station_id, credentials, settings, slot, validity, trust })
     }
 
     pub(super) fn summary(&self) -> SlotSummary {
@@ -149,6 +157,7 @@ impl Loaded {
             configuration_hash: self.slot.configuration_hash,
             client_chain: self.credentials.client_chain.clone(),
             settings: self.settings.clone(),
+            trust: self.trust,
         }
     }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{SessionId, StationName};
+use zmon_domain::ids::{BedId, DeviceLabel, SessionId, StationId, StationName};
 use zmon_domain::state::{Indicator, ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Now, Tick};
 use zmon_wire::qr::QrContent;
@@ -42,6 +42,8 @@ pub struct DeviceSnapshot {
     pub attempt: Option<u8>,
     /// Commit was marked sent and no signed answer has come (D13).
     pub in_doubt: bool,
+    /// A station waits to be confirmed by an operator (D8).
+    pub confirmation: Option<Confirmation>,
     /// Why the last pairing failed.
     pub last_error: Option<ErrorReport>,
     /// How many statements about dead certificates wait for their station (D21).
@@ -54,6 +56,23 @@ pub struct DeviceSnapshot {
     pub active: Option<SlotSummary>,
 }
 
+/// What an operator has to see before a station without an anchor is believed (D8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Who the station says it is: nobody vouches for it.
+    pub station_id: StationId,
+    /// What it calls itself: nobody vouches for that either.
+    pub station_name: StationName,
+    /// The bed it wants the device to stand at.
+    pub bed: Option<BedId>,
+    /// The label it wants the device to carry.
+    pub label: Option<DeviceLabel>,
+    /// The four words that the station must show too.
+    pub words: [&'static str; 4],
+    /// Until when somebody must confirm.
+    pub until: Tick,
+}
+
 impl fmt::Debug for DeviceSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceSnapshot")
@@ -63,6 +82,7 @@ impl fmt::Debug for DeviceSnapshot {
             .field("session_id", &self.session_id)
             .field("attempt", &self.attempt)
             .field("in_doubt", &self.in_doubt)
+            .field("confirmation", &self.confirmation)
             .field("last_error", &self.last_error)
             .field("retirements", &self.retirements)
             .field("erasing", &self.erasing)
@@ -88,6 +108,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         station_name: None,
         attempt: None,
         in_doubt: false,
+        confirmation: None,
         last_error: None,
         retirements: machine.core.retire.len(),
         erasing: machine.core.erasing.is_some(),
@@ -109,6 +130,14 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
             snapshot.session_id = Some(pairing.claim.session_id);
             snapshot.station_name = Some(pairing.claim.station_name.clone());
             snapshot.expires_in = left(pairing.claim.deadline);
+            snapshot.confirmation = pairing.offer.as_ref().map(|offer| Confirmation {
+                station_id: pairing.claim.station_id.clone(),
+                station_name: pairing.claim.station_name.clone(),
+                bed: offer.opened.loaded.settings.bed.clone(),
+                label: offer.opened.loaded.settings.label.clone(),
+                words: pairing.claim.keys.words(),
+                until: offer.until,
+            });
         }
         State::Configuring(configuring) => show_staged(&mut snapshot, &configuring.staged, now),
         State::Validating(validating) => {

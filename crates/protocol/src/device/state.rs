@@ -8,7 +8,6 @@ use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
 use zmon_crypto::pake::Verifier;
 use zmon_crypto::schedule::{SessionKeys, Transcript};
 use zmon_crypto::token::PairingToken;
-use zmon_crypto::x509::SigningCertificate;
 use zmon_crypto::{KemKey, TlsKey};
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
@@ -21,7 +20,9 @@ use zmon_domain::time::{Tick, UnixTime};
 use zmon_wire::kind::Method;
 use zmon_wire::qr::QrContent;
 
+use super::configuration::Opened;
 use super::hello::Checked;
+use super::signer::{Permit, Signer};
 use super::slot::Loaded;
 use super::table::StateKind;
 use crate::PullMethod;
@@ -187,11 +188,12 @@ pub(super) struct Claim {
     pub(super) session_id: SessionId,
     pub(super) station_id: StationId,
     pub(super) station_name: StationName,
-    /// The signing certificate of the hello: later messages are verified with this record.
-    pub(super) certificate: SigningCertificate,
+    /// Who signed the hello: later messages are verified with this record.
+    pub(super) signer: Signer,
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
-    pub(super) tls: Arc<TlsKey>,
+    /// The key in the certificate request; none where the station makes it (D6).
+    pub(super) tls: Option<Arc<TlsKey>>,
     /// End of the session (D11).
     pub(super) deadline: Tick,
 }
@@ -204,21 +206,32 @@ pub(super) struct Pairing {
     pub(super) opens: u8,
     /// When the claim is released unless an envelope comes (D11); none once one has come.
     pub(super) release_at: Option<Tick>,
+    /// What waits for an operator to confirm the station (D8).
+    pub(super) offer: Option<Box<Offer>>,
+}
+
+/// A configuration that passed every check but the one that a person makes. It is nowhere but here.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) opened: Opened,
+    /// SHA-256 of the envelope.
+    pub(super) envelope_hash: [u8; 32],
+    /// Until when somebody must confirm.
+    pub(super) until: Tick,
 }
 
 /// What was checked before a configuration was staged.
 #[derive(Clone, Copy)]
 pub(super) struct Proofs {
     pub(super) _signature: SignatureVerified,
-    pub(super) _station: ChainVerified,
     pub(super) _client: ChainVerified,
 }
 
 /// Why a staged configuration may be used.
 #[derive(Clone, Copy)]
 pub(super) enum Evidence {
-    /// Checked in this run.
-    Checked(Proofs),
+    /// Checked in this run, and its station believed on this ground.
+    Checked { _proofs: Proofs, _permit: Permit },
     /// Checked before it became durable in slot B, in an earlier run.
     Durable,
 }

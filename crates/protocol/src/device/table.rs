@@ -114,6 +114,10 @@ kinds! {
         PakeStart,
         /// `PakeConfirm`
         PakeConfirm,
+        /// `ConfirmStation`
+        ConfirmStation,
+        /// `RefuseStation`
+        RefuseStation,
         /// `Configuration`
         Configuration,
         /// `Junk`
@@ -162,6 +166,8 @@ impl DeviceInput {
             Self::AskWindow => InputKind::AskWindow,
             Self::PakeStart { .. } => InputKind::PakeStart,
             Self::PakeConfirm { .. } => InputKind::PakeConfirm,
+            Self::ConfirmStation { .. } => InputKind::ConfirmStation,
+            Self::RefuseStation { .. } => InputKind::RefuseStation,
             Self::Configuration { .. } => InputKind::Configuration,
             Self::Junk { .. } => InputKind::Junk,
             Self::Tested(_) => InputKind::Tested,
@@ -288,6 +294,28 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
             | S::Error
             | S::Deprovisioned => STAY,
         },
+        InputKind::ConfirmStation => match from {
+            S::Pairing => &[S::Configuring],
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
+        InputKind::RefuseStation => match from {
+            S::Pairing => FAILED,
+            S::NotProvisioned
+            | S::ReadyToPair
+            | S::Configuring
+            | S::Validating
+            | S::InDoubt
+            | S::Provisioned
+            | S::Error
+            | S::Deprovisioned => STAY,
+        },
         InputKind::Configuration => match from {
             S::Pairing => &[S::Configuring, S::Provisioned, S::Error],
             S::NotProvisioned
@@ -395,6 +423,8 @@ the end of everything, `FactoryReset`, which tells the station.
 A renewal (D23) asks from `Provisioned`, by `Renew`, when `Timeout` finds it due or when `LinkExpired` says
 that it is, and stays there until `Pulled` brings the station's hello; in every other state a renewal that
 falls due waits.
+Without an anchor (D8) a `Configuration` that passed its checks stays in `Pairing`, in memory, until
+`ConfirmStation`.
 
 Three things run beside the states: statements about dead certificates that wait for their station (D21), the
 erasure of a factory reset, during which every command is refused, and the migration of a manual configuration.

@@ -10,7 +10,7 @@ use super::machine::Core;
 use super::output::DeviceEvent;
 use super::state::{Begun, Pairing, Progress, Ready, State, Validating};
 use super::step::{Outcome, Step, done};
-use super::{doubt, end, pake, renew, testing, window};
+use super::{confirm, doubt, end, pake, renew, testing, window};
 
 /// When this state wants its `Timeout`.
 pub(super) fn next(core: &Core, state: &State) -> Option<Tick> {
@@ -23,7 +23,9 @@ pub(super) fn next(core: &Core, state: &State) -> Option<Tick> {
             rotation.into_iter().chain(run).chain([ready.window.deadline]).min()
         }
         State::Pairing(pairing) => {
-            pairing.release_at.into_iter().chain([pairing.claim.deadline]).min()
+            let confirmed = pairing.offer.as_ref().map(|offer| offer.until);
+            let others = pairing.release_at.into_iter().chain(confirmed);
+            others.chain([pairing.claim.deadline]).min()
         }
         // The test begins at once.
         State::Configuring(_) => Some(Tick::ZERO),
@@ -103,6 +105,9 @@ fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
 fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State {
     let now = step.now.mono;
     let over = |at: Option<Tick>| at.is_some_and(|at| now >= at);
+    if over(pairing.offer.as_ref().map(|offer| offer.until)) {
+        return confirm::expire(core, step, alloc::boxed::Box::new(pairing));
+    }
     if over(Some(pairing.claim.deadline)) {
         let state = State::Pairing(alloc::boxed::Box::new(pairing));
         return end::fail(core, step, state, ErrorCode::SessionExpired.into());

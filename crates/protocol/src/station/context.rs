@@ -15,6 +15,7 @@ use zmon_domain::ids::{
 use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_domain::settings::DeviceSettings;
+use zmon_wire::kind::TrustLevel;
 
 use crate::PullMethod;
 
@@ -77,6 +78,10 @@ pub struct StationPolicy {
     pub require_hardware_keys: bool,
     /// On what ground a device is believed (D9).
     pub device_trust: DeviceTrust,
+    /// On what grounds devices may believe this station (D8). Default: anchored ones only.
+    pub station_trust: Vec<TrustLevel>,
+    /// Whether the station makes the client keys (D6). Default: no, the devices make them.
+    pub station_made_keys: bool,
     /// How long a claim at the scan waits for `pair` (D11).
     pub claim_without_pair: Duration,
     /// How long a session lasts (D11).
@@ -96,6 +101,8 @@ impl StationPolicy {
             suites: alloc::vec![Suite::P256, Suite::Rsa2048],
             require_hardware_keys: false,
             device_trust: DeviceTrust::Registry,
+            station_trust: alloc::vec![TrustLevel::Anchored],
+            station_made_keys: false,
             claim_without_pair: limits::CLAIM_WITHOUT_PAIR.default,
             session_lifetime: limits::SESSION_LIFETIME.default,
             pending_lifetime: limits::PENDING_CERTIFICATE.default,

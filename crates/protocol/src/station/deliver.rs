@@ -6,6 +6,7 @@ use zmon_crypto::jws::{Typ, Unverified};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::Serial;
 use zmon_domain::limits;
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
@@ -29,6 +30,12 @@ pub(super) fn send(core: &Core, step: &mut Step<'_>, delivering: &Delivering) {
 pub(super) fn again(core: &Core, step: &mut Step<'_>, mut delivering: Box<Delivering>) -> State {
     delivering.retry_at = None;
     send(core, step, &delivering);
+    State::Delivering(delivering)
+}
+
+/// The device is asked with the same bytes until the session is over; that is no further attempt.
+fn ask_again(step: &Step<'_>, mut delivering: Box<Delivering>) -> State {
+    delivering.retry_at = Some(step.now.mono + dial::pause(delivering.attempt));
     State::Delivering(delivering)
 }
 
@@ -56,6 +63,10 @@ pub(super) fn delivered(
         }
         Ok(status) if status.success => done(end::complete(core, step, delivering.issued)),
         Ok(status) => match status.code {
+            // Whoever has to confirm this station has not yet. The record would tell of their yes only.
+            None if delivering.issued.device.trust == TrustLevel::Proximity => {
+                done(ask_again(step, delivering))
+            }
             // Still at work: the record will tell.
             None => done(wait(delivering.issued)),
             Some(code) => done(end::fail(core, step, State::Delivering(delivering), code.into())),

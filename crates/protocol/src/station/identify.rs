@@ -12,12 +12,12 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
 use zmon_wire::identity::IdentityDocument;
-use zmon_wire::kind::KeyProtection;
+use zmon_wire::kind::{KeyProtection, TrustLevel};
 use zmon_wire::strict;
 
 use super::context::{DeviceRecord, RegistryEntry, SessionContext};
 use super::io::{StationEvent, StationWrite};
-use super::state::{Core, Dialling, Identified, State};
+use super::state::{ClientKey, Core, Dialling, Identified, State};
 use super::step::{Outcome, Step, done};
 use super::{end, issue};
 use crate::checkpoint::{self, Standing};
@@ -71,7 +71,9 @@ pub(super) fn identity(
         .with("deviceSerial", &document.device_serial)
         .with("firmwareVersion", &document.firmware_version)
         .with("keyProtection", document.key_protection)
-        .with("clockQuality", document.clock_quality);
+        .with("clockQuality", document.clock_quality)
+        .with("stationTrust", document.station_trust)
+        .with("deviceTrust", ground(core));
     step.row(core, row);
     step.events.push(StationEvent::Identified {
         identity_key: device.public.thumbprint(),
@@ -82,6 +84,14 @@ pub(super) fn identity(
         return done(issue::begin(core, step, Box::new(device)));
     }
     done(State::Identified(Box::new(device)))
+}
+
+/// On what ground the device is believed (D9), for the row.
+const fn ground(core: &Core) -> &'static str {
+    match &core.record {
+        DeviceRecord::Known(_) => "registry",
+        DeviceRecord::Unknown(_) => "scanned",
+    }
 }
 
 /// The same document again is the same answer; a device that fetches may send it twice.
@@ -139,10 +149,7 @@ fn verify(
     if kem.suite() != public.suite() {
         return Err(ErrorCode::SuiteUnsupported);
     }
-    let csr = csr::verify(&document.csr, ctx.algorithms).map_err(|error| error.code())?;
-    if csr.public_key() == &public || csr.spki_der() == document.kem_key.as_slice() {
-        return Err(ErrorCode::CsrInvalid);
-    }
+    let client = client_key(ctx, &public, &document)?;
     let transcript = transcript(hello.as_bytes(), bytes);
     let device = Identified {
         keys: Arc::new(prk.session(&transcript)),
@@ -151,10 +158,30 @@ fn verify(
         _signature: verified.proof(),
         public,
         kem,
-        csr,
+        client,
+        trust: document.station_trust,
         transcript,
     };
     Ok((device, document, standing))
+}
+
+/// The requested key, or none yet where the station makes it; both sides must mean the same (D6).
+fn client_key(
+    ctx: &SessionContext<'_>,
+    public: &IdentityPublic,
+    document: &IdentityDocument,
+) -> Result<ClientKey, ErrorCode> {
+    let request = match (&document.csr, ctx.policy.station_made_keys) {
+        (Some(request), false) => request,
+        (None, true) => return Ok(ClientKey::Made(None)),
+        (Some(_), true) => return Err(ErrorCode::StationKeyNotAllowed),
+        (None, false) => return Err(ErrorCode::StationKeyNotOffered),
+    };
+    let csr = csr::verify(request, ctx.algorithms).map_err(|error| error.code())?;
+    if csr.public_key() == public || csr.spki_der() == document.kem_key.as_slice() {
+        return Err(ErrorCode::CsrInvalid);
+    }
+    Ok(ClientKey::Requested(csr))
 }
 
 /// The registry's key, or at least the one in the scanned token and in TLS.
@@ -205,6 +232,13 @@ fn check_policy(
     if document.suite != wire_suite(public.suite()) || !ctx.policy.suites.contains(&public.suite())
     {
         return Err(ErrorCode::SuiteUnsupported);
+    }
+    if !ctx.policy.station_trust.contains(&document.station_trust) {
+        return Err(match document.station_trust {
+            TrustLevel::Anchored => ErrorCode::StationNotAnchored,
+            TrustLevel::Proximity => ErrorCode::ProximityNotAllowed,
+            TrustLevel::Simulated => ErrorCode::SimulationUnavailable,
+        });
     }
     match document.key_protection {
         KeyProtection::File if ctx.policy.require_hardware_keys => Err(ErrorCode::IdentityInvalid),

@@ -13,6 +13,7 @@ use zmon_domain::ids::{
     WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
+use zmon_wire::kind::TrustLevel;
 
 use super::context::{PairDetails, RegistryEntry, TypedTries};
 use super::machine::SessionMachine;
@@ -258,8 +259,10 @@ pub enum StationAction {
         session_id: SessionId,
         /// Who it speaks for; the request's own names are ignored (D9).
         device_id: DeviceId,
-        /// The public key out of the verified request, SPKI DER.
+        /// The public key to certify, SPKI DER: out of the verified request, or made here (D6).
         csr_spki: Vec<u8>,
+        /// On what ground the device believes this station; the certificate says so (D8).
+        trust: TrustLevel,
     },
     /// `POST /api/provisioning/configuration` at the device; answer with `Delivered` or
     /// `DeliveryFailed`.

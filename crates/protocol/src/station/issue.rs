@@ -5,14 +5,16 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::envelope::{self, SealInput};
 use zmon_crypto::jws::Typ;
-use zmon_crypto::sha256;
 use zmon_crypto::x509::CertificateChain;
+use zmon_crypto::{IdentityKey, TlsKey, sha256};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{MessageId, OperatorId, Serial};
 use zmon_domain::role::Actor;
+use zmon_wire::b64;
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::kind::{True, V1};
 use zmon_wire::pair::{PairAnswer, PairedConfiguration};
@@ -22,7 +24,7 @@ use zmon_wire::secret::SecretText;
 use super::context::PairDetails;
 use super::io::{StationAction, StationWrite};
 use super::open;
-use super::state::{Core, Delivering, Identified, Issued, State};
+use super::state::{ClientKey, Core, Delivering, Identified, Issued, State};
 use super::step::{Outcome, Step, done};
 use super::{deliver, end};
 use crate::convert::wire_suite;
@@ -71,12 +73,22 @@ pub(super) fn pair(
     }
 }
 
-/// Asks for the certificate.
-pub(super) fn begin(core: &Core, step: &mut Step<'_>, device: Box<Identified>) -> State {
+/// Asks for the certificate, of the device's key or of one that is made here (D6).
+pub(super) fn begin(core: &mut Core, step: &mut Step<'_>, mut device: Box<Identified>) -> State {
+    let csr_spki = match &mut device.client {
+        ClientKey::Requested(key) => key.spki_der().to_vec(),
+        ClientKey::Made(made) => match TlsKey::generate(step.rng) {
+            Ok(key) => made.insert(Arc::new(key)).public().spki_der().to_vec(),
+            Err(error) => {
+                return end::fail(core, step, State::Issuing(device), error.code().into());
+            }
+        },
+    };
     step.act(StationAction::Issue {
         session_id: core.session_id,
         device_id: core.device_id.clone(),
-        csr_spki: device.csr.spki_der().to_vec(),
+        csr_spki,
+        trust: device.trust,
     });
     State::Issuing(device)
 }
@@ -89,7 +101,7 @@ pub(super) fn issued(
     chain: Vec<Vec<u8>>,
     serial: Serial,
 ) -> Outcome {
-    let device = match state {
+    let mut device = match state {
         State::Issuing(device) => device,
         State::Dialling(_)
         | State::Identified(_)
@@ -103,6 +115,10 @@ pub(super) fn issued(
         Ok(sealed) => sealed,
         Err(report) => return done(end::fail(core, step, State::Issuing(device), report)),
     };
+    // From here on only the device has it.
+    if let ClientKey::Made(made) = &mut device.client {
+        *made = None;
+    }
     step.write(StationWrite::InsertPending {
         serial,
         device_id: core.device_id.clone(),
@@ -112,7 +128,8 @@ pub(super) fn issued(
     for event in [EventType::CertificateIssued, EventType::ConfigurationDelivered] {
         let row = AuditEvent::new(event, Actor::System)
             .configuration_hash(sealed.hash)
-            .with("serial", serial);
+            .with("serial", serial)
+            .with("stationTrust", device.trust);
         step.row(core, row);
     }
     let issued = Issued {
@@ -163,7 +180,8 @@ fn seal(
     device: &Identified,
     chain: &[Vec<u8>],
 ) -> Result<Sealed, ErrorReport> {
-    let document = document(core, step, device, chain)?;
+    let client_key = sealed_key(core, step, device, chain)?;
+    let document = document(core, step, device, chain, client_key)?;
     let payload = document.to_json().map_err(|_| ErrorCode::Internal)?;
     let signed = open::sign(step, Typ::Config, &payload)?;
     let (_, signature) = signed.rsplit_once('.').ok_or(ErrorCode::Internal)?;
@@ -188,11 +206,34 @@ fn seal(
     Ok(Sealed { envelope, hash: sha256(&payload), answer })
 }
 
+/// `clientPrivateKey`: the key that was made here, sealed to the device for this certificate (D6).
+fn sealed_key(
+    core: &Core,
+    step: &mut Step<'_>,
+    device: &Identified,
+    chain: &[Vec<u8>],
+) -> Result<Option<SecretText>, ErrorReport> {
+    let key = match &device.client {
+        ClientKey::Requested(_) => return Ok(None),
+        ClientKey::Made(made) => made.as_ref().ok_or(ErrorCode::Internal)?,
+    };
+    let binding = Binding {
+        session_id: core.session_id,
+        transcript: &device.transcript,
+        keys: &device.keys,
+        certificate: chain.first().ok_or(ErrorCode::Internal)?,
+    };
+    let sealed = client_key::seal(&binding, &device.kem, key, step.rng);
+    let sealed = sealed.map_err(|error| error.code())?;
+    Ok(Some(SecretText::from_string(b64::encode_url(&sealed))))
+}
+
 fn document(
     core: &Core,
     step: &Step<'_>,
     device: &Identified,
     chain: &[Vec<u8>],
+    client_private_key: Option<SecretText>,
 ) -> Result<ConfigurationDocument, ErrorReport> {
     let ctx = step.ctx;
     let details = core.details.as_ref().ok_or(ErrorCode::Internal)?;
@@ -210,7 +251,7 @@ fn document(
         sync_interval: settings.sync_interval,
         ca_certificate: pem(&ctx.server.ca_certificate)?,
         client_certificate: pem(&chain.to_pem())?,
-        client_private_key: None,
+        client_private_key,
         server_certificate: ctx.server.server_certificate.as_deref().map(pem).transpose()?,
         device_id: core.device_id.clone(),
         pairing_code: core.code.as_ref().map(|code| SecretText::new(&code.display())),

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use rand_core::CryptoRng;
 use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
 use zmon_domain::time::{Now, Tick};
-use zmon_wire::kind::Method;
+use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
 use super::context::{OpenRequest, PullOrder, SessionContext};
@@ -108,6 +108,15 @@ impl SessionMachine {
     #[must_use]
     pub fn serial(&self) -> Option<&Serial> {
         self.state.issued().map(|issued| &issued.serial)
+    }
+
+    /// The four words that an operator compares with those of the device, which trusts this station by
+    /// proximity (D8); none where nobody has to.
+    #[must_use]
+    pub fn words(&self) -> Option<[&'static str; 4]> {
+        let device = self.state.device().filter(|_| self.core.target.is_some());
+        let device = device.filter(|device| device.trust == TrustLevel::Proximity);
+        device.map(|device| device.keys.words())
     }
 
     /// The answer of `pair` in [W §11.3]'s shape, once paired.

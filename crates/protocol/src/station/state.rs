@@ -7,13 +7,13 @@ use zmon_crypto::evidence::SignatureVerified;
 use zmon_crypto::pake::{Confirmation, Prover, Share};
 use zmon_crypto::schedule::{Prk, SessionKeys, Transcript};
 use zmon_crypto::x509::csr::CsrKey;
-use zmon_crypto::{IdentityPublic, KemPublic};
+use zmon_crypto::{IdentityPublic, KemPublic, TlsKey};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::role::Role;
 use zmon_domain::time::Tick;
-use zmon_wire::kind::Method;
+use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
 use super::context::{DeviceRecord, PairDetails};
@@ -108,12 +108,24 @@ pub(super) struct Identified {
     pub(super) public: IdentityPublic,
     pub(super) kem: KemPublic,
     pub(super) serial: DeviceSerial,
-    pub(super) csr: CsrKey,
+    pub(super) client: ClientKey,
+    /// On what ground it believes this station (D8).
+    pub(super) trust: TrustLevel,
     /// SHA-256 of the identity document, to know it again.
     pub(super) document_hash: [u8; 32],
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) _signature: SignatureVerified,
+}
+
+/// The key that the client certificate is for.
+#[derive(Clone)]
+pub(super) enum ClientKey {
+    /// The device's, from its verified request.
+    Requested(CsrKey),
+    /// The station's own making (D6): there while the certificate is being signed, and wiped when it
+    /// was sealed.
+    Made(Option<Arc<TlsKey>>),
 }
 
 /// The certificate of this session and the envelope that carries it: made once, sent as often as needed.

@@ -3,15 +3,19 @@
 use core::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
 use zmon_crypto::SoftIdentity;
-use zmon_crypto::x509::{Anchor, OID_CONFIG_SIGNING_ARCS, URN_DEVICE, URN_SITE, URN_STATION};
+use zmon_crypto::x509::{
+    Anchor, OID_CONFIG_SIGNING_ARCS, OID_TRUST_LEVEL_ARCS, URN_DEVICE, URN_SITE, URN_STATION,
+    trust_level_extension,
+};
 use zmon_domain::ids::{DeviceId, Serial, SiteId};
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -38,6 +42,8 @@ pub(crate) struct TestCa {
     pub(crate) anchor_pem: String,
     pub(crate) server_pem: String,
     next_serial: u64,
+    /// What its client certificates say.
+    pub(crate) trust: TrustLevel,
 }
 
 impl TestCa {
@@ -76,6 +82,7 @@ impl TestCa {
             signing_chain: Vec::new(),
             server_pem: server.pem(),
             next_serial: 100,
+            trust: TrustLevel::Anchored,
         };
         ca.signing_chain = ca.sign_leaf(&ca.order(station, now), &signing_key);
         ca
@@ -150,6 +157,9 @@ impl TestCa {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];
         params.subject_alt_names = vec![uri(&format!("{URN_DEVICE}{device}"))];
+        let level = trust_level_extension(self.trust).unwrap();
+        params.custom_extensions =
+            vec![CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, level)];
         let subject = SubjectPublicKeyInfo::from_der(spki).unwrap();
         let der = self.client_der.clone().into();
         let issuer = Issuer::from_ca_cert_der(&der, &self.client_key).unwrap();

@@ -112,14 +112,17 @@ impl Forge {
         Self { hello, hello_jws, mac, code, identity, transcript, keys }
     }
 
-    /// A certificate for the session's key, known to the station as pending.
-    pub(crate) fn certificate(&self, pair: &mut Pair) -> (CertificateChain, Serial) {
-        let spki = csr::verify(&self.identity.csr, &zmon_crypto::Algorithms::rustcrypto())
-            .unwrap()
-            .spki_der()
-            .to_vec();
+    /// The key that the device asks a certificate for.
+    fn requested(&self) -> Vec<u8> {
+        let request = self.identity.csr.as_ref().unwrap();
+        csr::verify(request, &zmon_crypto::Algorithms::rustcrypto()).unwrap().spki_der().to_vec()
+    }
+
+    /// A certificate for this key, known to the station as pending.
+    fn certificate_for(&self, pair: &mut Pair, spki: &[u8]) -> (CertificateChain, Serial) {
         let now = pair.now().wall.unwrap_or_else(super::clock::start);
-        let (chain, serial) = pair.station.ca.issue(&spki, &self.identity.device_id, now);
+        pair.station.ca.trust = self.identity.station_trust;
+        let (chain, serial) = pair.station.ca.issue(spki, &self.identity.device_id, now);
         let view = CertificateView {
             serial,
             device_id: self.identity.device_id.clone(),
@@ -133,7 +136,13 @@ impl Forge {
 
     /// The configuration an honest station would send.
     pub(crate) fn document(&self, pair: &mut Pair) -> ConfigurationDocument {
-        let (chain, _) = self.certificate(pair);
+        let spki = self.requested();
+        self.document_for(pair, &spki)
+    }
+
+    /// The same with a certificate for any key.
+    pub(crate) fn document_for(&self, pair: &mut Pair, spki: &[u8]) -> ConfigurationDocument {
+        let (chain, _) = self.certificate_for(pair, spki);
         let settings = details("ICU-3B").settings;
         let timestamp = pair.now().wall.unwrap_or_else(super::clock::start);
         ConfigurationDocument {

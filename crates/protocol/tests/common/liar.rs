@@ -6,7 +6,7 @@ use zmon_crypto::{IdentityKey, KemKey, SoftIdentity, Suite, TlsKey, sha256};
 use zmon_protocol::station::{SessionInput, StationAction};
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
-use zmon_wire::kind::{KeyProtection, V1};
+use zmon_wire::kind::{KeyProtection, TrustLevel, V1};
 use zmon_wire::strict;
 
 use super::pair::Pair;
@@ -45,12 +45,13 @@ pub(crate) fn dialling() -> (Pair, Liar) {
         suite: zmon_wire::kind::Suite::P256,
         identity_key: key.public().spki_der().to_vec(),
         kem_key: kem.public().to_bytes(),
-        csr: csr::create(&tls, &parsed.device_id, rng).unwrap(),
+        csr: Some(csr::create(&tls, &parsed.device_id, rng).unwrap()),
         device_nonce: [1; 32],
         key_protection: KeyProtection::File,
         clock_quality: zmon_domain::time::ClockQuality::Synced,
         audit_checkpoint: None,
         factory_chain: None,
+        station_trust: TrustLevel::Anchored,
     };
     (pair, Liar { key, document })
 }

@@ -12,10 +12,12 @@ use zmon_domain::time::Now;
 use zmon_protocol::PullMethod;
 use zmon_protocol::device::{
     DeviceAction, DeviceEvent, DeviceInput, DeviceReply, DeviceSnapshot, LinkError, Retirement,
+    StationTrust,
 };
 use zmon_protocol::station::{
     CertificateState, CertificateUse, RegistryEntry, SessionInput, SessionPhase, StationAction,
 };
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::qr::QrContent;
 
 use super::clock::Clock;
@@ -141,6 +143,13 @@ impl Pair {
         self.clock.now()
     }
 
+    /// The device holds no anchor from now on: an operator has to confirm its station.
+    pub(crate) fn by_proximity(&mut self) {
+        self.device.anchors = AnchorSet::from_anchors([]).unwrap();
+        self.device.profile.trust = StationTrust::Proximity;
+        self.station.policy.station_trust = vec![TrustLevel::Anchored, TrustLevel::Proximity];
+    }
+
     /// One input to the device, and everything that follows without time passing.
     pub(crate) fn tell(&mut self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
         let reply = self.device.input(&self.now(), input);
@@ -173,6 +182,12 @@ impl Pair {
 
     pub(crate) fn snapshot(&self) -> DeviceSnapshot {
         self.device.machine.snapshot(&self.now())
+    }
+
+    /// The words on the device's screen; none that could be right where no station waits.
+    pub(crate) fn words(&self) -> String {
+        let shown = self.snapshot().confirmation;
+        shown.map_or_else(String::new, |shown| shown.words.join(" "))
     }
 
     pub(crate) fn qr(&self) -> QrContent {
@@ -505,7 +520,8 @@ impl Pair {
                 };
                 self.station.input(&now, input).unwrap();
             }
-            StationAction::Issue { device_id, csr_spki, .. } => {
+            StationAction::Issue { device_id, csr_spki, trust, .. } => {
+                self.station.ca.trust = trust;
                 // The device may have no clock; the station has.
                 let now = if now.wall.is_some() { now } else { self.station_now() };
                 let at = now.wall.unwrap_or_else(super::clock::start);

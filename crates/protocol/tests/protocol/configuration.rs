@@ -352,7 +352,8 @@ fn unknown_members_are_ignored() {
 }
 
 fn spki(forge: &Forge) -> Vec<u8> {
-    csr::verify(&forge.identity.csr, &Algorithms::rustcrypto()).unwrap().spki_der().to_vec()
+    let request = forge.identity.csr.as_ref().unwrap();
+    csr::verify(request, &Algorithms::rustcrypto()).unwrap().spki_der().to_vec()
 }
 
 /// A client certificate made to order, instead of the honest one.
@@ -401,7 +402,7 @@ fn the_client_certificate_is_checked() {
 
 #[test]
 fn a_key_made_by_the_station_is_not_taken() {
-    refused_document(ErrorCode::ConfigurationMalformed, |d| {
+    refused_document(ErrorCode::StationKeyNotAllowed, |d| {
         d.client_private_key = Some(SecretText::new("sealed"));
     });
 }

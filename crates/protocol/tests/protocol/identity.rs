@@ -56,15 +56,14 @@ fn an_identity_document_is_checked_in_every_field() {
     });
     refused_identity(ErrorCode::IdentityInvalid, |_, liar| liar.document.kem_key = vec![1, 2, 3]);
     refused_identity(ErrorCode::IdentityInvalid, |_, liar| liar.document.identity_key.clear());
-    refused_identity(ErrorCode::CsrInvalid, |_, liar| liar.document.csr = vec![0x30, 0]);
+    refused_identity(ErrorCode::CsrInvalid, |_, liar| liar.document.csr = Some(vec![0x30, 0]));
     refused_identity(ErrorCode::CsrInvalid, |_, liar| {
-        let last = liar.document.csr.len() - 1;
-        liar.document.csr[last] ^= 1;
+        *liar.document.csr.as_mut().unwrap().last_mut().unwrap() ^= 1;
     });
     refused_identity(ErrorCode::CsrInvalid, |pair, liar| {
         // The identity key only signs: it is never certified for TLS.
         let id = &liar.document.device_id;
-        liar.document.csr = csr::create(&liar.key, id, &mut pair.device.rng).unwrap();
+        liar.document.csr = Some(csr::create(&liar.key, id, &mut pair.device.rng).unwrap());
     });
 }
 

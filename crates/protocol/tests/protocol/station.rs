@@ -202,7 +202,8 @@ fn delivering() -> (Pair, Liar, Serial) {
     let (mut pair, liar) = dialling();
     answer(&mut pair, &liar, Typ::Identity);
     pair.station.actions.clear();
-    let spki = csr::verify(&liar.document.csr, &zmon_crypto::Algorithms::rustcrypto()).unwrap();
+    let request = liar.document.csr.as_ref().unwrap();
+    let spki = csr::verify(request, &zmon_crypto::Algorithms::rustcrypto()).unwrap();
     let id = pair.device.profile.device_id.clone();
     let now = pair.now();
     let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());

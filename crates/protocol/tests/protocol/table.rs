@@ -187,6 +187,27 @@ fn typed(origin: Origin) -> Fixture {
     Fixture { pair, honest }
 }
 
+/// No anchor, and a configuration whose station waits to be confirmed.
+fn unconfirmed(origin: Origin) -> Fixture {
+    let mut pair = base(origin);
+    pair.by_proximity();
+    if origin == Origin::Provisioned {
+        pair.reprovision();
+    } else {
+        pair.enter();
+    }
+    let forge = Forge::claim(&mut pair);
+    let document = forge.document(&mut pair);
+    let envelope = forge.envelope(&mut pair, &document);
+    let now = pair.now();
+    let input = DeviceInput::Configuration { envelope: envelope.clone() };
+    assert_eq!(pair.device.input(&now, input).unwrap(), DeviceReply::Pending);
+    assert_eq!(pair.device.machine.kind(), StateKind::Pairing);
+    let other = forge.envelope(&mut pair, &document);
+    let honest = [envelope, other].map(|envelope| DeviceInput::Configuration { envelope });
+    Fixture { pair, honest: honest.into() }
+}
+
 /// The station was asked for a new certificate; with `answered` the session has begun.
 fn renewing(answered: bool) -> Fixture {
     let mut pair = base(Origin::Provisioned);
@@ -266,6 +287,10 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::PakeStart { hello: Vec::new(), share_p: [0; 65] },
         DeviceInput::PakeStart { hello: b"a.b.c".to_vec(), share_p: [4; 65] },
         DeviceInput::PakeConfirm { session_id: SessionId::from_bytes([0; 16]), confirm_p: [0; 32] },
+        DeviceInput::ConfirmStation { proof: technician(&now), words: pair.words() },
+        DeviceInput::ConfirmStation { proof: technician(&now), words: "a b c d".into() },
+        DeviceInput::ConfirmStation { proof: auditor(), words: pair.words() },
+        DeviceInput::RefuseStation { actor: Actor::Local },
         DeviceInput::Configuration { envelope: Vec::new() },
         DeviceInput::Configuration { envelope: vec![1; 200] },
         DeviceInput::Junk { code: ErrorCode::RequestMalformed },
@@ -325,7 +350,8 @@ fn all_edges() -> BTreeSet<Edge> {
         let fixtures = StateKind::ALL.iter().filter_map(|kind| fixture(*kind, origin));
         let renewing = [renewing(false), renewing(true)].into_iter();
         let renewing = renewing.filter(|_| origin == Origin::Provisioned);
-        for mut fixture in fixtures.chain([asking, typed(origin)]).chain(renewing) {
+        let more = [asking, typed(origin), unconfirmed(origin)];
+        for mut fixture in fixtures.chain(more).chain(renewing) {
             let honest = core::mem::take(&mut fixture.honest);
             let clock = fixture.pair.clock;
             for input in inputs(&fixture.pair).into_iter().chain(honest) {

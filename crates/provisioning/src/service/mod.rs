@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, OverrideReason};
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
@@ -24,7 +25,7 @@ pub use opening::Opening;
 pub use payload::{PayloadFields, ProvisioningPayload};
 pub use result::{ProvisioningError, ProvisioningResult, VerifiedConfiguration};
 pub use verdict::CodeVerdict;
-pub use view::{CertificateView, ManualView, PairingView, QrView, ServiceView};
+pub use view::{CertificateView, Confirmation, ManualView, PairingView, QrView, ServiceView};
 
 /// Device provisioning: a window, a code, a configuration, a certificate.
 ///
@@ -214,6 +215,30 @@ pub trait IProvisioningService: Send + Sync {
     /// `not_permitted`, `proof_expired`, `state_conflict` when the device is not provisioned or a
     /// session runs.
     async fn renew_certificate(&self, proof: OperatorProof) -> Result<(), ProvisioningError>;
+
+    /// Confirms the station of a device that trusts by proximity (D8). `words` are the four that this
+    /// person has compared. Resolves when the configuration is staged; what becomes of it is in the
+    /// state, the events and the audit log.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`, `words_mismatch`, `state_conflict` when no station waits.
+    async fn confirm_station(
+        &self,
+        _proof: OperatorProof,
+        _words: &str,
+    ) -> Result<(), ProvisioningError> {
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    /// Refuses that station: the pairing ends with `proximity_refused`. No PIN, as for cancelling.
+    ///
+    /// # Errors
+    ///
+    /// `state_conflict` when no station waits.
+    async fn refuse_station(&self, _actor: Actor) -> Result<(), ProvisioningError> {
+        Err(ErrorCode::StateConflict.into())
+    }
 
     /// From Error into a new window ("Manual Retry", [W §7.2]).
     ///

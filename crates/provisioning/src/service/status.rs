@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 
 use zmon_domain::ids::DeviceId;
 use zmon_domain::time::Now;
-use zmon_wire::control::{LinkView, ManualView, StatusView};
+use zmon_wire::control::{ConfirmationView, LinkView, ManualView, StatusView};
 use zmon_wire::problem::Problem;
 use zmon_wire::secret::SecretText;
 
-use super::{CertificateView, ServiceView, view};
+use super::{CertificateView, Confirmation, ServiceView, view};
 use crate::link::LinkStatus;
 
 impl ServiceView {
@@ -35,6 +35,8 @@ impl ServiceView {
             device_label: settings.and_then(|settings| settings.label.clone()),
             bed_id: settings.and_then(|settings| settings.bed.clone()),
             manual_configuration: self.manual.as_ref().map(ManualView::from),
+            confirmation: self.confirmation.as_ref().map(|shown| confirmation(shown, now)),
+            station_trust: self.station_trust,
             retirements_waiting: u64::try_from(self.retirements).unwrap_or(u64::MAX),
             erasing: self.erasing,
             link: link.into(),
@@ -51,6 +53,17 @@ impl From<&view::ManualView> for ManualView {
             migrating: shown.migrating,
             problem: found.err().map(|problem| Box::new(Problem::new(problem))),
         }
+    }
+}
+
+fn confirmation(shown: &Confirmation, now: &Now) -> ConfirmationView {
+    ConfirmationView {
+        station_id: shown.station_id.clone(),
+        station_name: shown.station_name.clone(),
+        bed_id: shown.bed.clone(),
+        device_label: shown.label.clone(),
+        words: shown.words.join(" "),
+        seconds_left: shown.until.since(now.mono).as_secs(),
     }
 }
 

@@ -9,6 +9,8 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Tick, UnixTime};
+pub use zmon_protocol::device::Confirmation;
+use zmon_wire::kind::TrustLevel;
 
 use super::ProvisioningError;
 use crate::ports::ManualSettings;
@@ -35,6 +37,10 @@ pub struct ServiceView {
     pub settings: Option<DeviceSettings>,
     /// A manual configuration that waits for its migration ([W §14]).
     pub manual: Option<ManualView>,
+    /// A station that waits for somebody to confirm it (D8).
+    pub confirmation: Option<Confirmation>,
+    /// On what ground the station of the active configuration was believed (D8).
+    pub station_trust: Option<TrustLevel>,
     /// How many statements about dead certificates wait for their station (D21).
     pub retirements: usize,
     /// Whether a factory reset is under way: until it ends every command is refused.
@@ -89,6 +95,8 @@ impl ServiceView {
             certificate: None,
             settings: None,
             manual: None,
+            confirmation: None,
+            station_trust: None,
             retirements: 0,
             erasing: false,
         }

@@ -10,7 +10,7 @@ use x509_cert::AlgorithmIdentifier;
 use x509_cert::TbsCertificate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
-use x509_cert::der::asn1::{BitString, Ia5String, ObjectIdentifier};
+use x509_cert::der::asn1::{BitString, Ia5String, ObjectIdentifier, OctetString};
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
@@ -25,9 +25,12 @@ use x509_cert::spki::{
 };
 use x509_cert::time::{Time, Validity};
 use zmon_crypto::identity::es256_to_der;
-use zmon_crypto::x509::{CertificateChain, OID_CONFIG_SIGNING};
+use zmon_crypto::x509::{
+    CertificateChain, OID_CONFIG_SIGNING, OID_TRUST_LEVEL, trust_level_extension,
+};
 use zmon_crypto::{IdentityKey, IdentityPublic, SoftIdentity, Suite};
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 /// `id-kp-clientAuth`.
 pub(crate) const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
@@ -138,6 +141,14 @@ impl BuilderProfile for Profile {
                 .map(|uri| Ok(GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?)))
                 .collect::<Result<_, x509_cert::der::Error>>()?;
             extensions.push(SubjectAltName(names).to_extension(subject, &[])?);
+        }
+        if self.usage == Some(ObjectIdentifier::new_unwrap(CLIENT_AUTH)) {
+            let level = trust_level_extension(TrustLevel::Anchored).unwrap();
+            extensions.push(Extension {
+                extn_id: ObjectIdentifier::new_unwrap(OID_TRUST_LEVEL),
+                critical: false,
+                extn_value: OctetString::new(level)?,
+            });
         }
         Ok(extensions)
     }

@@ -184,7 +184,7 @@ impl FakeStation {
     pub(crate) fn document(&self, identified: &Identified) -> ConfigurationDocument {
         let Identified { session, identity, transcript, .. } = identified;
         let identity_key = IdentityPublic::parse(&identity.identity_key).unwrap();
-        let request = csr::verify(&identity.csr, &self.algorithms).unwrap();
+        let request = csr::verify(identity.csr.as_ref().unwrap(), &self.algorithms).unwrap();
         let device_urn = format!("urn:zp:device:{}", identity.device_id.as_str());
         let mut rng = self.rng.lock();
         let client = self.client_ca.leaf(

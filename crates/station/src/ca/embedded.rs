@@ -34,7 +34,7 @@ impl EmbeddedCa {
         let subject_key = SubjectPublicKeyInfo::from_der(&order.spki)
             .map_err(|_| IssueError::Order { rule: "the key is a known public key" })?;
         let validity = Validity { not_before: order.not_before, not_after: order.not_after };
-        let params = profile::device(&order.device_id, &order.serial, validity)?;
+        let params = profile::device(&order.device_id, &order.serial, validity, order.trust)?;
         Ok(self.authority.issue(&params, &subject_key)?)
     }
 

@@ -6,13 +6,17 @@
 use core::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::OffsetDateTime;
-use zmon_crypto::x509::{OID_CONFIG_SIGNING_ARCS, URN_DEVICE, URN_SITE, URN_STATION};
+use zmon_crypto::x509::{
+    OID_CONFIG_SIGNING_ARCS, OID_TRUST_LEVEL_ARCS, URN_DEVICE, URN_SITE, URN_STATION,
+    trust_level_extension,
+};
 use zmon_domain::ids::{DeviceId, Serial, SiteId, StationId};
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 use super::{CaError, ServerName};
 
@@ -102,15 +106,19 @@ pub(super) fn server(
     Ok(params)
 }
 
-/// A device's TLS client certificate.
+/// A device's TLS client certificate; it says on what ground the device believes the station.
 pub(super) fn device(
     device: &DeviceId,
     serial: &Serial,
     validity: Validity,
+    trust: TrustLevel,
 ) -> Result<CertificateParams, CaError> {
     let mut params = leaf(device.as_str(), serial, validity)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.subject_alt_names = vec![uri(URN_DEVICE, device.as_str())?];
+    let level =
+        trust_level_extension(trust).map_err(|error| CaError::Library(error.to_string()))?;
+    params.custom_extensions = vec![CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, level)];
     Ok(params)
 }
 

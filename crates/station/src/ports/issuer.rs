@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::time::UnixTime;
+use zmon_wire::kind::TrustLevel;
 
 use super::rows::RevocationRow;
 
@@ -20,6 +21,9 @@ pub struct ClientCertificateOrder {
     pub not_before: UnixTime,
     /// Last second of validity.
     pub not_after: UnixTime,
+    /// On what ground the device believes this station (D8): the extension
+    /// [`OID_TRUST_LEVEL`](zmon_crypto::x509::OID_TRUST_LEVEL).
+    pub trust: TrustLevel,
 }
 
 /// A certificate and the authorities above it.

@@ -91,6 +91,8 @@ pub struct OperatorRow {
     pub password_hash: String,
     /// A disabled account cannot log in.
     pub disabled: bool,
+    /// The password was made by a program and shown once: it opens nothing but its own change.
+    pub one_time: bool,
     /// When it was made.
     pub created_at: UnixTime,
 }
@@ -101,6 +103,7 @@ impl core::fmt::Debug for OperatorRow {
             .field("id", &self.id)
             .field("role", &self.role)
             .field("disabled", &self.disabled)
+            .field("one_time", &self.one_time)
             .finish_non_exhaustive()
     }
 }
@@ -141,7 +144,7 @@ pub struct SessionRow {
     pub expires_at: UnixTime,
     /// Why it failed, once it has.
     pub error: Option<ErrorCode>,
-    /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates and signatures
+    /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates, ciphertext and signatures
     /// only. Kept so that a repeated request gets the same answer, also after a restart.
     pub answer: Option<Vec<u8>>,
 }

@@ -85,6 +85,18 @@ pub enum StationWrite {
     // Operators.
     /// Adds an account. [`Refusal::OperatorExists`].
     AddOperator(OperatorRow),
+    /// Sets a password of the operator's own and ends every other login of that account.
+    /// [`Refusal::PasswordStale`] unless the stored hash is still `before`.
+    SetPassword {
+        /// Whose.
+        operator: OperatorId,
+        /// The hash that the present password was checked against.
+        before: String,
+        /// The new hash, in PHC string form.
+        after: String,
+        /// The login that goes on, by its token's SHA-256.
+        keep: [u8; 32],
+    },
     /// Keeps a login.
     AddLogin(LoginRow),
     /// Forgets a login.
@@ -221,6 +233,8 @@ pub enum Refusal {
     },
     /// The account exists.
     OperatorExists,
+    /// The password was changed meanwhile, or there is no such account.
+    PasswordStale,
     /// Another writer published first: build again after this number.
     CrlBehind {
         /// The latest stored number.

@@ -8,7 +8,7 @@ use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
 
 use super::driver::SessionDriver;
-use super::effects::{self, Effect};
+use super::effects::{self, Effect, IssueFacts};
 use crate::events::StationEvent;
 
 impl SessionDriver {
@@ -33,8 +33,8 @@ impl SessionDriver {
                     let confirm = PakeConfirm { session_id, confirm_p };
                     self.spawn_effect(effects::confirm_pake(connection, confirm));
                 }
-                StationAction::Issue { session_id, device_id, csr_spki } => {
-                    let facts = self.facts.clone();
+                StationAction::Issue { session_id, device_id, csr_spki, trust } => {
+                    let facts = IssueFacts { trust, ..self.facts.clone() };
                     self.spawn_effect(effects::issue(
                         station, session_id, device_id, csr_spki, facts,
                     ));
@@ -88,10 +88,12 @@ impl SessionDriver {
         let phase = self.machine.phase();
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
+        let words = self.machine.words();
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
             view.envelope = envelope;
+            view.words = words;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }

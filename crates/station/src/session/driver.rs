@@ -48,7 +48,7 @@ impl SessionDriver {
         config_version: u64,
     ) -> SessionHandle {
         let machine = opened.next;
-        let first = SessionView::begun(machine.phase());
+        let first = SessionView::new(machine.phase());
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {
@@ -248,6 +248,7 @@ impl SessionDriver {
             | Refusal::OtherCurrent(_)
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
+            | Refusal::PasswordStale
             | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, SessionId, WindowId};
 use zmon_protocol::station::Target as ProposedTarget;
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted};
 use zmon_wire::session::SessionOpen;
 
@@ -59,6 +60,8 @@ pub(crate) struct IssueFacts {
     pub(crate) identity_key: Vec<u8>,
     /// Number of the configuration it goes into.
     pub(crate) config_version: u64,
+    /// On what ground the device believes the station.
+    pub(crate) trust: TrustLevel,
 }
 
 /// Sends the hello.
@@ -147,6 +150,7 @@ async fn sign(
         serial,
         not_before,
         not_after: not_before + station.parts.policy.certificate_lifetime,
+        trust: facts.trust,
     };
     let issued = station.parts.issuer.issue(&order).await.map_err(|error| {
         tracing::error!(%error, "certificate");

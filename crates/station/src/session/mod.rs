@@ -50,17 +50,27 @@ pub(crate) struct SessionView {
     pub(crate) envelope: Option<Arc<[u8]>>,
     /// Whether the device has tested its new connection.
     pub(crate) tested: bool,
+    /// The words that an operator compares with those of the device (D8).
+    pub(crate) words: Option<[&'static str; 4]>,
 }
 
 impl SessionView {
-    /// A session that begins.
-    pub(crate) fn begun(phase: SessionPhase) -> Self {
-        Self { phase, error: None, answer: None, identified: None, envelope: None, tested: false }
+    /// A session in this phase, of which nothing else is known.
+    pub(crate) const fn new(phase: SessionPhase) -> Self {
+        Self {
+            phase,
+            error: None,
+            answer: None,
+            identified: None,
+            envelope: None,
+            tested: false,
+            words: None,
+        }
     }
 
     /// What is left of a session that no task runs.
     pub(crate) fn of_row(row: SessionRow) -> Self {
-        Self { error: row.error.map(Into::into), ..Self::begun(row.phase) }
+        Self { error: row.error.map(Into::into), ..Self::new(row.phase) }
     }
 }
 

@@ -37,6 +37,7 @@ pub struct OperatorSummary {
 }
 
 /// Adds the first administrator of a new station. Later accounts are added by an administrator.
+/// `one_time`: nobody chose the password, so it opens nothing but its own change.
 ///
 /// # Errors
 /// `state_conflict` when there is an account already; storage errors.
@@ -46,6 +47,7 @@ pub async fn bootstrap_administrator(
     rng: &mut (dyn CryptoRng + Send),
     id: OperatorId,
     password: &Password,
+    one_time: bool,
 ) -> Result<(), StationError> {
     if !store.operators().await?.is_empty() {
         return Err(ErrorCode::StateConflict.into());
@@ -55,6 +57,7 @@ pub async fn bootstrap_administrator(
         role: Role::Administrator,
         password_hash: password.hash(rng).ok_or(ErrorCode::Internal)?,
         disabled: false,
+        one_time,
         created_at: Station::wall(now)?,
     };
     let record = added(Actor::System, row);
@@ -78,6 +81,7 @@ impl Station {
             role: new.role,
             password_hash: self.hash(new.password).await?,
             disabled: false,
+            one_time: false,
             created_at: Self::wall(&now)?,
         };
         let StationRecord { audit, writes } = added(actor.clone(), row);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use zmon_crypto::x509::trust_level_of;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::{BedId, DeviceId};
@@ -182,7 +183,9 @@ impl Station {
             device_label: row.label,
             provisioned: current.is_some(),
             certificate: current.as_ref().map(|current| current.serial),
-            certificate_not_after: current.map(|current| current.not_after),
+            certificate_not_after: current.as_ref().map(|current| current.not_after),
+            // What it says is read, not kept: there is one place where it stands.
+            trust_level: current.and_then(|current| trust_level_of(&current.der).ok().flatten()),
         })
     }
 

@@ -69,10 +69,33 @@ impl Station {
     ///
     /// # Errors
     /// `authentication_failed` for an unknown token and a disabled account, `proof_expired` for an
-    /// old one; storage errors.
+    /// old one; `password_change_required` while the password is the one that was made for the
+    /// account; storage errors.
     pub async fn authenticate(&self, bearer: &str) -> Result<OperatorProof, StationError> {
         let now = self.now();
-        let wall = Self::wall(&now)?;
+        let (login, account) = self.logged_in(bearer, &now).await?;
+        if account.one_time {
+            return Err(ErrorCode::PasswordChangeRequired.into());
+        }
+        let expires = now.mono + login.expires_at.since(Self::wall(&now)?);
+        #[expect(clippy::disallowed_methods, reason = "this is the station's authenticator")]
+        Ok(danger::authenticated(account.id, account.role, expires))
+    }
+
+    /// Whether a bearer token belongs to somebody, whatever they may do with it: for ending a login.
+    ///
+    /// # Errors
+    /// As [`Station::authenticate`], without `password_change_required`.
+    pub async fn recognise(&self, bearer: &str) -> Result<(), StationError> {
+        self.logged_in(bearer, &self.now()).await.map(drop)
+    }
+
+    pub(super) async fn logged_in(
+        &self,
+        bearer: &str,
+        now: &Now,
+    ) -> Result<(LoginRow, OperatorRow), StationError> {
+        let wall = Self::wall(now)?;
         let hash = token_hash(bearer).ok_or(ErrorCode::AuthenticationFailed)?;
         let login = self.parts.store.login(&hash).await?.ok_or(ErrorCode::AuthenticationFailed)?;
         if is_expired(wall, login.expires_at) {
@@ -81,9 +104,7 @@ impl Station {
         let account = self.parts.store.operator(&login.operator).await?;
         let account =
             account.filter(|account| !account.disabled).ok_or(ErrorCode::AuthenticationFailed)?;
-        let expires = now.mono + login.expires_at.since(wall);
-        #[expect(clippy::disallowed_methods, reason = "this is the station's authenticator")]
-        Ok(danger::authenticated(account.id, account.role, expires))
+        Ok((login, account))
     }
 
     /// Ends a login. An unknown token is no error.
@@ -106,7 +127,11 @@ impl Station {
         hash.ok_or_else(|| ErrorCode::Internal.into())
     }
 
-    async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, StationError> {
+    pub(super) async fn verify(
+        &self,
+        password: Password,
+        hash: Option<String>,
+    ) -> Result<bool, StationError> {
         self.blocking(move || password.verify(hash.as_deref())).await
     }
 
@@ -131,17 +156,27 @@ impl Station {
         let token = SecretText::from_string(b64::encode_url(bytes.as_slice()));
         let expires_at = Self::wall(now)? + self.parts.policy.login_lifetime;
         let actor = Actor::Operator { id: account.id.clone(), role: account.role };
-        let row = AuditEvent::new(EventType::LoginSucceeded, actor).with("source", source);
+        let row = AuditEvent::new(EventType::LoginSucceeded, actor.clone()).with("source", source);
+        let must_change_password = account.one_time;
         let login = LoginRow {
             token_hash: sha256(bytes.as_slice()),
             operator: account.id,
             role: account.role,
             expires_at,
         };
+        let operator = login.operator.clone();
         let writes =
             vec![StationWrite::DropLoginsBefore(Self::wall(now)?), StationWrite::AddLogin(login)];
         self.commit_all(now, vec![row], writes).await?;
-        Ok(LoginAnswer { token, role: account.role, expires_at })
+        // A change of the password that came between ended the logins there were, not this one.
+        let present = self.parts.store.operator(&operator).await?;
+        if present.is_none_or(|present| present.password_hash != account.password_hash) {
+            let row = AuditEvent::new(EventType::LoggedOut, actor);
+            let writes = vec![StationWrite::DropLogin { token_hash: sha256(bytes.as_slice()) }];
+            self.commit_all(now, vec![row], writes).await?;
+            return Err(ErrorCode::AuthenticationFailed.into());
+        }
+        Ok(LoginAnswer { token, role: account.role, expires_at, must_change_password })
     }
 
     async fn turn_away<T>(
@@ -169,7 +204,7 @@ impl Station {
         self.refuse(now, row, ErrorCode::AuthenticationFailed.into()).await
     }
 
-    fn lockout(&self) -> MutexGuard<'_, Lockout> {
+    pub(super) fn lockout(&self) -> MutexGuard<'_, Lockout> {
         self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

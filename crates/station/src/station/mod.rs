@@ -9,6 +9,7 @@ mod housekeeping;
 mod login;
 mod opening;
 mod pairing;
+mod password;
 mod peer;
 mod progress;
 mod renew;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_crypto::{Algorithms, IdentityKey};
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::error::{ErrorCode, FieldError};
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_domain::time::{Now, Tick, UnixTime};
@@ -106,14 +107,9 @@ impl Station {
     /// Composes a station. Call [`Station::start`] before serving.
     ///
     /// # Errors
-    /// `settings_invalid`, naming the setting: client keys made by the station are not supported by
-    /// this release, and a certificate's lifetime has its limits.
+    /// `settings_invalid`, naming the setting: a certificate's lifetime has its limits.
     pub fn new(parts: StationParts) -> Result<Arc<Self>, StationError> {
         let invalid = |field| StationError::field(ErrorCode::SettingsInvalid, field);
-        if parts.policy.station_made_keys {
-            let rule = "must be off: this release leaves client keys to the devices";
-            return Err(invalid(FieldError::new("stationMadeKeys", rule)));
-        }
         let lifetime = parts.policy.certificate_lifetime;
         let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
         Ok(Arc::new(Self {

@@ -30,7 +30,7 @@ const IN_REGISTRY: &str = "must be given unless the registry has it";
 pub enum PairOutcome {
     /// 200: the device is paired; exactly the shape of [W §11.3].
     Paired(Box<PairAnswer>),
-    /// 202: the device has not answered in time; ask again with the session.
+    /// 202: the device has not answered yet, or words have to be compared; ask again with the session.
     Pending(PairPending),
 }
 
@@ -277,7 +277,7 @@ impl Station {
         let deadline = self.now().mono + self.parts.policy.pair_wait;
         tokio::select! {
             biased;
-            view = handle.wait_for(|view| view.phase.is_final()) => outcome(handle.id, &view),
+            view = handle.wait_for(decided) => outcome(handle.id, &view),
             () = self.parts.clock.sleep_until(deadline) => outcome(handle.id, &handle.view()),
         }
     }
@@ -316,6 +316,11 @@ fn answered(view: &SessionView) -> bool {
     view.phase != SessionPhase::Dialling
 }
 
+/// Nothing more will happen, or somebody has to compare words first.
+fn decided(view: &SessionView) -> bool {
+    view.phase.is_final() || (view.phase == SessionPhase::Delivering && view.words.is_some())
+}
+
 fn scanned(handle: &SessionHandle, view: SessionView) -> Result<ScanAnswer, StationError> {
     match view.identified {
         Some(identified) if view.phase != SessionPhase::Failed => Ok(ScanAnswer {
@@ -342,6 +347,7 @@ fn outcome(id: SessionId, view: &SessionView) -> Result<PairOutcome, StationErro
             session_id: id,
             delivery: "push".to_owned(),
             events_url: format!("/api/provisioning/pair/{id}"),
+            words: view.words.map(|words| words.join(" ")),
         })),
     }
 }

@@ -26,7 +26,7 @@ use zmon_wire::checkpoint::{Checkpoint, LaneHead};
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
-use zmon_wire::kind::{KeyProtection, Method, V1};
+use zmon_wire::kind::{KeyProtection, Method, TrustLevel, V1};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
 use zmon_wire::pair::{PairRequest, ScanRequest};
@@ -458,12 +458,13 @@ impl FakeDevice {
             },
             identity_key: self.identity.public().spki_der().to_vec(),
             kem_key: kem.public().to_bytes(),
-            csr,
+            csr: Some(csr),
             device_nonce: [7; 32],
             key_protection: KeyProtection::File,
             clock_quality: ClockQuality::Synced,
             audit_checkpoint: self.log.lock().unwrap().clone(),
             factory_chain: None,
+            station_trust: TrustLevel::Anchored,
         }
     }
 
@@ -603,6 +604,7 @@ impl FakeDevice {
             device_id: &self.id,
             public_key: session.tls.public(),
             anchors: &super::world::anchors(),
+            trust: TrustLevel::Anchored,
         };
         let ca = chain.issuer_chain().unwrap();
         let certificate =

@@ -37,6 +37,7 @@ pub(crate) struct MemoryStore {
     tables: Mutex<Tables>,
     fail_commits: AtomicBool,
     fail_on: Mutex<Option<EventType>>,
+    password_between: Mutex<Option<String>>,
     commits: AtomicUsize,
 }
 
@@ -49,6 +50,11 @@ impl MemoryStore {
     /// From now on every record with a row of this kind fails.
     pub(crate) fn fail_on(&self, event: Option<EventType>) {
         *self.fail_on.lock().unwrap() = event;
+    }
+
+    /// Somebody changes the password right before the next login is stored.
+    pub(crate) fn change_password_between(&self, hash: &str) {
+        *self.password_between.lock().unwrap() = Some(hash.to_owned());
     }
 
     /// How many records were committed.
@@ -101,6 +107,11 @@ impl StationStore for MemoryStore {
         let mut tables = self.tables.lock().unwrap();
         let mut next = tables.clone();
         for write in &record.writes {
+            if let StationWrite::AddLogin(row) = write
+                && let Some(hash) = self.password_between.lock().unwrap().take()
+            {
+                next.operators.get_mut(&row.operator).unwrap().password_hash = hash;
+            }
             if let Err(refusal) = next.apply(write) {
                 return Ok(Err(refusal));
             }
@@ -267,6 +278,16 @@ impl Tables {
                     return Err(Refusal::OperatorExists);
                 }
                 self.operators.insert(row.id.clone(), row.clone());
+            }
+            StationWrite::SetPassword { operator, before, after, keep } => {
+                let account = self.operators.get_mut(operator);
+                let Some(account) = account.filter(|account| account.password_hash == *before)
+                else {
+                    return Err(Refusal::PasswordStale);
+                };
+                account.password_hash.clone_from(after);
+                account.one_time = false;
+                self.logins.retain(|hash, row| row.operator != *operator || hash == keep);
             }
             StationWrite::AddLogin(row) => {
                 self.logins.insert(row.token_hash, row.clone());

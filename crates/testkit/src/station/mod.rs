@@ -32,6 +32,10 @@ use crate::{SimulatedDevice, disk, wait};
 /// The password of every operator of a test station.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// When the virtual time of every test begins, 2026-11-23T00:00:00Z: a seed gives the same dates, and
+/// so the same certificates and messages, on whatever day it is run again.
+const BEGINNING: i64 = 1_795_392_000;
+
 /// Account of the administrator.
 const ADMINISTRATOR: &str = "admin";
 /// Account of the technician.
@@ -44,7 +48,7 @@ pub struct StationOptions {
     pub id: String,
     /// Site, as its anchor says.
     pub site: String,
-    /// Time; a new clock at today's date by default.
+    /// Time; a new clock at one fixed date by default.
     pub clock: TestClock,
     /// Randomness.
     pub seed: Seed,
@@ -62,6 +66,12 @@ impl StationOptions {
         let connect = Duration::from_millis(500);
         Self { dial: ClientTimes { connect, ..ClientTimes::default() }, ..Self::default() }
     }
+
+    /// A station beside programs as they ship, which read the machine's clock: it begins today.
+    #[must_use]
+    pub fn beside_programs() -> Self {
+        Self { clock: TestClock::starting_at(today()), ..Self::default() }
+    }
 }
 
 impl Default for StationOptions {
@@ -69,7 +79,7 @@ impl Default for StationOptions {
         Self {
             id: "station-1".to_owned(),
             site: "st-mary".to_owned(),
-            clock: TestClock::starting_at(today()),
+            clock: TestClock::starting_at(BEGINNING),
             seed: Seed::from_environment(),
             dial: ClientTimes::default(),
             policy: |_| {},
@@ -398,10 +408,23 @@ impl Drop for TestStation {
     }
 }
 
-/// The date of this run: certificates of real libraries want a plausible one.
+/// The date of this run.
 fn today() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "where virtual time begins")]
+    #[expect(clippy::disallowed_methods, reason = "the programs beside it read this clock")]
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_begins_at_one_date_and_one_beside_programs_today() {
+        let began = |options: StationOptions| options.clock.now().wall.expect("a date").unix();
+        assert_eq!(began(StationOptions::default()), BEGINNING);
+        assert_eq!(began(StationOptions::impatient()), BEGINNING);
+        assert!((began(StationOptions::beside_programs()) - today()).abs() < 60);
+    }
 }

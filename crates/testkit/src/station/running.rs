@@ -163,6 +163,7 @@ async fn add_operators(store: &dyn StationStore, clock: &TestClock) {
         role,
         password_hash: hash.clone(),
         disabled: false,
+        one_time: false,
         created_at: now.wall.expect("a station has a date"),
     };
     let accounts =

@@ -198,6 +198,16 @@ impl Handler {
                 service.renew_certificate(self.authenticate(&operator, &pin).await?).await?;
                 DONE
             }
+            ControlRequest::ConfirmStation { operator, pin, words } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                service.confirm_station(proof, &words).await?;
+                DONE
+            }
+            ControlRequest::RefuseStation {} => {
+                // No PIN: whoever is at the device may end a pairing.
+                service.refuse_station(Actor::Local).await?;
+                DONE
+            }
             ControlRequest::Reset { operator, pin } => {
                 service.reset(self.authenticate(&operator, &pin).await?).await?;
                 DONE

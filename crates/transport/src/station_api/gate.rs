@@ -10,6 +10,7 @@ use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::OperatorProof;
+use zmon_station::StationError;
 
 use super::Api;
 use super::answer::Refused;
@@ -65,19 +66,33 @@ impl Caller {
             Some(token) => api.station.authenticate(token).await,
             None => Err(ErrorCode::AuthenticationFailed.into()),
         };
-        let Err(error) = proof else { return Ok(proof?) };
-        if error.code() == ErrorCode::AuthenticationFailed {
+        self.counted(api, proof)
+    }
+
+    /// The bearer token of somebody who is logged in, whatever else they must do first.
+    pub(super) async fn login(&self, api: &Api) -> Result<&str, Refused> {
+        let known = match self.token() {
+            Some(token) => api.station.recognise(token).await.map(|()| token),
+            None => Err(ErrorCode::AuthenticationFailed.into()),
+        };
+        self.counted(api, known)
+    }
+
+    fn counted<T>(&self, api: &Api, known: Result<T, StationError>) -> Result<T, Refused> {
+        if let Err(error) = &known
+            && error.code() == ErrorCode::AuthenticationFailed
+        {
             api.station.note_junk(self.source, ErrorCode::AuthenticationFailed);
             if self.credential.is_cookie() {
                 // Only we set it: whoever has it was logged in once.
                 return Err(ErrorCode::ProofExpired.into());
             }
         }
-        Err(error.into())
+        Ok(known?)
     }
 
     /// The token of the login, if the request has exactly one.
-    pub(super) fn token(&self) -> Option<&str> {
+    fn token(&self) -> Option<&str> {
         self.credential.token()
     }
 

@@ -22,6 +22,14 @@ pub enum DeviceRequest {
     Test,
     /// The commit.
     Commit,
+    /// The question of a device in doubt.
+    Outcome,
+    /// The request for a new certificate, by renewal or recovery.
+    Pull,
+    /// The identity document that fetches its configuration.
+    Fetch,
+    /// A statement about certificates that were given up.
+    Retire,
     /// A heartbeat.
     Heartbeat,
 }
@@ -31,6 +39,10 @@ impl DeviceRequest {
         match path {
             paths::DEVICE_TEST => Some(Self::Test),
             paths::DEVICE_COMMIT => Some(Self::Commit),
+            paths::OUTCOME => Some(Self::Outcome),
+            paths::DEVICE_RENEW | paths::RECOVER => Some(Self::Pull),
+            paths::DEVICE_RENEW_IDENTITY | paths::RECOVER_IDENTITY => Some(Self::Fetch),
+            paths::RETIRE => Some(Self::Retire),
             paths::DEVICE_HEARTBEAT => Some(Self::Heartbeat),
             _ => None,
         }

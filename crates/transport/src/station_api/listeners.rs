@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Hosts, Interposed, devices_behind, operators_with, outcome, recovery};
+use super::{Behind, Hosts, Interposed, operators_with};
 use crate::paths::{OUTCOME_ALPN, RECOVERY_ALPN};
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
@@ -136,10 +136,10 @@ impl BoundListeners {
         let hosted = Hosted::new(Arc::clone(&server_auth), service);
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
         let hosts = self.binds.hosts(for_devices, station);
-        let service = devices_behind(self.interposed, station, hosts.clone());
-        let hosted = Hosted::new(mutual, service)
-            .with_protocol(OUTCOME_ALPN, &server_auth, outcome(station, hosts.clone()))
-            .with_protocol(RECOVERY_ALPN, &server_auth, recovery(station, hosts));
+        let behind = Behind(self.interposed);
+        let hosted = Hosted::new(mutual, behind.devices(station, hosts.clone()))
+            .with_protocol(OUTCOME_ALPN, &server_auth, behind.outcome(station, hosts.clone()))
+            .with_protocol(RECOVERY_ALPN, &server_auth, behind.recovery(station, hosts));
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));
         let follower = AbortOnDropHandle::new(follower);

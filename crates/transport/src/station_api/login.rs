@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use zmon_station::{NewOperator, Password};
-use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest};
+use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest, PasswordRequest};
 
 use super::Api;
 use super::answer::{Answer, ok, read};
@@ -30,12 +30,19 @@ pub(super) async fn login(State(api): State<Api>, request: Request) -> Answer {
 /// `POST /api/auth/logout`: ends the login of the bearer token or of the page's cookie.
 pub(super) async fn logout(State(api): State<Api>, request: Request) -> Answer {
     let caller = Caller::of(&request);
-    caller.operator(&api).await?;
-    if let Some(token) = caller.token() {
-        api.station.logout(token).await?;
-    }
+    api.station.logout(caller.login(&api).await?).await?;
     let done = ok(&Done::default())?;
     Ok(if caller.is_page() { with_cookie(done, credential::CLEAR) } else { done })
+}
+
+/// `POST /api/operators/self/password`: for the account of the login.
+pub(super) async fn change_password(State(api): State<Api>, request: Request) -> Answer {
+    let (caller, source) = (Caller::of(&request), source(&request));
+    let token = caller.login(&api).await?;
+    let asked: PasswordRequest = read(request).await?;
+    let (present, new) = (asked.password.expose(), asked.new_password.expose());
+    api.station.change_password(source, token, present, new).await?;
+    ok(&Done::default())
 }
 
 /// `POST /api/operators`.

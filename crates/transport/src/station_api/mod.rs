@@ -114,6 +114,7 @@ fn operators_with(
         .route(paths::LOGIN, post(login::login))
         .route(paths::LOGOUT, post(login::logout))
         .route(paths::OPERATORS, post(login::add_operator))
+        .route(paths::OWN_PASSWORD, post(login::change_password))
         .route(paths::SESSIONS, post(pairing::scan))
         .route(paths::PAIR, post(pairing::pair))
         .route(paths::PAIR_SESSION, get(pairing::result))
@@ -134,39 +135,53 @@ fn operators_with(
 
 /// The devices' interface, for a listener that has verified a client certificate.
 pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
-    devices_behind(None, station, hosts)
-}
-
-/// As [`devices()`], with somebody in between.
-fn devices_behind(
-    interposed: Option<Arc<dyn Interposed>>,
-    station: &Arc<Station>,
-    hosts: Hosts,
-) -> Service {
-    let mut router = Router::new()
-        .route(paths::DEVICE_TEST, get(devices::test))
-        .route(paths::DEVICE_COMMIT, post(devices::commit))
-        .route(paths::DEVICE_RENEW, post(devices::renew))
-        .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
-        .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
-    if let Some(interposed) = interposed {
-        router = router.layer(from_fn_with_state(interposed, interpose::between));
-    }
-    Api::new(station, hosts).serve(router)
+    Behind(None).devices(station, hosts)
 }
 
 /// The interface for devices whose certificate has expired (D23).
 pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
-    let router = Router::new()
-        .route(paths::RECOVER, post(devices::recover))
-        .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
-    Api::new(station, hosts).serve_strangers(router)
+    Behind(None).recovery(station, hosts)
 }
 
 /// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.
 pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
-    let router = Router::new()
-        .route(paths::OUTCOME, post(devices::outcome))
-        .route(paths::RETIRE, post(devices::retire));
-    Api::new(station, hosts).serve_strangers(router)
+    Behind(None).outcome(station, hosts)
+}
+
+/// What devices reach, with somebody in between or nobody.
+struct Behind(Option<Arc<dyn Interposed>>);
+
+impl Behind {
+    fn devices(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
+        let router = Router::new()
+            .route(paths::DEVICE_TEST, get(devices::test))
+            .route(paths::DEVICE_COMMIT, post(devices::commit))
+            .route(paths::DEVICE_RENEW, post(devices::renew))
+            .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
+            .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
+        Api::new(station, hosts).serve(self.between(router))
+    }
+
+    fn recovery(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
+        let router = Router::new()
+            .route(paths::RECOVER, post(devices::recover))
+            .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
+        Api::new(station, hosts).serve_strangers(self.between(router))
+    }
+
+    fn outcome(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
+        let router = Router::new()
+            .route(paths::OUTCOME, post(devices::outcome))
+            .route(paths::RETIRE, post(devices::retire));
+        Api::new(station, hosts).serve_strangers(self.between(router))
+    }
+
+    fn between(&self, router: Router<Api>) -> Router<Api> {
+        match &self.0 {
+            Some(between) => {
+                router.layer(from_fn_with_state(Arc::clone(between), interpose::between))
+            }
+            None => router,
+        }
+    }
 }

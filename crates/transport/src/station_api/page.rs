@@ -17,11 +17,13 @@ use super::gate::source;
 /// `GET /api/auth/session`: who is logged in; nobody is an answer too.
 pub(super) async fn view(State(api): State<Api>, request: Request) -> Answer {
     let credential = Credential::of(&request);
-    let Some(token) = credential.token() else { return ok(&seen(&api, None, false)) };
+    let Some(token) = credential.token() else { return ok(&seen(&api, None)) };
     match api.station.authenticate(token).await {
-        Ok(proof) => ok(&seen(&api, Some(&proof), false)),
+        Ok(proof) => ok(&seen(&api, Some(&proof))),
+        Err(error) if error.code() == ErrorCode::PasswordChangeRequired => ok(&unopened(&api)),
         Err(error) if is_over(error.code()) => {
-            Ok(with_cookie(ok(&seen(&api, None, true))?, credential::CLEAR))
+            let ended = PageView { ended: true, ..seen(&api, None) };
+            Ok(with_cookie(ok(&ended)?, credential::CLEAR))
         }
         Err(error) => Err(error.into()),
     }
@@ -41,9 +43,13 @@ pub(super) async fn log_in(State(api): State<Api>, request: Request) -> Answer {
     if let Credential::Cookie(token) = &before {
         api.station.logout(token).await?;
     }
-    let proof = api.station.authenticate(made.token.expose()).await?;
+    let view = if made.must_change_password {
+        unopened(&api)
+    } else {
+        seen(&api, Some(&api.station.authenticate(made.token.expose()).await?))
+    };
     let cookie = credential::set(made.token.expose()).ok_or(ErrorCode::Internal)?;
-    Ok(with_cookie(ok(&seen(&api, Some(&proof), false))?, cookie))
+    Ok(with_cookie(ok(&view)?, cookie))
 }
 
 /// The codes of a login that counts no more: it ran out, was ended, or its account is gone.
@@ -56,12 +62,18 @@ pub(super) fn with_cookie(mut response: Response, cookie: HeaderValue) -> Respon
     response
 }
 
-fn seen(api: &Api, proof: Option<&OperatorProof>, ended: bool) -> PageView {
+/// A login by a one-time password.
+fn unopened(api: &Api) -> PageView {
+    PageView { must_change_password: true, ..seen(api, None) }
+}
+
+fn seen(api: &Api, proof: Option<&OperatorProof>) -> PageView {
     let profile = api.station.profile();
     PageView {
         station_id: profile.station_id.clone(),
         station_name: profile.station_name.clone(),
         login: proof.map(|proof| PageLogin { operator: proof.id().clone(), role: proof.role() }),
-        ended,
+        ended: false,
+        must_change_password: false,
     }
 }

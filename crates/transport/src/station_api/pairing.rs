@@ -73,6 +73,7 @@ mod tests {
             session_id: SessionId::parse(id).unwrap(),
             delivery: "push".into(),
             events_url: format!("/api/provisioning/pair/{id}"),
+            words: None,
         });
         let Ok(response) = outcome(&pending) else { panic!("refused") };
         assert_eq!(response.status(), 202);

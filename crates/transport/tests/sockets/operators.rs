@@ -12,10 +12,11 @@ const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-0000000000
 const EVENTS: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000/events";
 
 /// Every path with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 17] = [
+const PATHS: [(&str, &str, bool); 18] = [
     ("GET", "/api/health", false),
     ("POST", "/api/auth/login", true),
     ("POST", "/api/operators", true),
+    ("POST", "/api/operators/self/password", true),
     ("POST", "/api/provisioning/sessions", true),
     ("POST", "/api/provisioning/pair", true),
     ("GET", SESSION, false),
@@ -158,6 +159,26 @@ async fn roles_are_the_stations_business_and_travel_as_403() {
     assert_eq!(auditor.get("/api/audit?limit=1").await.status, 200);
     let mut technician = world.operator("tess", Role::Technician).await;
     assert_eq!(problem(&technician.get("/api/audit").await).code, ErrorCode::NotPermitted);
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_the_other_logins() {
+    let world = World::open().await;
+    let (mut here, mut there) = (world.administrator().await, world.administrator().await);
+    let own = "/api/operators/self/password";
+    let body =
+        |password: &str, new: &str| format!(r#"{{"password":"{password}","newPassword":"{new}"}}"#);
+    let wrong = problem(&here.post(own, &body("not the password", "one of my own")).await);
+    assert_eq!((wrong.code, wrong.status), (ErrorCode::AuthenticationFailed, 401));
+    let short = problem(&here.post(own, &body(PASSWORD, "short")).await);
+    assert_eq!(short.code, ErrorCode::RequestMalformed);
+    assert_eq!(short.field.as_deref(), Some("newPassword"));
+    let done = here.post(own, &body(PASSWORD, "one of my own")).await;
+    assert_eq!(&done.body[..], br#"{"success":true}"#);
+    assert_eq!(here.get("/api/audit?limit=1").await.status, 200);
+    let ended = problem(&there.get("/api/audit?limit=1").await);
+    assert_eq!(ended.code, ErrorCode::AuthenticationFailed);
+    there.log_in("ada", "one of my own").await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::{ClientCredentials, device_client};
 use zmon_wire::heartbeat::Heartbeat;
-use zmon_wire::kind::V1;
+use zmon_wire::kind::{TrustLevel, V1};
 use zmon_wire::outcome::CommitRequest;
 
 use crate::pki::{DAY, NOW};
@@ -45,6 +45,7 @@ async fn enrol(world: &World, state: CertificateState) -> LinkCredentials {
         serial,
         not_before,
         not_after,
+        trust: TrustLevel::Anchored,
     };
     let issued = world.ca.issuer().unwrap().issue(&order).await.unwrap();
     world.store.put_certificate(CertificateRow {

@@ -97,7 +97,9 @@ impl World {
         let mut rng = ChaCha20Rng::seed_from_u64(11);
         let password = Password::parse_new(PASSWORD).unwrap();
         let ada = OperatorId::parse("ada").unwrap();
-        bootstrap_administrator(&*store, &clock.now(), &mut rng, ada, &password).await.unwrap();
+        bootstrap_administrator(&*store, &clock.now(), &mut rng, ada, &password, false)
+            .await
+            .unwrap();
         let networks = NetworkPolicy {
             networks: vec![Network::parse("127.0.0.0/8").unwrap()],
             ports: 1024..=65535,

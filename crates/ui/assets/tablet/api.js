@@ -58,6 +58,8 @@ export async function call(method, path, body, signal) {
 /** Who is logged in, and at which station. */
 export const whoIsThere = () => send("GET", LOGIN);
 export const logIn = (operator, password) => send("POST", LOGIN, { operator, password });
+export const changePassword = (password, newPassword) =>
+  send("POST", "/api/operators/self/password", { password, newPassword });
 export const logOut = () => send("POST", "/api/auth/logout", {});
 
 const part = encodeURIComponent;

@@ -1,11 +1,12 @@
 // Logging in, at the start and where a login has ended in the middle of something.
 
-import { logIn, Refusal } from "./api.js";
+import { changePassword, logIn, Refusal } from "./api.js";
 import { find, notify, put, show, shown } from "./dom.js";
 import { number, problemLine, text } from "./texts.js";
 
 const operator = find("login-operator");
 const password = find("login-password");
+const own = find("login-new");
 const ok = find("login-ok");
 let waiting = null;
 let lock = 0;
@@ -17,6 +18,7 @@ export function askLogin(reason = "") {
     notify("login-reason", reason);
     put(find("login-error"), "");
     password.value = "";
+    askOwn(false);
     show("login");
     (operator.value === "" ? operator : password).focus();
     find("login-form").onsubmit = async (event) => {
@@ -38,18 +40,37 @@ async function submit() {
   ok.disabled = true;
   put(find("login-error"), "");
   try {
-    const view = await logIn(name, secret);
+    let view = await logIn(name, secret);
+    if (view.mustChangePassword && own.value === "") {
+      // The password stays in its field: the station wants it again beside the new one.
+      ok.disabled = false;
+      askOwn(true);
+      return undefined;
+    }
+    if (view.mustChangePassword) {
+      await changePassword(secret, own.value);
+      view = await logIn(name, own.value);
+    }
     password.value = "";
+    askOwn(false);
     ok.disabled = false;
     return view;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     put(find("login-error"), problemLine(error.problem));
-    password.value = "";
-    password.focus();
+    if (find("login-own").hidden) password.value = "";
+    (find("login-own").hidden ? password : own).focus();
     if (error.wait > 0) countDown(error.wait);
     else ok.disabled = false;
   }
+}
+
+/** A password that was made for somebody opens nothing but its own change. */
+function askOwn(wanted) {
+  find("login-own").hidden = !wanted;
+  own.required = wanted;
+  own.value = "";
+  if (wanted) own.focus();
 }
 
 /** After too many failures: when to try again. */

@@ -22,12 +22,17 @@ use super::answer::{Refused, typed};
 
 /// The buttons of what is shown, the usual one first ([W §9.1], [W §14]).
 pub(super) fn offered(shown: &ServiceView, simulates: bool) -> Vec<ScreenAction> {
-    use ScreenAction::{Cancel, Enter, Migrate, Postpone, Regenerate, Reprovision, Simulate};
+    use ScreenAction::{
+        Cancel, ConfirmStation, Enter, Migrate, Postpone, RefuseStation, Regenerate, Reprovision,
+        Simulate,
+    };
     let is_prompted =
         shown.manual.as_ref().is_some_and(|manual| manual.found.is_ok() && !manual.migrating);
     match shown.state {
         // A factory reset refuses everything until it has ended.
         _ if shown.erasing => vec![],
+        // Refusing is cancelling, and says why.
+        _ if shown.confirmation.is_some() => vec![ConfirmStation, RefuseStation],
         ProvisioningState::NotProvisioned
         | ProvisioningState::Error
         | ProvisioningState::Deprovisioned
@@ -91,6 +96,13 @@ pub(super) async fn press(
         ScreenRequest::Postpone { operator, pin } => {
             model.postpone_migration(shared.proof(&operator, &pin).await?).await?;
         }
+        ScreenRequest::ConfirmStation { operator, pin, words } => {
+            let proof = shared.proof(&operator, &pin).await?;
+            shared.parts.service.confirm_station(proof, &words).await?;
+        }
+        ScreenRequest::RefuseStation {} => {
+            shared.parts.service.refuse_station(Actor::Local).await?;
+        }
         ScreenRequest::Regenerate {} => model.regenerate_qr_code().await?,
         ScreenRequest::Cancel {} => model.exit_provisioning_mode(Actor::Local).await?,
         ScreenRequest::Simulate {} => {
@@ -112,5 +124,32 @@ impl Shared {
         let pin = Pin::parse(pin.expose())
             .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))?;
         self.parts.authenticator.authenticate(operator, pin, &self.parts.clock.now()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zmon_domain::ids::{StationId, StationName};
+    use zmon_domain::time::Tick;
+    use zmon_provisioning::Confirmation;
+
+    use super::*;
+
+    #[test]
+    fn while_a_station_waits_it_is_confirmed_or_refused() {
+        let mut shown = ServiceView::new(ProvisioningState::Pairing);
+        assert_eq!(offered(&shown, false), [ScreenAction::Cancel]);
+        shown.confirmation = Some(Confirmation {
+            station_id: StationId::parse("cs-1").unwrap(),
+            station_name: StationName::parse("Central Station North").unwrap(),
+            bed: None,
+            label: None,
+            words: ["east", "edit", "mix", "relief"],
+            until: Tick::ZERO,
+        });
+        let both = [ScreenAction::ConfirmStation, ScreenAction::RefuseStation];
+        assert_eq!(offered(&shown, true), both);
+        shown.erasing = true;
+        assert!(offered(&shown, false).is_empty());
     }
 }

@@ -416,6 +416,8 @@ async fn simulation_is_offered_only_where_it_is_built_in() {
 async fn refusals_are_problem_documents_and_change_nothing() {
     let stand = Stand::new(|parts| parts);
     let pin = |operator: &str, pin: &str| json!({"enter": {"operator": operator, "pin": pin}});
+    let words =
+        |pin: &str| json!({"confirmStation": {"operator": "tess", "pin": pin, "words": "a b c d"}});
     for (request, expected) in [
         (pin("tess", "111111"), (401, "authentication_failed")),
         (pin("nobody", PIN), (401, "authentication_failed")),
@@ -429,6 +431,9 @@ async fn refusals_are_problem_documents_and_change_nothing() {
         (json!({"cancel": {}}), (409, "not_in_provisioning_mode")),
         (json!({"regenerate": {}}), (409, "not_in_provisioning_mode")),
         (json!({"reprovision": {"operator": "tess", "pin": PIN}}), (409, "state_conflict")),
+        (words(PIN), (409, "state_conflict")),
+        (words("111111"), (401, "authentication_failed")),
+        (json!({"refuseStation": {}}), (409, "state_conflict")),
     ] {
         let (status, found) = code(stand.press(&request).await).await;
         assert_eq!((status, found.as_str()), expected, "{request}");

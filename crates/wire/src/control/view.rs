@@ -6,13 +6,22 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::{DeviceAddress, ServerUrl},
-    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, Thumbprint},
+    ids::{
+        BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, StationId,
+        StationName, Thumbprint,
+    },
     role::Role,
     state::{Indicator, ProvisioningState, ProvisioningStatus},
     time::UnixTime,
 };
 
-use crate::{b64, kind::Suite, problem::Problem, secret::SecretText, text};
+use crate::{
+    b64,
+    kind::{Suite, TrustLevel},
+    problem::Problem,
+    secret::SecretText,
+    text,
+};
 
 /// The state of a device: what the screens of [W §9] show.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +70,12 @@ pub struct StatusView {
     /// A manual configuration that waits for its migration ([W §14]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manual_configuration: Option<ManualView>,
+    /// A station that waits for somebody to confirm it (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<ConfirmationView>,
+    /// On what ground the station of the configuration in force was believed (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub station_trust: Option<TrustLevel>,
     /// How many statements about dead certificates wait for their station.
     #[serde(default)]
     pub retirements_waiting: u64,
@@ -69,6 +84,29 @@ pub struct StatusView {
     pub erasing: bool,
     /// The link to the station.
     pub link: LinkView,
+}
+
+/// A station that no anchor vouches for, before somebody confirms it (D8). It says of itself what is
+/// here; only the words are certain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfirmationView {
+    /// Who it says it is.
+    #[serde(with = "text")]
+    pub station_id: StationId,
+    /// What it calls itself.
+    #[serde(with = "text")]
+    pub station_name: StationName,
+    /// The bed that the device is to stand at.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub bed_id: Option<BedId>,
+    /// The label that the device is to carry.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub device_label: Option<DeviceLabel>,
+    /// The four words that it must show too.
+    pub words: String,
+    /// Seconds until it is too late.
+    pub seconds_left: u64,
 }
 
 /// The local operators of a device, by name.

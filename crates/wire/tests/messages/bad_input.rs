@@ -137,6 +137,7 @@ fn every_typed_member_refuses_a_wrong_alphabet() {
         "token",
         "pin",
         "newPin",
+        "newPassword",
         "type",
         "title",
         "detail",

@@ -79,7 +79,7 @@ goldens! {
     pair::ScanAnswer: "scan-answer";
     pair::PairRequest: "pair-request", "pair-request-full";
     pair::PairAnswer: "pair-answer";
-    pair::PairPending: "pair-pending";
+    pair::PairPending: "pair-pending", "pair-pending-words";
     problem::Problem: "problem";
     heartbeat::Heartbeat: "heartbeat";
     heartbeat::HeartbeatAnswer: "heartbeat-answer";
@@ -90,6 +90,8 @@ goldens! {
     ready::Ready: "ready";
     admin::LoginRequest: "login-request";
     admin::LoginAnswer: "login-answer";
+    admin::LoginAnswer: "login-answer-one-time";
+    admin::PasswordRequest: "password-request";
     admin::OperatorRequest: "operator-request";
     admin::Done: "done";
     admin::ImportAnswer: "import-answer";
@@ -104,15 +106,16 @@ goldens! {
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
         "control-unlock-operator", "control-factory-reset", "control-migrate", "control-postpone-migration",
-        "control-create-administrator";
-    control::ControlAnswer: "answer-done", "answer-status", "answer-qr", "answer-identity", "answer-link",
+        "control-create-administrator", "control-confirm-station", "control-refuse-station";
+    control::ControlAnswer: "answer-done", "answer-status", "answer-status-confirm", "answer-qr", "answer-identity", "answer-link",
         "answer-log", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
         "event-status-changed";
     screen::ScreenView: "screen";
     screen::ScreenOperators: "screen-operators";
     screen::ScreenRequest: "screen-enter", "screen-reprovision", "screen-migrate", "screen-postpone",
-        "screen-regenerate", "screen-cancel", "screen-simulate";
+        "screen-regenerate", "screen-cancel", "screen-simulate", "screen-confirm-station",
+        "screen-refuse-station";
     page::PageView: "page-view";
     page::Progress: "progress";
     page::TrustView: "trust";

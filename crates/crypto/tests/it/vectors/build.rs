@@ -8,6 +8,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
 };
 use serde_json::{Value, json};
+use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::envelope::{Envelope, SealInput, seal};
 use zmon_crypto::identity::es256_to_der;
 use zmon_crypto::jws::{self, Typ};
@@ -131,6 +132,14 @@ pub fn pairing(suite: Suite, keys: &Keys) -> Value {
     let envelope = seal(&input, configuration.as_bytes(), &mut rng).unwrap();
     assert!(Envelope::parse(&envelope).is_ok());
     let listener = self_signed(&keys.identity, &mut rng).unwrap();
+    // As if the station had made the TLS key: the document's form (D6).
+    let binding = Binding {
+        session_id: facts.session_id,
+        transcript: &t,
+        keys: &session,
+        certificate: certificates.client.leaf(),
+    };
+    let client_key = client_key::seal(&binding, kem.public(), &keys.tls, &mut rng).unwrap();
     let audit = audit_rows(&facts);
     let last = audit.as_array().unwrap().last().unwrap();
     let after = After {
@@ -174,6 +183,7 @@ pub fn pairing(suite: Suite, keys: &Keys) -> Value {
             "messageId": hex(facts.message_id.as_bytes()),
             "bytes": hex(&envelope),
         },
+        "clientKey": { "sealed": hex(&client_key) },
         "audit": audit,
     });
     for (name, section) in after {
@@ -265,12 +275,13 @@ fn identity(
         suite: suite.into(),
         identity_key: keys.identity.public().spki_der().to_vec(),
         kem_key: kem.public().to_bytes(),
-        csr: csr::create(&keys.tls, &facts.device_id, rng).unwrap(),
+        csr: Some(csr::create(&keys.tls, &facts.device_id, rng).unwrap()),
         device_nonce: [0x44; 32],
         key_protection: zmon_wire::kind::KeyProtection::File,
         clock_quality: zmon_domain::time::ClockQuality::Synced,
         audit_checkpoint: None,
         factory_chain: None,
+        station_trust: zmon_wire::kind::TrustLevel::Anchored,
     }
 }
 

@@ -15,8 +15,9 @@ use std::fs;
 use serde_json::Value;
 use zmon_crypto::Suite;
 use zmon_crypto::envelope::Envelope;
+use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::schedule::{Prk, transcript};
-use zmon_crypto::{KemKey, PairingToken};
+use zmon_crypto::{IdentityKey, KemKey, PairingToken, TlsKey};
 
 use crate::support::rng;
 use build::{Keys, hex, pairing, unhex};
@@ -64,5 +65,12 @@ fn the_published_envelopes_open() {
         let kem = KemKey::from_pkcs8(&unhex(&stored["keys"]["kem"])).unwrap();
         let plaintext = envelope.open(proof, &kem, &keys, &t, &mut rng(1)).unwrap();
         assert_eq!(plaintext.expose(), text("configuration", "jws").as_bytes());
+        let leaf = unhex(&stored["certificates"]["client"][0]);
+        let session_id = envelope.session_id();
+        let binding = Binding { session_id, transcript: &t, keys: &keys, certificate: &leaf };
+        let sealed = unhex(&stored["clientKey"]["sealed"]);
+        let opened = client_key::open(&binding, &kem, &sealed, &mut rng(1)).unwrap();
+        let tls = TlsKey::from_pkcs8(&unhex(&stored["keys"]["tls"])).unwrap();
+        assert_eq!(opened.public(), tls.public());
     }
 }

@@ -1,4 +1,4 @@
--- user_version 8, application_id 0x5a4d4353
+-- user_version 10, application_id 0x5a4d4353
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
@@ -72,7 +72,7 @@ CREATE TABLE operators (
   password_hash TEXT NOT NULL,
   disabled INTEGER NOT NULL CHECK (disabled IN (0, 1)),
   created_at INTEGER NOT NULL
-) STRICT;
+, one_time INTEGER NOT NULL DEFAULT 0 CHECK (one_time IN (0, 1))) STRICT;
 CREATE TABLE peer_checkpoints (
   device_id TEXT PRIMARY KEY,
   checkpoint TEXT NOT NULL

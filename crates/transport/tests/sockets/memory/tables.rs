@@ -34,6 +34,12 @@ impl Tables {
                 let old = self.operators.insert(row.id.clone(), row.clone());
                 old.map_or(Ok(()), |_| Err(Refusal::OperatorExists))?;
             }
+            StationWrite::SetPassword { operator, before, after, keep } => {
+                let account = self.operators.get_mut(operator);
+                let account = account.filter(|account| account.password_hash == *before);
+                account.ok_or(Refusal::PasswordStale)?.password_hash.clone_from(after);
+                self.logins.retain(|hash, row| row.operator != *operator || hash == keep);
+            }
             StationWrite::AddLogin(row) => drop(self.logins.insert(row.token_hash, row.clone())),
             StationWrite::DropLogin { token_hash } => drop(self.logins.remove(token_hash)),
             StationWrite::Reserve(row) => {

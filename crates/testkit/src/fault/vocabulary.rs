@@ -1,13 +1,10 @@
-//! What goes wrong, at which step, how often.
+//! The words in which faults are ordered: `STEP=KIND`, `STEP=KIND@N`.
+//!
+//! One file for two users: the harness in Rust, and the program `mock-central-station`, which links to it
+//! because no program may depend on a harness.
 
 use core::fmt;
 use core::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::watch;
-
-use crate::power::Power;
-use crate::wait;
 
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
@@ -59,7 +56,7 @@ words! {
         Retire = "retire",
         /// Device: a heartbeat.
         Heartbeat = "heartbeat",
-        /// Device: a transaction of its database.
+        /// Device: a transaction of its database. No station can order it.
         Store = "store",
     }
 }
@@ -71,14 +68,14 @@ words! {
         Fail = "fail",
         /// It is done, and its answer is lost. At [`Step::Store`]: the device dies after it.
         Drop = "drop",
-        /// It waits until [`Faults::release`].
+        /// It waits until it is let go. Of the harness in Rust only.
         Delay = "delay",
         /// One bit of what is sent, or answered, is another. At [`Step::Test`],
         /// [`Step::Retire`] and [`Step::Heartbeat`]: another server answers.
         Tamper = "tamper",
         /// Only half of what is sent arrives.
         Truncate = "truncate",
-        /// The process dies when it comes there.
+        /// The process dies when it comes there. Of the harness in Rust only.
         Crash = "crash",
     }
 }
@@ -123,7 +120,7 @@ pub struct FaultError;
 
 impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be STEP=KIND, as deliver=tamper")
+        f.write_str("must be STEP=KIND, as deliver=tamper, or STEP=KIND@N for the N-th time only")
     }
 }
 
@@ -140,134 +137,84 @@ impl FromStr for Fault {
     }
 }
 
-/// The faults ordered for one station or device. Clones share them.
-#[derive(Clone)]
-pub struct Faults(Arc<Inner>);
-
-struct Inner {
-    orders: Mutex<Vec<Order>>,
-    /// Every step come to so far, in order.
-    trace: watch::Sender<Vec<Step>>,
-    /// Counts releases.
-    released: watch::Sender<u64>,
-}
-
-struct Order {
-    fault: Fault,
+/// A fault and when it happens: every time, or one time only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// How often the step is come to before.
     skip: u32,
-    times: Option<u32>,
+    is_once: bool,
 }
 
-impl Faults {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner {
-            orders: Mutex::default(),
-            trace: watch::Sender::default(),
-            released: watch::Sender::default(),
-        }))
-    }
-
-    /// From now on, until [`Faults::clear`].
-    ///
-    /// # Panics
-    /// For a fault that makes no sense.
-    pub fn order(&self, step: Step, kind: Kind) {
-        self.push(step, kind, 0, None);
-    }
-
-    /// The next time only.
-    ///
-    /// # Panics
-    /// As [`Faults::order`].
-    pub fn once(&self, step: Step, kind: Kind) {
-        self.push(step, kind, 0, Some(1));
+impl Order {
+    /// Every time.
+    #[must_use]
+    pub const fn always(fault: Fault) -> Self {
+        Self { fault, skip: 0, is_once: false }
     }
 
     /// The time after the next `skip` times, and that one only.
-    ///
-    /// # Panics
-    /// As [`Faults::order`].
-    pub fn after(&self, skip: u32, step: Step, kind: Kind) {
-        self.push(step, kind, skip, Some(1));
-    }
-
-    /// All is well again; what was held is let go.
-    pub fn clear(&self) {
-        self.orders().clear();
-        self.release();
-    }
-
-    /// Lets go what [`Kind::Delay`] holds.
-    pub fn release(&self) {
-        self.0.released.send_modify(|count| *count += 1);
-    }
-
-    /// Every step come to so far, in order, with or without a fault.
     #[must_use]
-    pub fn trace(&self) -> Vec<Step> {
-        self.0.trace.borrow().clone()
+    pub const fn after(skip: u32, fault: Fault) -> Self {
+        Self { fault, skip, is_once: true }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)?;
+        if self.is_once { write!(f, "@{}", u64::from(self.skip) + 1) } else { Ok(()) }
+    }
+}
+
+impl FromStr for Order {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let Some((fault, time)) = text.split_once('@') else {
+            return text.parse().map(Self::always);
+        };
+        let time: u32 = time.parse().map_err(|_| FaultError)?;
+        let skip = time.checked_sub(1).ok_or(FaultError)?;
+        Ok(Self::after(skip, fault.parse()?))
+    }
+}
+
+/// Orders that are still to come.
+#[derive(Clone, Debug, Default)]
+pub struct Orders(Vec<Order>);
+
+impl Orders {
+    /// One more.
+    pub fn push(&mut self, order: Order) {
+        self.0.push(order);
     }
 
-    /// How often a step was come to.
-    #[must_use]
-    pub fn count(&self, step: Step) -> usize {
-        self.0.trace.borrow().iter().filter(|come| **come == step).count()
-    }
-
-    /// Waits until a step was come to `times` times in all.
-    ///
-    /// # Panics
-    /// As [`wait::within`].
-    pub async fn reached(&self, step: Step, times: usize) {
-        let what = format!("step {} for the time number {times}", step.as_str());
-        let enough = |trace: &Vec<Step>| trace.iter().filter(|s| **s == step).count() >= times;
-        wait::until(&what, self.0.trace.subscribe(), enough).await;
-    }
-
-    fn push(&self, step: Step, kind: Kind, skip: u32, times: Option<u32>) {
-        let fault = Fault::new(step, kind);
-        assert!(fault.makes_sense(), "{fault} makes no sense");
-        self.orders().push(Order { fault, skip, times });
-    }
-
-    /// Comes to a step: waits or dies as ordered, and says what else shall go wrong.
-    pub(crate) async fn at(&self, step: Step, power: &Power) -> Option<Kind> {
-        let kind = self.due(step);
-        let mut released = self.0.released.subscribe();
-        self.0.trace.send_modify(|trace| trace.push(step));
-        let kind = kind?;
-        tracing::warn!(step = step.as_str(), kind = kind.as_str(), "ordered fault");
-        match kind {
-            Kind::Delay => {
-                // The sender lives as long as these faults.
-                drop(released.changed().await);
-                None
-            }
-            Kind::Crash => {
-                power.cut();
-                core::future::pending().await
-            }
-            Kind::Fail | Kind::Drop | Kind::Tamper | Kind::Truncate => Some(kind),
-        }
-    }
-
-    fn due(&self, step: Step) -> Option<Kind> {
-        let mut orders = self.orders();
+    /// Comes to a step: what goes wrong there this time. Of several the first that is due.
+    pub fn due(&mut self, step: Step) -> Option<Kind> {
         let mut due = None;
-        for order in orders.iter_mut().filter(|order| order.fault.step == step) {
+        self.0.retain_mut(|order| {
+            if order.fault.step != step {
+                return true;
+            }
             if order.skip > 0 {
                 order.skip -= 1;
-            } else if due.is_none() && order.times != Some(0) {
-                order.times = order.times.map(|times| times - 1);
-                due = Some(order.fault.kind);
+                return true;
             }
-        }
-        orders.retain(|order| order.times != Some(0));
+            if due.is_some() {
+                return true;
+            }
+            due = Some(order.fault.kind);
+            !order.is_once
+        });
         due
     }
+}
 
-    fn orders(&self) -> MutexGuard<'_, Vec<Order>> {
-        self.0.orders.lock().unwrap_or_else(PoisonError::into_inner)
+impl FromIterator<Order> for Orders {
+    fn from_iter<I: IntoIterator<Item = Order>>(orders: I) -> Self {
+        Self(orders.into_iter().collect())
     }
 }
 
@@ -289,17 +236,33 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn orders_are_counted() {
-        let (faults, power) = (Faults::new(), Power::on());
-        faults.after(1, Step::Test, Kind::Fail);
-        faults.once(Step::Commit, Kind::Drop);
-        let mut seen = Vec::new();
-        for step in [Step::Test, Step::Test, Step::Test, Step::Commit, Step::Commit] {
-            seen.push(faults.at(step, &power).await);
+    #[test]
+    fn an_order_says_which_time() {
+        let fault = Fault::new(Step::Test, Kind::Fail);
+        for (text, order) in [
+            ("test=fail", Order::always(fault)),
+            ("test=fail@1", Order::after(0, fault)),
+            ("test=fail@3", Order::after(2, fault)),
+        ] {
+            assert_eq!((text.parse(), order.to_string().as_str()), (Ok(order), text));
         }
-        assert_eq!(seen, [None, Some(Kind::Fail), None, Some(Kind::Drop), None]);
-        assert_eq!(faults.count(Step::Test), 3);
-        power.cut();
+        for text in
+            ["test=fail@", "test=fail@0", "test=fail@-1", "test=fail@x", "@1", "dial=drop@1"]
+        {
+            assert!(text.parse::<Order>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn orders_are_counted_each_for_itself() {
+        let words = ["test=fail@2", "commit=drop@1", "test=drop@3", "test=tamper@1"];
+        let mut orders: Orders =
+            words.into_iter().map(|word| word.parse::<Order>().unwrap()).collect();
+        let come = [Step::Test, Step::Test, Step::Commit, Step::Test, Step::Test, Step::Commit];
+        let seen = come.map(|step| orders.due(step));
+        let first = [Some(Kind::Tamper), Some(Kind::Fail), Some(Kind::Drop), Some(Kind::Drop)];
+        assert_eq!((&seen[..4], &seen[4..]), (&first[..], &[None, None][..]));
+        orders.push(Order::always(Fault::new(Step::Test, Kind::Fail)));
+        assert_eq!([orders.due(Step::Test), orders.due(Step::Test)], [Some(Kind::Fail); 2]);
     }
 }

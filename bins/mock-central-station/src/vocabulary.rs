@@ -1,0 +1,1 @@
+../../../crates/testkit/src/fault/vocabulary.rs
