@@ -84,6 +84,7 @@ class Monitor(Program):
     def __init__(self, folder, home, station):
         anchor, pins = home.with_suffix(".pem"), home.with_suffix(".pins")
         anchor.write_text(station.ready["anchorPem"])
+        pins.touch(mode=0o600)  # `device` takes no secret that others can read
         pins.write_text(f"{PIN}\n{PIN}\n")  # the administrator's, the technician's
         make = [folder / "device", "init", home, "--anchor", anchor, "--pin-file", pins]
         make += ["--site", station.ready["site"], "--technician", TECHNICIAN]

@@ -3,13 +3,24 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
+    ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use zmon_cli::logging::LogFormat;
+use zmon_cli::{
+    flag,
+    logging::{Filter, LogFormat},
+};
+use zmon_domain::{
+    address::DeviceAddress,
+    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, SiteId},
+    limits,
+};
+
+use crate::InterlockSetting;
 
 /// Bedside monitor of the Z Monitor system: the device side of provisioning.
 ///
@@ -90,17 +101,19 @@ pub struct Init {
     #[arg(long, conflicts_with = "anchor")]
     pub proximity: bool,
     /// Site the anchors belong to.
-    #[arg(long, default_value = "site-1", value_name = "ID")]
-    pub site: String,
+    #[arg(long, default_value = "site-1", value_name = "ID", value_parser = flag::by(SiteId::parse))]
+    pub site: SiteId,
     /// Device identifier.
-    #[arg(long, default_value = "ZM-001", value_name = "ID")]
-    pub device_id: String,
+    #[arg(long, default_value = "ZM-001", value_name = "ID", value_parser = flag::by(DeviceId::parse))]
+    pub device_id: DeviceId,
     /// Serial number.
-    #[arg(long, default_value = "SN-2024-001234", value_name = "SERIAL")]
-    pub serial: String,
+    #[arg(long, default_value = "SN-2024-001234", value_name = "SERIAL",
+          value_parser = flag::by(DeviceSerial::parse))]
+    pub serial: DeviceSerial,
     /// Firmware version the device reports.
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_name = "VERSION")]
-    pub firmware: String,
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_name = "VERSION",
+          value_parser = flag::by(FirmwareVersion::parse))]
+    pub firmware: FirmwareVersion,
     /// Type of the identity key.
     #[arg(long, value_enum, default_value_t = SuiteName::P256)]
     pub suite: SuiteName,
@@ -108,12 +121,13 @@ pub struct Init {
     #[arg(long, value_enum, default_value_t = CodeFormatName::Grouped9)]
     pub code_format: CodeFormatName,
     /// Name of the first administrator.
-    #[arg(long, default_value = "admin", value_name = "NAME")]
-    pub administrator: String,
+    #[arg(long, default_value = "admin", value_name = "NAME",
+          value_parser = flag::by(OperatorId::parse))]
+    pub administrator: OperatorId,
     /// Name of a first technician, with a PIN of their own.
-    #[arg(long, value_name = "NAME")]
-    pub technician: Option<String>,
-    /// File with the PINs, a line each: administrator, technician ("-": stdin).
+    #[arg(long, value_name = "NAME", value_parser = flag::by(OperatorId::parse))]
+    pub technician: Option<OperatorId>,
+    /// File (0600) with the PINs, a line each: administrator, technician ("-": stdin).
     #[arg(long, value_name = "FILE")]
     pub pin_file: Option<PathBuf>,
 }
@@ -127,15 +141,17 @@ pub struct Identity {
     #[arg(long)]
     pub manifest: bool,
     /// Bed to put into the row.
-    #[arg(long, requires = "manifest", value_name = "ID")]
-    pub bed: Option<String>,
+    #[arg(long, requires = "manifest", value_name = "ID", value_parser = flag::by(BedId::parse))]
+    pub bed: Option<BedId>,
     /// Label to put into the row.
-    #[arg(long, requires = "manifest", value_name = "TEXT")]
-    pub label: Option<String>,
+    #[arg(long, requires = "manifest", value_name = "TEXT",
+          value_parser = flag::by(DeviceLabel::parse))]
+    pub label: Option<DeviceLabel>,
     /// Fixed address to put into the row: stations find the device without its
     /// QR code.
-    #[arg(long, requires = "manifest", value_name = "IP")]
-    pub address: Option<String>,
+    #[arg(long, requires = "manifest", value_name = "IP",
+          value_parser = flag::by(DeviceAddress::parse))]
+    pub address: Option<DeviceAddress>,
     /// Fixed port to put into the row, for a typed code.
     #[arg(long, requires = "manifest", value_name = "PORT")]
     pub port: Option<NonZeroU16>,
@@ -164,7 +180,8 @@ pub struct Run {
     #[arg(long, env = "DEVICE_MANUAL_CONFIGURATION", value_name = "PATH")]
     pub manual_configuration: Option<PathBuf>,
     /// Minutes a pairing code lives, 1 to 60 [default: 10].
-    #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N")]
+    #[arg(long, env = "DEVICE_WINDOW_MINUTES", value_name = "N",
+          value_parser = clap::value_parser!(u64).range(WINDOW_MINUTES))]
     pub window_minutes: Option<u64>,
     /// Form of the pairing code [default: the one of init].
     #[arg(long, env = "DEVICE_CODE_FORMAT", value_name = "FORMAT")]
@@ -178,15 +195,20 @@ pub struct Run {
     pub clock: Option<ClockName>,
     /// Where to ask whether a patient is monitored: none, file:PATH or command:PATH
     /// [default: none].
-    #[arg(long, env = "DEVICE_INTERLOCK", value_name = "HOW")]
-    pub interlock: Option<String>,
+    #[arg(long, env = "DEVICE_INTERLOCK", value_name = "HOW",
+          value_parser = flag::by(str::parse::<InterlockSetting>))]
+    pub interlock: Option<InterlockSetting>,
     /// Log level or directives [default: info].
-    #[arg(long, env = "DEVICE_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
+    #[arg(long, env = "DEVICE_LOG", value_name = "FILTER", value_parser = flag::by(Filter::parse))]
+    pub log: Option<Filter>,
     /// Shape of log lines on standard error [default: text].
     #[arg(long, env = "DEVICE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
+
+/// Minutes a pairing code may live.
+pub(crate) const WINDOW_MINUTES: RangeInclusive<u64> =
+    limits::WINDOW.min.as_secs() / 60..=limits::WINDOW.max.as_secs() / 60;
 
 /// Identity key types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -285,6 +307,39 @@ mod tests {
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{line}");
             }
+        }
+    }
+
+    /// Every value that clap cannot judge by its own rules, as a flag and as a variable.
+    #[test]
+    fn a_wrong_value_is_refused_with_its_flag_and_rule() {
+        let init: &[&str] = &["init", "x", "--anchor", "a"];
+        let row: &[&str] = &["identity", "x", "--manifest"];
+        let run: &[&str] = &["run", "x"];
+        let cases = [
+            (init, "--site", "", "must "),
+            (init, "--device-id", "-", "must "),
+            (init, "--serial", "a b", "must "),
+            (init, "--firmware", "", "must "),
+            (init, "--administrator", "a b", "must "),
+            (init, "--technician", "", "must "),
+            (row, "--bed", "", "must "),
+            (row, "--label", "", "must "),
+            (row, "--address", "here", "must "),
+            (row, "--port", "0", "zero"),
+            (run, "--listen", "here", "invalid socket address"),
+            (run, "--address", "here", "invalid IP address"),
+            (run, "--screen", "0.0.0.0:1", "must be a loopback address and a port, or off"),
+            (run, "--window-minutes", "61", "1..=60"),
+            (run, "--window-minutes", "0", "1..=60"),
+            (run, "--interlock", "file:relative", "must be none, file:PATH or command:PATH"),
+            (run, "--log", "zmon=loudest", "must be a level or directives"),
+        ];
+        for (base, flag, value, rule) in cases {
+            let line = ["device"].iter().chain(base).chain([&flag, &value]);
+            let refused = Args::try_parse_from(line).unwrap_err().to_string();
+            assert!(refused.contains(&format!("'{flag} <")), "{flag}: {refused}");
+            assert!(refused.contains(rule), "{flag}: {refused}");
         }
     }
 

@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use zmon_cli::{Failure, Streams};
 use zmon_crypto::Suite;
-use zmon_domain::{
-    address::DeviceAddress,
-    ids::{BedId, DeviceLabel},
-};
 use zmon_persistence::{FileKeyStore, PrivateDir};
 use zmon_provisioning::ports::KeyStore;
 use zmon_wire::{control::IdentityView, kind, manifest::ManifestRow};
@@ -25,9 +21,9 @@ pub(crate) fn run(args: Identity, streams: &mut Streams<'_>) -> Result<(), Failu
     let public = keys.identity().public();
     if args.manifest {
         let mut row = ManifestRow::new(profile.device_id, profile.serial, public.thumbprint());
-        row.bed_id = args.bed.as_deref().map(BedId::parse).transpose()?;
-        row.device_label = args.label.as_deref().map(DeviceLabel::parse).transpose()?;
-        row.ip_address = args.address.as_deref().map(DeviceAddress::parse).transpose()?;
+        row.bed_id = args.bed;
+        row.device_label = args.label;
+        row.ip_address = args.address;
         row.port = args.port;
         return Ok(streams.json(&row)?);
     }

@@ -12,7 +12,7 @@ use zmon_cli::{
 use zmon_crypto::Suite;
 use zmon_domain::{
     audit::{AuditEvent, EventType},
-    ids::{OperatorId, SiteId},
+    ids::OperatorId,
     limits,
     role::{Actor, Role},
     time::ClockQuality,
@@ -29,6 +29,8 @@ use crate::{
     stored,
 };
 
+/// The flag that names the file of PINs.
+const PIN_FILE: &str = "--pin-file";
 /// Digits of a PIN that is made here.
 const MADE_DIGITS: usize = 8;
 
@@ -69,15 +71,16 @@ struct OperatorReport<'a> {
 /// A usage failure before anything is made; `state_conflict` for a directory that is not empty.
 pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let file = SettingsFile {
-        device_id: args.device_id.clone(),
-        device_serial: args.serial.clone(),
-        firmware_version: args.firmware.clone(),
+        device_id: args.device_id.to_string(),
+        device_serial: args.serial.to_string(),
+        firmware_version: args.firmware.to_string(),
         code_format: Some(args.code_format),
         proximity: args.proximity.then_some(true),
         ..SettingsFile::default()
     };
     let profile = file.profile()?;
-    let site = SiteId::parse(&args.site)?;
+    let site = &args.site;
+    let found = anchors::read(&args.anchor, site)?;
     let people = people(&args)?;
     files::create_empty_dir(&args.dir)?;
 
@@ -85,7 +88,7 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
     let keys = FileKeyStore::create(Arc::clone(&dir), suite(args.suite), &mut *system_rng().lock())
         .map_err(stored)?;
     let keys: Arc<dyn KeyStore> = Arc::new(keys);
-    let anchors = anchors::create(&args.dir, &args.anchor, &site)?;
+    let anchors = anchors::create(&dir, found, site)?;
     let disk = Disk::with_keys(dir, keys, &profile, ClockQuality::Synced).await?;
     add_people(&disk, &people).await?;
 
@@ -122,32 +125,27 @@ fn people(args: &Init) -> Result<Vec<Person>, Failure> {
     let mut wanted = vec![(&args.administrator, Role::Administrator)];
     wanted.extend(args.technician.as_ref().map(|name| (name, Role::Technician)));
     if args.technician.as_ref() == Some(&args.administrator) {
-        return Err(Failure::usage("technician", "must have a name of their own"));
+        return Err(Failure::usage("--technician", "must have a name of their own"));
     }
-    let mut given = match &args.pin_file {
-        Some(path) => secret::read_lines(path)?.into_iter(),
-        None => Vec::new().into_iter(),
-    };
+    if let Some(path) = &args.pin_file {
+        let count = wanted.len();
+        let given = secret::read_lines(PIN_FILE, path, count..=count)?;
+        let people = wanted.into_iter().zip(given).map(|((id, role), pin)| {
+            Pin::parse(&pin).map_err(|error| error.at(PIN_FILE))?;
+            Ok(Person { id: id.clone(), role, pin, is_made: false })
+        });
+        return people.collect();
+    }
     let mut people = Vec::new();
-    for (name, role) in wanted {
-        let id = OperatorId::parse(name)?;
-        let (pin, is_made) = match (&args.pin_file, Source::choose(None)) {
-            (Some(_), _) => {
-                let pin = given.next();
-                (
-                    pin.ok_or_else(|| {
-                        Failure::usage("pin-file", "must have a line for each operator")
-                    })?,
-                    false,
-                )
-            }
-            (None, Some(terminal)) => {
-                (secret::read_new(terminal, &format!("New PIN of {role} {id}"))?, false)
-            }
-            (None, None) => (secret::make_pin(MADE_DIGITS, &mut *system_rng().lock()), true),
+    for (id, role) in wanted {
+        let is_made = !secret::is_attended();
+        let pin = if is_made {
+            secret::make_pin(MADE_DIGITS, &mut *system_rng().lock())
+        } else {
+            secret::read_new(Source::Terminal, &format!("New PIN of {role} {id}"))?
         };
         Pin::parse(&pin)?;
-        people.push(Person { id, role, pin, is_made });
+        people.push(Person { id: id.clone(), role, pin, is_made });
     }
     Ok(people)
 }

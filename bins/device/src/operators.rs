@@ -33,6 +33,17 @@ impl AuditedOperators {
         Ok(self.store.commit(now, &record).await?)
     }
 
+    /// The row of a login that was refused. Nobody is proved: the name is only what was typed.
+    async fn refused(
+        &self,
+        id: &OperatorId,
+        code: ErrorCode,
+        now: &Now,
+    ) -> Result<(), ErrorReport> {
+        let row = AuditEvent::failed(EventType::LoginRefused, Actor::Local, code);
+        self.record(now, row.with("operator", id)).await
+    }
+
     /// Refuses, with its row, whoever may not manage operators.
     async fn authorise(
         &self,
@@ -84,12 +95,14 @@ impl Authenticator for AuditedOperators {
         match self.operators.authenticate(id, pin, now).await {
             Ok(proof) => Ok(proof),
             Err(report) => {
-                // Nobody is proved: the name is only what was typed.
-                let row = AuditEvent::failed(EventType::LoginRefused, Actor::Local, report.code);
-                self.record(now, row.with("operator", id)).await?;
+                self.refused(id, report.code, now).await?;
                 Err(report)
             }
         }
+    }
+
+    async fn note_malformed(&self, id: &OperatorId, now: &Now) -> Result<(), ErrorReport> {
+        self.refused(id, ErrorCode::RequestMalformed, now).await
     }
 }
 

@@ -39,7 +39,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Only before the ready line: settings, disk, sockets.
 pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = Settings::load(&args)?;
-    logging::init(&settings.log, settings.log_format)?;
+    logging::init(settings.log.clone(), settings.log_format);
     let served = serve(&args, &settings, streams).await;
     if let Err(failure) = &served {
         logging::ending(failure.code());

@@ -7,11 +7,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use zmon_cli::{Failure, files, logging::LogFormat, settings};
+use zmon_cli::{
+    Failure, files,
+    logging::{Filter, LogFormat},
+    settings,
+};
 use zmon_domain::{
     address::DeviceAddress,
     code::CodeFormat,
-    error::ErrorCode,
+    error::{ErrorCode, FieldError},
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
     time::{ClockQuality, UnixTime},
 };
@@ -20,7 +24,7 @@ use zmon_transport::device_listener::Bind;
 
 use crate::{
     InterlockSetting,
-    args::{ClockName, CodeFormatName, Run, ScreenAddress},
+    args::{ClockName, CodeFormatName, Run, ScreenAddress, WINDOW_MINUTES},
 };
 
 /// Name of the settings file; it is written last by `init`, so that it marks a whole device.
@@ -31,8 +35,6 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALH
 const SCREEN: ScreenAddress = ScreenAddress::At(LISTEN);
 /// Where a manual configuration lies when nobody says so, in the device directory.
 const MANUAL: &str = "manual";
-/// Level of logs when nobody says so.
-const LOG: &str = "info";
 
 /// Start of the day of this release, 2026-11-23; the build may name another time, in seconds since the
 /// epoch, as reproducible builds do. A compiler's clock has no part in it.
@@ -108,9 +110,10 @@ impl SettingsFile {
     /// A usage failure naming the key.
     pub(crate) fn profile(&self) -> Result<DeviceProfile, Failure> {
         let mut profile = DeviceProfile::new(
-            DeviceId::parse(&self.device_id)?,
-            DeviceSerial::parse(&self.device_serial)?,
-            FirmwareVersion::parse(&self.firmware_version)?,
+            DeviceId::parse(&self.device_id).map_err(|error| error.at("device_id"))?,
+            DeviceSerial::parse(&self.device_serial).map_err(|error| error.at("device_serial"))?,
+            FirmwareVersion::parse(&self.firmware_version)
+                .map_err(|error| error.at("firmware_version"))?,
         );
         profile.built_at = built_at(BUILT);
         profile.recovery = self.recovery.unwrap_or_default();
@@ -122,12 +125,12 @@ impl SettingsFile {
             Some(CodeFormatName::Short6) => CodeFormat::Short6,
             Some(CodeFormatName::Grouped9) | None => CodeFormat::Grouped9,
         };
-        match self.window_minutes {
-            Some(minutes) => {
-                Ok(profile.with_window(Duration::from_secs(minutes.saturating_mul(60)))?)
-            }
-            None => Ok(profile),
-        }
+        let Some(minutes) = self.window_minutes else { return Ok(profile) };
+        let (least, most) = (WINDOW_MINUTES.start(), WINDOW_MINUTES.end());
+        profile.with_window(Duration::from_secs(minutes.saturating_mul(60))).map_err(|_| {
+            let rule = format!("must be between {least} and {most} minutes");
+            FieldError::owned("window_minutes", rule).into()
+        })
     }
 }
 
@@ -142,7 +145,7 @@ pub(crate) struct Settings {
     pub(crate) manual_configuration: PathBuf,
     pub(crate) clock: ClockQuality,
     pub(crate) interlock: InterlockSetting,
-    pub(crate) log: String,
+    pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
 
@@ -166,8 +169,11 @@ impl Settings {
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
         let address = args.address.or(file.address).unwrap_or(listen.ip());
         if address.is_unspecified() {
-            return Err(Failure::usage("address", "must be named when listening on every address")
-                .next("Add --address with the IP address that stations reach."));
+            return Err(Failure::usage(
+                "--address",
+                "must be named when listening on every address",
+            )
+            .next("Add --address with the IP address that stations reach."));
         }
         let control = args.control.clone().or_else(|| file.control.clone());
         let manual = args.manual_configuration.clone();
@@ -184,11 +190,16 @@ impl Settings {
                 Some(ClockName::Signed) => ClockQuality::Signed,
                 Some(ClockName::Synced) | None => ClockQuality::Synced,
             },
-            interlock: match args.interlock.as_ref().or(file.interlock.as_ref()) {
-                Some(text) => text.parse()?,
-                None => InterlockSetting::None,
+            interlock: match (&args.interlock, &file.interlock) {
+                (Some(interlock), _) => interlock.clone(),
+                (None, Some(text)) => text.parse()?,
+                (None, None) => InterlockSetting::None,
             },
-            log: args.log.clone().or_else(|| file.log.clone()).unwrap_or_else(|| LOG.to_owned()),
+            log: match (&args.log, &file.log) {
+                (Some(filter), _) => filter.clone(),
+                (None, Some(text)) => Filter::parse(text)?,
+                (None, None) => Filter::default(),
+            },
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
@@ -268,7 +279,7 @@ mod tests {
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
         let plain = Settings::merge(&run_args(&[]), file()).unwrap();
         assert_eq!(plain.bind, bind(LISTEN));
-        assert_eq!((plain.log.as_str(), plain.profile.window().as_secs()), ("info", 600));
+        assert_eq!(plain.profile.window().as_secs(), 600);
         let off = [plain.profile.recovery, plain.profile.station_made_keys];
         assert_eq!(off, [false; 2], "off unless the file says otherwise");
         assert_eq!(plain.profile.trust, StationTrust::Anchored);
@@ -331,16 +342,21 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_usage_failures() {
+        let bad = |text: &str| text.to_owned();
         let cases = [
-            (run_args(&["--listen", "0.0.0.0:4000"]), file()),
-            (run_args(&["--window-minutes", "61"]), file()),
-            (run_args(&["--window-minutes", "0"]), file()),
-            (run_args(&["--interlock", "file:relative"]), file()),
-            (run_args(&[]), SettingsFile { device_id: "-".to_owned(), ..file() }),
-            (run_args(&[]), SettingsFile { firmware_version: String::new(), ..file() }),
+            ("--address", SettingsFile { listen: "0.0.0.0:4000".parse().ok(), ..file() }),
+            ("device_id", SettingsFile { device_id: bad("-"), ..file() }),
+            ("device_serial", SettingsFile { device_serial: bad("a b"), ..file() }),
+            ("firmware_version", SettingsFile { firmware_version: bad(""), ..file() }),
+            ("window_minutes", SettingsFile { window_minutes: Some(61), ..file() }),
+            ("window_minutes", SettingsFile { window_minutes: Some(0), ..file() }),
+            ("interlock", SettingsFile { interlock: Some(bad("file:relative")), ..file() }),
+            ("log", SettingsFile { log: Some(bad("zmon=loudest")), ..file() }),
         ];
-        for (args, file) in cases {
-            assert_eq!(Settings::merge(&args, file).unwrap_err().class(), ExitClass::Usage);
+        for (field, file) in cases {
+            let failure = Settings::merge(&run_args(&[]), file).unwrap_err();
+            assert_eq!(failure.class(), ExitClass::Usage);
+            assert_eq!(failure.report().detail.unwrap().field(), field);
         }
     }
 

@@ -50,6 +50,11 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
+fn private_file(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A made device with one administrator whose PIN is known.
 struct Made {
     home: TempDir,
@@ -60,7 +65,7 @@ impl Made {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
-        fs::write(&pins, format!("{PIN}\n")).unwrap();
+        private_file(&pins, &format!("{PIN}\n"));
         let dir_text = dir.to_str().unwrap();
         let pins = pins.to_str().unwrap();
         let made = device(&["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins]);
@@ -174,7 +179,7 @@ fn init_makes_pins_that_are_shown_once_and_never_a_second_device() {
 fn unusable_arguments_make_nothing() {
     let home = tempfile::tempdir().unwrap();
     let (dir, bad) = (home.path().join("bed-7"), home.path().join("bad.pem"));
-    fs::write(&bad, "no certificate").unwrap();
+    private_file(&bad, "no certificate");
     let (dir_text, bad) = (dir.to_str().unwrap(), bad.to_str().unwrap());
     let cases: [&[&str]; 4] = [
         &["init", dir_text, "--anchor", ANCHOR, "--device-id", "-"],
@@ -212,6 +217,36 @@ fn a_key_file_that_others_can_read_stops_the_start() {
     assert_eq!(report["code"].as_str(), Some("key_file_mode_too_wide"));
     assert_eq!(refused.status.code(), Some(5));
     assert!(report["cause"].as_str().unwrap().contains("identity.key"));
+}
+
+#[test]
+fn a_damaged_or_unreadable_database_stops_the_start() {
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 3] = [
+        (|path| fs::write(path, b"no database at all".repeat(40)).unwrap(), "storage_corrupt"),
+        (
+            |path| {
+                let whole = fs::read(path).unwrap();
+                fs::write(path, &whole[..whole.len() / 2]).unwrap();
+            },
+            "storage_corrupt",
+        ),
+        (
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "key_store_unavailable",
+        ),
+    ];
+    for (damage, code) in cases {
+        let made = Made::new();
+        damage(&made.dir.join("device.db"));
+        let refused = device(&["--json", "run", made.text()]);
+        let report = json(&refused);
+        assert_eq!((refused.status.code(), report["code"].as_str()), (Some(5), Some(code)));
+        assert!(report["cause"].as_str().unwrap().contains("device.db"), "{report}");
+    }
 }
 
 #[test]
@@ -273,6 +308,12 @@ async fn a_wrong_pin_opens_nothing_and_has_its_row() {
         control.ask(&ControlRequest::Qr {}).await,
         Err(ControlError::Refused(problem)) if problem.code.as_str() == "not_in_provisioning_mode"
     ));
+    for typed in ["12", "48392O", "12345678901234567", ""] {
+        assert_eq!(refusal(control.ask(&enter(typed)).await), "request_malformed");
+        let row = newest(&mut control, "login_refused").await;
+        assert_eq!(row.code.unwrap().as_str(), "request_malformed", "{typed}");
+        assert_eq!(row.detail["operator"].as_str(), "admin");
+    }
     assert!(matches!(control.ask(&enter(PIN)).await, Ok(ControlAnswer::Done {})));
     assert!(matches!(control.ask(&ControlRequest::Qr {}).await, Ok(ControlAnswer::Qr(_))));
     let request = ControlRequest::Log { after: 0, limit: None };
@@ -438,7 +479,7 @@ async fn after_a_factory_reset_only_the_first_administrator_can_be_made() {
     let reset = |typed: &str| ControlRequest::FactoryReset {
         operator: "admin".parse().unwrap(),
         pin: PIN.into(),
-        confirmation: typed.to_owned(),
+        confirmation: typed.parse().unwrap(),
     };
     let first = |name: &str| ControlRequest::CreateAdministrator {
         operator: name.parse().unwrap(),

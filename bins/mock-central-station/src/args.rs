@@ -3,9 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use zmon_cli::logging::LogFormat;
+use zmon_cli::{
+    flag,
+    logging::{Filter, LogFormat},
+};
+use zmon_domain::{
+    address::Network,
+    ids::{OperatorId, SiteId, StationId, StationName},
+};
 
-use crate::fault::Ordered;
+use crate::{fault::Ordered, settings::server_name};
 
 /// Central Station for harnesses, trials and tests.
 ///
@@ -74,14 +81,16 @@ pub struct Init {
     /// New or empty directory of the station.
     pub dir: PathBuf,
     /// Site of the station.
-    #[arg(long, default_value = "site-1", value_name = "ID")]
-    pub site: String,
+    #[arg(long, default_value = "site-1", value_name = "ID", value_parser = flag::by(SiteId::parse))]
+    pub site: SiteId,
     /// Identifier of the station.
-    #[arg(long, default_value = "station-1", value_name = "ID")]
-    pub station_id: String,
+    #[arg(long, default_value = "station-1", value_name = "ID",
+          value_parser = flag::by(StationId::parse))]
+    pub station_id: StationId,
     /// Name that people see.
-    #[arg(long, default_value = "Central Station", value_name = "TEXT")]
-    pub name: String,
+    #[arg(long, default_value = "Central Station", value_name = "TEXT",
+          value_parser = flag::by(StationName::parse))]
+    pub name: StationName,
     /// Where operators connect; port 0: any.
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "IP:PORT")]
     pub listen: SocketAddr,
@@ -89,15 +98,17 @@ pub struct Init {
     #[arg(long, default_value = "127.0.0.1:8444", value_name = "IP:PORT")]
     pub device_listen: SocketAddr,
     /// Further names or addresses for the TLS certificate.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flag::by(server_name))]
     pub server_name: Vec<String>,
     /// Networks in which devices may be dialled, CIDR.
-    #[arg(long, default_value = "127.0.0.0/8", value_name = "CIDR", value_delimiter = ',')]
-    pub device_network: Vec<String>,
+    #[arg(long, default_value = "127.0.0.0/8", value_name = "CIDR", value_delimiter = ',',
+          value_parser = flag::by(Network::parse))]
+    pub device_network: Vec<Network>,
     /// Name of the first administrator.
-    #[arg(long, default_value = "admin", value_name = "NAME")]
-    pub administrator: String,
-    /// File with the administrator's password ("-": stdin) instead of a made one.
+    #[arg(long, default_value = "admin", value_name = "NAME",
+          value_parser = flag::by(OperatorId::parse))]
+    pub administrator: OperatorId,
+    /// File (0600) with the administrator's password ("-": stdin) instead of a made one.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// New file outside DIR for the anchor's key [default: DIR/keys/anchor.key].
@@ -151,8 +162,8 @@ pub struct Run {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Logging {
     /// Log level or directives [default: info].
-    #[arg(long, env = "STATION_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
+    #[arg(long, env = "STATION_LOG", value_name = "FILTER", value_parser = flag::by(Filter::parse))]
+    pub log: Option<Filter>,
     /// Shape of log lines on standard error [default: text].
     #[arg(long, env = "STATION_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -203,6 +214,34 @@ mod tests {
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{line}");
             }
+        }
+    }
+
+    /// Every value that clap cannot judge by its own rules.
+    #[test]
+    fn a_wrong_value_is_refused_with_its_flag_and_rule() {
+        let init: &[&str] = &["init", "x"];
+        let run: &[&str] = &["run", "x"];
+        let ephemeral: &[&str] = &["--ephemeral"];
+        let cases = [
+            (init, "--site", "", "must "),
+            (init, "--station-id", "a b", "must "),
+            (init, "--name", "", "must "),
+            (init, "--listen", "here", "invalid socket address"),
+            (init, "--device-listen", "here", "invalid socket address"),
+            (init, "--server-name", "a b", "must be a host name or an address"),
+            (init, "--device-network", "127.0.0.1/8", "must "),
+            (init, "--administrator", "a b", "must "),
+            (run, "--log", "zmon=loudest", "must be a level or directives"),
+            (ephemeral, "--log", "zmon=loudest", "must be a level or directives"),
+            (ephemeral, "--fault", "nonsense", "STEP=fail for dial"),
+            (ephemeral, "--delay-ms", "600001", "0..=600000"),
+        ];
+        for (base, flag, value, rule) in cases {
+            let line = ["mock-central-station"].iter().chain(base).chain([&flag, &value]);
+            let refused = Args::try_parse_from(line).unwrap_err().to_string();
+            assert!(refused.contains(&format!("'{flag} <")), "{flag}: {refused}");
+            assert!(refused.contains(rule), "{flag}: {refused}");
         }
     }
 

@@ -48,10 +48,9 @@ pub(crate) async fn run(args: Ephemeral, streams: &mut Streams<'_>) -> Result<()
         device_networks: vec!["127.0.0.0/8".to_owned()],
         unregistered_devices: args.auto_provision,
         ..SettingsFile::default()
-    }
-    .with_logging(&args.logging);
-    let settings = file.read()?;
-    logging::init(&settings.log, settings.log_format)?;
+    };
+    let settings = file.read()?.with_logging(&args.logging);
+    logging::init(settings.log.clone(), settings.log_format);
     let mut stop = stop_signal()?;
     let unavailable = |error: std::io::Error| {
         Failure::new(ErrorCode::StorageUnavailable).context(error.to_string())

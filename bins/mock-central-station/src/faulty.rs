@@ -227,7 +227,7 @@ mod tests {
     use zmon_domain::address::DeviceAddress;
     use zmon_domain::ids::{Serial, SessionId};
     use zmon_domain::time::UnixTime;
-    use zmon_wire::kind::V1;
+    use zmon_wire::kind::{TrustLevel, V1};
 
     use super::*;
     use crate::fault::tests::possible;
@@ -305,6 +305,7 @@ mod tests {
             serial: Serial::parse("5f01").unwrap(),
             not_before: at(0),
             not_after: at(1),
+            trust: TrustLevel::Anchored,
         }
     }
 

@@ -10,6 +10,7 @@ use zmon_cli::{
 };
 use zmon_crypto::Anchor;
 use zmon_domain::{
+    address::Network,
     audit::{AuditEvent, EventType},
     error::ErrorCode,
     ids::OperatorId,
@@ -53,21 +54,24 @@ struct Report<'a> {
 /// A usage failure before anything is made; `state_conflict` for a directory that is not empty.
 pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let file = SettingsFile {
-        station_id: args.station_id,
-        station_name: args.name,
-        site: args.site,
+        station_id: args.station_id.to_string(),
+        station_name: args.name.to_string(),
+        site: args.site.to_string(),
         listen: Some(args.listen),
         device_listen: Some(args.device_listen),
         server_names: args.server_name,
-        device_networks: args.device_network,
+        device_networks: args.device_network.iter().map(Network::to_string).collect(),
         ..SettingsFile::default()
     };
-    let settings = file.read()?;
-    let administrator = OperatorId::parse(&args.administrator)?;
+    // Every value was read as a flag; what is left is that a name may be wanting.
+    let settings = file.read().map_err(|failure| failure.at("--server-name"))?;
+    let administrator = args.administrator;
     let (password, is_made) = match args.password_file.as_deref() {
         Some(path) => {
-            let text = secret::read(Source::File(path), "password")?;
-            (Password::parse_new(&text)?, false)
+            let flag = "--password-file";
+            let text = secret::read(Source::File { flag, path }, "password")?;
+            let password = Password::parse_new(&text);
+            (password.map_err(|report| Failure::from(report).at(flag))?, false)
         }
         None => (Password::generate(&mut *SystemEntropy.generator()), true),
     };

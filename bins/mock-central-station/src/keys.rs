@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use zmon_cli::{Failure, files};
 use zmon_crypto::SecretBytes;
 use zmon_domain::error::ErrorCode;
+use zmon_persistence::{PersistenceError, Protection, read_file};
 use zmon_station::ca::{CaError, CaMaterial, CaParts};
+
+use crate::stored;
 
 const FOLDER: &str = "keys";
 /// Longest key or certificate file, in bytes.
-const FILE_MAX: u64 = 16_384;
+const FILE_MAX: usize = 16_384;
 
 /// What devices are given at imaging.
 pub(crate) const ANCHOR: &str = "anchor.pem";
@@ -37,7 +40,7 @@ pub(crate) fn create(
     let parts = material.to_parts().map_err(|error| unusable(&error))?;
     if let (Some(key), Some(file)) = (&parts.anchor_key, apart) {
         outside(dir, file)?;
-        files::create_named("anchor-key", file, key.expose())?;
+        files::create_named("--anchor-key", file, key.expose())?;
     }
     files::create_empty_dir(&dir.join(FOLDER))?;
     files::create(&dir.join(ANCHOR), parts.anchor_certificate.as_bytes(), 0o644)?;
@@ -58,7 +61,8 @@ pub(crate) fn create(
 /// Reads what [`create`] wrote, without the anchor's key: a running station does not need it.
 ///
 /// # Errors
-/// `key_file_mode_too_wide`, `key_file_is_symlink`, `storage_corrupt`, with the path.
+/// `key_file_mode_too_wide`, `key_file_is_symlink`, `key_store_unavailable`, `storage_corrupt`, with the
+/// path.
 pub(crate) fn load(dir: &Path) -> Result<CaMaterial, Failure> {
     let parts = CaParts {
         anchor_certificate: read_pem(dir, ANCHOR)?,
@@ -84,7 +88,7 @@ pub(crate) fn unusable(error: &CaError) -> Failure {
 /// A copy of the directory must not be a copy of the anchor's key; links do not deceive.
 fn outside(dir: &Path, file: &Path) -> Result<(), Failure> {
     let unusable = |error: std::io::Error| {
-        Failure::usage("anchor-key", "must lie in a folder that exists")
+        Failure::usage("--anchor-key", "must lie in a folder that exists")
             .context(format!("{}: {error}", file.display()))
     };
     let parent = match file.parent() {
@@ -93,7 +97,7 @@ fn outside(dir: &Path, file: &Path) -> Result<(), Failure> {
     };
     let parent = parent.canonicalize().map_err(unusable)?;
     if parent.starts_with(dir.canonicalize().map_err(unusable)?) {
-        return Err(Failure::usage("anchor-key", "must lie outside the station's directory"));
+        return Err(Failure::usage("--anchor-key", "must lie outside the station's directory"));
     }
     Ok(())
 }
@@ -104,14 +108,26 @@ fn write_key(dir: &Path, name: &str, key: &SecretBytes) -> Result<(), Failure> {
 
 fn read_key(dir: &Path, name: &str) -> Result<SecretBytes, Failure> {
     let path = dir.join(FOLDER).join(format!("{name}.key"));
-    let bytes = files::read_private(&path, FILE_MAX)?;
+    let bytes = read_file(&path, FILE_MAX, Protection::Private).map_err(lost)?;
     Ok(SecretBytes::copy_from(&bytes))
 }
 
+/// Others may read a certificate. Who could change or replace it would choose whom devices trust.
 fn read_pem(dir: &Path, name: &str) -> Result<String, Failure> {
     let path = dir.join(name);
-    files::read_text(&path, FILE_MAX)
-        .map_err(|failure| Failure::new(ErrorCode::StorageCorrupt).context(failure.to_text()))
+    let bytes = read_file(&path, FILE_MAX, Protection::Public).map_err(lost)?;
+    let text = core::str::from_utf8(&bytes).map_err(|error| {
+        Failure::new(ErrorCode::StorageCorrupt).context(format!("{}: {error}", path.display()))
+    })?;
+    Ok(text.to_owned())
+}
+
+/// A station without one of its files has been initialised, and is damaged.
+fn lost(error: PersistenceError) -> Failure {
+    if error.code() == ErrorCode::NotInitialised {
+        return Failure::new(ErrorCode::KeyStoreUnavailable).context(error.describe());
+    }
+    stored(error)
 }
 
 #[cfg(test)]
@@ -211,5 +227,49 @@ mod tests {
         fs::copy(dir.path().join("keys/server.key"), &key).unwrap();
         assert_eq!(refused().code(), ErrorCode::StorageCorrupt);
         assert!(refused().to_text().contains("signing"));
+    }
+
+    #[test]
+    fn a_certificate_may_be_read_by_others_and_changed_by_nobody() {
+        for name in ["anchor.pem", "client-ca.pem", "signing.pem", "server.pem"] {
+            let dir = station();
+            let path = dir.path().join(name);
+            let refused = || load(dir.path()).unwrap_err().code();
+            let set_mode =
+                |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            for mode in [0o666, 0o664, 0o646, 0o622] {
+                set_mode(mode);
+                assert_eq!(refused(), ErrorCode::KeyFileModeTooWide, "{name} {mode:o}");
+            }
+            set_mode(0o444);
+            load(dir.path()).unwrap();
+            set_mode(0o644);
+
+            let whole = fs::read(&path).unwrap();
+            for damaged in [&whole[..whole.len() / 2], b"\xff", b"", &[b'a'; 20_000]] {
+                fs::write(&path, damaged).unwrap();
+                assert_eq!(refused(), ErrorCode::StorageCorrupt, "{name}");
+            }
+            fs::write(&path, &whole).unwrap();
+
+            let elsewhere = dir.path().join("elsewhere");
+            fs::rename(&path, &elsewhere).unwrap();
+            assert_eq!(refused(), ErrorCode::KeyStoreUnavailable, "{name}: absent");
+            std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+            assert_eq!(refused(), ErrorCode::KeyFileIsSymlink, "{name}");
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            assert_eq!(refused(), ErrorCode::KeyStoreUnavailable, "{name}: a folder");
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_key_is_not_waited_for() {
+        let dir = station();
+        let key = dir.path().join("keys/audit.key");
+        fs::remove_file(&key).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &key, mode).unwrap();
+        assert_eq!(load(dir.path()).unwrap_err().code(), ErrorCode::KeyStoreUnavailable);
     }
 }

@@ -25,7 +25,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Only before the ready line: settings, disk, sockets.
 pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = Settings::load(&args)?;
-    logging::init(&settings.log, settings.log_format)?;
+    logging::init(settings.log.clone(), settings.log_format);
     let mut stop = stop_signal()?;
     let running = match compose::start(&args.dir, &settings, Disturbance::default()).await {
         Ok(running) => running,

@@ -6,11 +6,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use zmon_cli::{Failure, files, logging::LogFormat, settings};
+use zmon_cli::{
+    Failure, files,
+    logging::{Filter, LogFormat},
+    settings,
+};
 use zmon_crypto::Suite;
 use zmon_domain::{
     address::{Network, NetworkPolicy},
-    error::ErrorCode,
+    error::{ErrorCode, FieldError},
     ids::{SiteId, StationId, StationName},
 };
 use zmon_protocol::station::DeviceTrust;
@@ -20,8 +24,6 @@ use crate::args::{Logging, Run};
 
 /// Name of the settings file; it is written last by `init`, so that it marks a whole station.
 pub(crate) const FILE: &str = "station.toml";
-/// Level of logs when nobody says so.
-const LOG: &str = "info";
 
 /// The file as it is written.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ pub(crate) struct Settings {
     pub(crate) proximity: bool,
     /// Identity key types that are taken (D5).
     pub(crate) suites: Vec<Suite>,
-    pub(crate) log: String,
+    pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
 
@@ -105,23 +107,25 @@ impl SettingsFile {
         let loopback = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
         let device_listen = self.device_listen.unwrap_or(loopback);
         if device_listen.ip().is_unspecified() && self.server_names.is_empty() {
-            return Err(Failure::usage("server-name", "must be given when listening everywhere")
-                .next("Add --server-name with the name or address that devices reach."));
+            return Err(Failure::usage(SERVER_NAMES, "must be given when listening everywhere")
+                .next("Add the name or address that devices reach."));
         }
         for name in &self.server_names {
-            ServerName::parse(name)
-                .map_err(|_| Failure::usage("server-name", "must be a host name or an address"))?;
+            server_name(name)?;
         }
         let networks: Result<Vec<_>, _> =
             self.device_networks.iter().map(|text| Network::parse(text)).collect();
+        let networks = networks.map_err(|error| error.at("device_networks"))?;
         Ok(Settings {
-            station_id: StationId::parse(&self.station_id)?,
-            station_name: StationName::parse(&self.station_name)?,
-            site: SiteId::parse(&self.site)?,
+            station_id: StationId::parse(&self.station_id)
+                .map_err(|error| error.at("station_id"))?,
+            station_name: StationName::parse(&self.station_name)
+                .map_err(|error| error.at("station_name"))?,
+            site: SiteId::parse(&self.site).map_err(|error| error.at("site"))?,
             listen: self.listen.unwrap_or(loopback),
             device_listen,
             server_names: self.server_names.clone(),
-            networks: NetworkPolicy { networks: networks?, ..NetworkPolicy::default() },
+            networks: NetworkPolicy { networks, ..NetworkPolicy::default() },
             device_trust: if self.unregistered_devices {
                 DeviceTrust::Scanned
             } else {
@@ -131,7 +135,7 @@ impl SettingsFile {
             station_made_keys: self.station_made_keys,
             proximity: self.proximity,
             suites: self.suites()?,
-            log: self.log.clone().unwrap_or_else(|| LOG.to_owned()),
+            log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
     }
@@ -144,19 +148,29 @@ impl SettingsFile {
             Some(names) => Ok(names.iter().map(|name| (*name).into()).collect()),
         }
     }
+}
 
-    /// The file with what the command line or environment says about logs.
-    #[must_use]
-    pub(crate) fn with_logging(self, logging: &Logging) -> Self {
-        Self {
-            log: logging.log.clone().or(self.log),
-            log_format: logging.log_format.or(self.log_format),
-            ..self
-        }
-    }
+/// The key of the names in the TLS certificate.
+const SERVER_NAMES: &str = "server_names";
+
+/// One name of a TLS certificate, as it is written.
+pub(crate) fn server_name(text: &str) -> Result<String, FieldError> {
+    ServerName::parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| FieldError::new(SERVER_NAMES, "must be a host name or an address"))
 }
 
 impl Settings {
+    /// The settings with what the command line or environment says about logs.
+    #[must_use]
+    pub(crate) fn with_logging(self, logging: &Logging) -> Self {
+        Self {
+            log: logging.log.clone().unwrap_or(self.log),
+            log_format: logging.log_format.unwrap_or(self.log_format),
+            ..self
+        }
+    }
+
     /// The file of `args.dir`, overridden by what `args` says.
     ///
     /// # Errors
@@ -170,7 +184,7 @@ impl Settings {
                 .next(format!("Run: mock-central-station init {dir}")));
         }
         let file: SettingsFile = settings::load(&path)?;
-        SettingsFile {
+        let file = SettingsFile {
             listen: args.listen.or(file.listen),
             device_listen: args.device_listen.or(file.device_listen),
             server_names: args.server_names.clone().unwrap_or_else(|| file.server_names.clone()),
@@ -180,9 +194,9 @@ impl Settings {
                 .unwrap_or_else(|| file.device_networks.clone()),
             unregistered_devices: args.unregistered_devices.unwrap_or(file.unregistered_devices),
             recovery: args.recovery.unwrap_or(file.recovery),
-            ..file.with_logging(&args.logging)
-        }
-        .read()
+            ..file
+        };
+        Ok(file.read()?.with_logging(&args.logging))
     }
 
     /// What a new certificate authority is made for: every name and address of the listeners.
@@ -195,7 +209,7 @@ impl Settings {
         let addresses = addresses.iter().filter(|ip| !ip.is_unspecified()).map(IpAddr::to_string);
         for text in self.server_names.iter().cloned().chain(addresses) {
             let name = ServerName::parse(&text)
-                .map_err(|_| Failure::usage("server-name", "must be a host name or an address"))?;
+                .map_err(|_| Failure::usage(SERVER_NAMES, "must be a host name or an address"))?;
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -285,16 +299,24 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_usage_failures() {
+        let everywhere = Some("0.0.0.0:1".parse().unwrap());
         let wrong = [
-            SettingsFile { station_id: " ".to_owned(), ..file() },
-            SettingsFile { site: String::new(), ..file() },
-            SettingsFile { device_networks: vec!["127.0.0.1/8".to_owned()], ..file() },
-            SettingsFile { server_names: vec!["a b".to_owned()], ..file() },
-            SettingsFile { device_listen: Some("0.0.0.0:1".parse().unwrap()), ..file() },
-            SettingsFile { suites: Some(vec![]), ..file() },
+            ("station_id", SettingsFile { station_id: " ".to_owned(), ..file() }),
+            ("station_name", SettingsFile { station_name: String::new(), ..file() }),
+            ("site", SettingsFile { site: String::new(), ..file() }),
+            (
+                "device_networks",
+                SettingsFile { device_networks: vec!["127.0.0.1/8".to_owned()], ..file() },
+            ),
+            ("server_names", SettingsFile { server_names: vec!["a b".to_owned()], ..file() }),
+            ("server_names", SettingsFile { device_listen: everywhere, ..file() }),
+            ("log", SettingsFile { log: Some("zmon=loudest".to_owned()), ..file() }),
+            ("suites", SettingsFile { suites: Some(vec![]), ..file() }),
         ];
-        for file in wrong {
-            assert_eq!(file.read().unwrap_err().class(), ExitClass::Usage);
+        for (field, file) in wrong {
+            let failure = file.read().unwrap_err();
+            assert_eq!(failure.class(), ExitClass::Usage);
+            assert_eq!(failure.report().detail.unwrap().field(), field);
         }
     }
 

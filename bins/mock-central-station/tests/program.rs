@@ -117,14 +117,57 @@ fn a_directory_without_a_station_names_the_command_to_run() {
 }
 
 #[test]
+fn a_damaged_or_unreadable_database_stops_the_start() {
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 3] = [
+        (|path| fs::write(path, b"no database at all".repeat(40)).unwrap(), "storage_corrupt"),
+        (
+            |path| {
+                let whole = fs::read(path).unwrap();
+                fs::write(path, &whole[..whole.len() / 2]).unwrap();
+            },
+            "storage_corrupt",
+        ),
+        (
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "key_store_unavailable",
+        ),
+    ];
+    for (damage, code) in cases {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("station");
+        let text = dir.to_str().unwrap();
+        assert!(station(&["init", text]).status.success());
+        damage(&dir.join("station.db"));
+        let refused = station(&["--json", "run", text, "--listen", "127.0.0.1:0"]);
+        let report = json(&refused.stdout);
+        assert_eq!((refused.status.code(), report["code"].as_str()), (Some(5), Some(code)));
+        assert!(report["cause"].as_str().unwrap().contains("station.db"), "{report}");
+    }
+}
+
+#[test]
 fn a_weak_password_is_refused_before_anything_is_made() {
     let home = tempfile::tempdir().unwrap();
     let (dir, file) = (home.path().join("station"), home.path().join("password"));
-    fs::write(&file, "short\n").unwrap();
-    let refused =
-        station(&["init", dir.to_str().unwrap(), "--password-file", file.to_str().unwrap()]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(!dir.exists());
+    let line = ["--json", "init", dir.to_str().unwrap(), "--password-file", file.to_str().unwrap()];
+    let cases = [
+        ("short\n", 0o600, "must have at least 12 characters"),
+        ("long enough for two\nlines\n", 0o600, "must have no line but those of the secrets"),
+        ("long enough for all\n", 0o644, "must be a file that only its owner can read"),
+    ];
+    for (text, mode, rule) in cases {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let refused = station(&line);
+        assert_eq!(refused.status.code(), Some(2));
+        let report = json(&refused.stdout);
+        assert_eq!((&report["field"], &report["rule"]), (&"--password-file".into(), &rule.into()));
+        assert!(!dir.exists());
+    }
 }
 
 #[test]

@@ -1,21 +1,19 @@
 //! `zmon registry …` and `zmon operator …`.
 
-use std::path::Path;
-
 use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::{
-    ids::{DeviceId, OperatorId},
-    limits,
-};
+use zmon_domain::{ids::OperatorId, limits};
 use zmon_wire::{admin::OperatorRequest, manifest, secret::SecretText};
 
 use crate::{
     args::{RegistryCommand, station::OperatorCommand},
     station::StationClient,
 };
+
+/// The flag that names a file with a new password.
+const NEW_PASSWORD: &str = "--new-password-file";
 
 /// Carries out a command about the registry.
 ///
@@ -27,8 +25,7 @@ pub(crate) async fn registry(
 ) -> Result<(), Failure> {
     match command {
         RegistryCommand::Import { manifest: path, login } => {
-            let most = u64::try_from(limits::MANIFEST_BYTES.default).unwrap_or(u64::MAX);
-            let bytes = files::read(&path, most)?;
+            let bytes = files::read("manifest", &path, limits::MANIFEST_BYTES.default)?;
             manifest::parse(&bytes)?;
             let answer = StationClient::login(&login).await?.import(bytes).await?;
             if streams.is_json() {
@@ -40,7 +37,6 @@ pub(crate) async fn registry(
             ))?)
         }
         RegistryCommand::AcceptAudit { device, login } => {
-            let device = DeviceId::parse(&device)?;
             let done = StationClient::login(&login).await?.accept_audit(&device).await?;
             if streams.is_json() {
                 return Ok(streams.json(&done)?);
@@ -78,9 +74,8 @@ pub(crate) async fn operator(
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
     match command {
-        OperatorCommand::Add { name, role, new_password_file, login } => {
-            let operator = OperatorId::parse(&name)?;
-            let source = new_secret(new_password_file.as_deref())?;
+        OperatorCommand::Add { name: operator, role, new_password_file, login } => {
+            let source = Source::choose(NEW_PASSWORD, new_password_file.as_deref())?;
             let mut client = StationClient::login(&login).await?;
             let password = secret::read_new(source, &format!("New password of {operator}"))?;
             let request = OperatorRequest {
@@ -95,9 +90,9 @@ pub(crate) async fn operator(
             Ok(streams.say(&format!("{operator} is added as {}", request.role))?)
         }
         OperatorCommand::Password { new_password_file, login } => {
-            let source = new_secret(new_password_file.as_deref())?;
+            let source = Source::choose(NEW_PASSWORD, new_password_file.as_deref())?;
             let (mut client, present) = StationClient::login_keeping(&login).await?;
-            let name = login.operator.as_deref().unwrap_or_default();
+            let name = login.operator.as_ref().map_or("", OperatorId::as_str);
             let new = secret::read_new(source, &format!("New password of {name}"))?;
             let done = client.change_password(&present, &new).await?;
             if streams.is_json() {
@@ -106,10 +101,4 @@ pub(crate) async fn operator(
             Ok(streams.say(&format!("{name} has a new password; every other login has ended"))?)
         }
     }
-}
-
-fn new_secret(file: Option<&Path>) -> Result<Source<'_>, Failure> {
-    Source::choose(file).ok_or_else(|| {
-        Failure::usage("new-password-file", "must be given where nobody can be asked")
-    })
 }

@@ -228,6 +228,49 @@ mod tests {
         }
     }
 
+    /// Every value that clap cannot judge by its own rules; nothing is asked, opened or sent before.
+    #[test]
+    fn a_wrong_value_is_refused_with_its_flag_and_rule() {
+        let login = ["--station", "https://h:1", "--ca", "a", "--operator", "o"];
+        let pair = [&["pair"], &login[..], &["--device-id", "ZM-001"]].concat();
+        let add = [&["operator", "add", "--role", "technician"], &login[..]].concat();
+        let person = ["--operator", "o"];
+        let device = |command: &'static str| [&["device", command], &person[..]].concat();
+        let account = |command| [&["device", "operator", command], &person[..]].concat();
+        let list = ["registry", "list", "--ca", "a"];
+        let cases = [
+            ([&list[..], &["--operator", "o"]].concat(), "--station", "http://h:1"),
+            ([&list[..], &["--station", "https://h:1"]].concat(), "--operator", "a b"),
+            ([&["pair"], &login[..]].concat(), "--device-id", "-"),
+            (pair.clone(), "--address", "here"),
+            (pair.clone(), "--port", "0"),
+            (pair.clone(), "--bed", ""),
+            (pair, "--label", ""),
+            (add, "<NAME>", "a b"),
+            ([&["registry", "accept-audit"], &login[..]].concat(), "<DEVICE>", "a b"),
+            (vec!["device", "renew"], "--operator", "a b"),
+            (device("enter"), "--address", "here"),
+            (device("enter"), "--override-interlock", ""),
+            (device("reprovision"), "--address", "here"),
+            (device("reprovision"), "--override-interlock", ""),
+            (device("migrate"), "--address", "here"),
+            (device("factory-reset"), "--confirm", "a b"),
+            (vec!["device", "operator", "first"], "<ACCOUNT>", "a b"),
+            (account("add"), "<ACCOUNT>", "a b"),
+            (account("remove"), "<ACCOUNT>", "a b"),
+            (account("set-pin"), "<ACCOUNT>", "a b"),
+            (account("unlock"), "<ACCOUNT>", "a b"),
+        ];
+        for (base, name, value) in cases {
+            let given = if name.starts_with('<') { vec![value] } else { vec![name, value] };
+            let line = ["zmon"].iter().chain(&base).chain(&given);
+            let refused = Args::try_parse_from(line).unwrap_err().to_string();
+            assert!(refused.contains(&format!("'{name}")), "{name}: {refused}");
+            let rule = if name == "--port" { "zero" } else { ": must " };
+            assert!(refused.contains(rule), "{name}: {refused}");
+        }
+    }
+
     #[test]
     fn pair_takes_exactly_one_way_to_the_code() {
         let base = ["zmon", "pair", "--station", "https://h:1", "--ca", "a", "--operator", "o"];

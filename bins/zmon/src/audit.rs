@@ -7,8 +7,8 @@ use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
 use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
 use zmon_domain::{error::ErrorCode, hex};
 use zmon_persistence::{
-    AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, STATION_DATABASE,
-    Verification,
+    AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, Protection,
+    STATION_DATABASE, Verification, read_file,
 };
 use zmon_provisioning::ports::KeyStore;
 use zmon_wire::kind::True;
@@ -18,7 +18,7 @@ use crate::args::Audit;
 /// Where a station keeps the key that signs its checkpoints.
 const STATION_AUDIT_KEY: &str = "keys/audit.key";
 /// Longest key file, in bytes.
-const KEY_MAX: u64 = 16_384;
+const KEY_MAX: usize = 16_384;
 
 /// What `audit verify` found, for programs; of a damaged log with the members of a failure.
 #[derive(Serialize)]
@@ -82,7 +82,7 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
                 Some(path) => {
                     let mut bytes = Vec::new();
                     let lines = log.export(&mut bytes).await.map_err(stored)?;
-                    files::create_named("output", &path, &bytes)?;
+                    files::create_named("--output", &path, &bytes)?;
                     if streams.is_json() {
                         streams.json(&Exported { success: True, lines, output: &path })?;
                     }
@@ -119,7 +119,8 @@ async fn open(dir: &Path) -> Result<AuditLog, Failure> {
         if !key.exists() {
             return Ok(log);
         }
-        let pkcs8 = SecretBytes::copy_from(&files::read_private(&key, KEY_MAX)?);
+        let pkcs8 =
+            SecretBytes::copy_from(&read_file(&key, KEY_MAX, Protection::Private).map_err(stored)?);
         let signer = SoftIdentity::from_pkcs8(pkcs8.expose()).map_err(|error| {
             Failure::new(error.code()).context(format!("{}: {error}", key.display()))
         })?;

@@ -15,12 +15,7 @@ use zmon_cli::{
     secret::{self, Source},
     stop::StopSignal,
 };
-use zmon_domain::{
-    address::DeviceAddress,
-    error::ErrorCode,
-    ids::{OperatorId, OverrideReason},
-    limits,
-};
+use zmon_domain::{error::ErrorCode, ids::OperatorId, limits};
 use zmon_transport::control::{ControlClient, ControlError, ControlEvents};
 use zmon_wire::{
     audit::AuditPage,
@@ -47,18 +42,12 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
         }
         DeviceCommand::Watch => watch(control, streams).await,
         DeviceCommand::Enter { person, address, override_interlock } => {
-            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
-            let reason = override_interlock.as_deref().map(OverrideReason::parse);
-            let override_interlock = reason.transpose()?;
             let (operator, pin) = read_person(&person)?;
             let request = ControlRequest::Enter { operator, pin, address, override_interlock };
             control.done(&request).await?;
             show_qr(&control.qr().await?, streams)
         }
         DeviceCommand::Reprovision { person, address, yes, override_interlock } => {
-            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
-            let reason = override_interlock.as_deref().map(OverrideReason::parse);
-            let override_interlock = reason.transpose()?;
             if !yes {
                 confirm::typed(&control.status().await?.device_id, streams)?;
             }
@@ -133,7 +122,6 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             finish(&mut control, streams).await
         }
         DeviceCommand::Migrate { person, address, not_now: false } => {
-            let address = address.as_deref().map(DeviceAddress::parse).transpose()?;
             let (operator, pin) = read_person(&person)?;
             control.done(&ControlRequest::Migrate { operator, pin, address }).await?;
             let status = control.status().await?;
@@ -313,9 +301,8 @@ fn show_qr(view: &QrView, streams: &mut Streams<'_>) -> Result<(), Failure> {
 }
 
 fn read_person(person: &Person) -> Result<(OperatorId, SecretText), Failure> {
-    let operator = OperatorId::parse(&person.operator)?;
-    let source = Source::choose(person.pin_file.as_deref())
-        .ok_or_else(|| Failure::usage("pin-file", "must be given where nobody can be asked"))?;
+    let operator = person.operator.clone();
+    let source = Source::choose("--pin-file", person.pin_file.as_deref())?;
     let pin = secret::read(source, &format!("PIN of {operator}"))?;
     Ok((operator, SecretText::new(&pin)))
 }

@@ -7,12 +7,7 @@ use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::{
-    address::DeviceAddress,
-    code::PairingCode,
-    error::ErrorReport,
-    ids::{BedId, DeviceId, DeviceLabel},
-};
+use zmon_domain::{code::PairingCode, error::ErrorReport};
 use zmon_wire::{
     pair::{PairAnswer, PairRequest},
     qr::QrContent,
@@ -34,8 +29,8 @@ type Secret = Zeroizing<String>;
 /// A usage failure before anything is sent; else what the station says.
 pub(crate) async fn run(args: &Pair, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut request = request(args)?;
-    request.bed_id = args.bed.as_deref().map(BedId::parse).transpose()?;
-    request.device_label = args.label.as_deref().map(DeviceLabel::parse).transpose()?;
+    request.bed_id = args.bed.clone();
+    request.device_label = args.label.clone();
     let mut station = StationClient::login(&args.login).await?;
     let answer = station.pair(&request, |words| compare(&request, words, streams)).await?;
     show(&request, &answer, streams)
@@ -66,27 +61,27 @@ pub(crate) fn from_content(content: QrContent) -> PairRequest {
 
 fn request(args: &Pair) -> Result<PairRequest, Failure> {
     if let Some(path) = &args.qr_image {
-        let text = qr::decode(&files::read(path, IMAGE_MAX)?)?;
+        let text = qr::decode("--qr-image", &files::read("--qr-image", path, IMAGE_MAX)?)?;
         return Ok(from_content(QrContent::parse(text.as_bytes())?));
     }
     if let Some(path) = &args.qr_text {
-        let text = Zeroizing::new(files::read_text(path, CONTENT_MAX)?);
+        let text = Zeroizing::new(files::read_text("--qr-text", path, CONTENT_MAX)?);
         return Ok(from_content(QrContent::parse(text.trim().as_bytes())?));
     }
-    let Some(id) = &args.device_id else {
-        return Err(Failure::usage("device-id", "must be given without a QR code"));
+    let Some(device_id) = args.device_id.clone() else {
+        return Err(Failure::usage("--device-id", "must be given without a QR code"));
     };
     let (code, token) = typed(args.secrets_file.as_deref())?;
     // A typo is caught here and costs no try.
     PairingCode::parse_any(&code)
         .map_err(|error| ErrorReport::field(error.code(), error.into()))?;
     Ok(PairRequest {
-        device_id: DeviceId::parse(id)?,
+        device_id,
         pairing_code: SecretText::new(&code),
         pairing_token: token.map(|token| SecretText::new(&token)),
         session_id: None,
         device_serial: None,
-        ip_address: args.address.as_deref().map(DeviceAddress::parse).transpose()?,
+        ip_address: args.address,
         port: args.port,
         bed_id: None,
         device_label: None,
@@ -95,20 +90,14 @@ fn request(args: &Pair) -> Result<PairRequest, Failure> {
 
 /// Code and token of the screen; never from the command line, which every process can read (T35).
 fn typed(file: Option<&Path>) -> Result<(Secret, Option<Secret>), Failure> {
-    match file {
-        Some(path) => {
-            let mut lines = secret::read_lines(path)?.into_iter();
-            let code = lines.next().ok_or_else(|| {
-                Failure::usage("secrets-file", "must hold the pairing code in its first line")
-            })?;
+    match Source::choose("--secrets-file", file)? {
+        Source::File { flag, path } => {
+            let mut lines = secret::read_lines(flag, path, 1..=2)?.into_iter();
+            let missing = || Failure::usage(flag, "must hold the pairing code in its first line");
+            let code = lines.next().ok_or_else(missing)?;
             Ok((code, lines.next()))
         }
-        None => {
-            let terminal = Source::choose(None).ok_or_else(|| {
-                Failure::usage("secrets-file", "must be given where nobody can be asked")
-            })?;
-            Ok((secret::read(terminal, "Pairing code")?, None))
-        }
+        terminal @ Source::Terminal => Ok((secret::read(terminal, "Pairing code")?, None)),
     }
 }
 
@@ -170,7 +159,9 @@ mod tests {
         let both = typed("ABC-123-XYZ\ndG9rZW4\n").unwrap();
         assert_eq!(both.pairing_code.expose(), "ABC-123-XYZ");
         assert_eq!(both.pairing_token.unwrap().expose(), "dG9rZW4");
-        assert_eq!(typed("\n").unwrap_err().class(), ExitClass::Usage);
+        for unusable in ["", "\n", "ABC-123-XYZ\ndG9rZW4\nmore\n"] {
+            assert_eq!(typed(unusable).unwrap_err().class(), ExitClass::Usage);
+        }
     }
 
     #[test]

@@ -21,9 +21,9 @@ pub(crate) use decode::decode;
 pub(crate) use terminal::show;
 
 /// Longest image that is read, in bytes.
-pub(crate) const IMAGE_MAX: u64 = 32 * 1024 * 1024;
+pub(crate) const IMAGE_MAX: usize = 32 * 1024 * 1024;
 /// Longest content that is read, in bytes.
-pub(crate) const CONTENT_MAX: u64 = 4096;
+pub(crate) const CONTENT_MAX: usize = 4096;
 
 /// What a QR code says, for programs.
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct Said<'a> {
 pub(crate) async fn run(command: Qr, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match command {
         Qr::Decode { image } => {
-            let text = Zeroizing::new(decode(&files::read(&image, IMAGE_MAX)?)?);
+            let text = Zeroizing::new(decode("image", &files::read("image", &image, IMAGE_MAX)?)?);
             if streams.is_json() {
                 return Ok(streams.json(&Said { success: true, text: &text })?);
             }
@@ -53,13 +53,13 @@ async fn show_code(args: &QrShow, streams: &mut Streams<'_>) -> Result<(), Failu
     let drawn = match (&args.device, &args.text) {
         (Some(dir), _) => device::qr(dir).await?,
         (None, Some(path)) => draw(path)?,
-        (None, None) => return Err(Failure::usage("text", "must be given without a device")),
+        (None, None) => return Err(Failure::usage("--text", "must be given without a device")),
     };
     if let Some(path) = &args.png {
-        files::create_named("png", path, &drawn.png)?;
+        files::create_named("--png", path, &drawn.png)?;
     }
     if let Some(path) = &args.svg {
-        files::create_named("svg", path, drawn.svg.as_bytes())?;
+        files::create_named("--svg", path, drawn.svg.as_bytes())?;
     }
     if streams.is_json() {
         return Ok(streams.json(&Said { success: true, text: &drawn.content })?);
@@ -76,13 +76,13 @@ pub(crate) struct Drawn {
 
 /// Draws the content of a file as the device would.
 fn draw(path: &Path) -> Result<Drawn, Failure> {
-    let text = Zeroizing::new(files::read_text(path, CONTENT_MAX)?);
+    let text = Zeroizing::new(files::read_text("--text", path, CONTENT_MAX)?);
     let content = QrContent::parse(text.trim().as_bytes())?;
     let json = Zeroizing::new(content.to_json()?);
     let pairing_code = PairingCode::parse_any(content.pairing_code.expose())
         .map_err(|error| ErrorReport::from(error.code()))?;
     let unfit = |error: zmon_provisioning::qr::QrError| {
-        Failure::usage("text", "must fit a QR code").context(error.to_string())
+        Failure::usage("--text", "must fit a QR code").context(error.to_string())
     };
     let data = QrCodeData::draw(QrParts {
         device_id: content.device_id,
@@ -110,7 +110,7 @@ mod tests {
         let content = r#"{"deviceId":"ZM-001","deviceSerial":"SN-2024-001234","ipAddress":"192.168.1.100","pairingCode":"ABC-123-XYZ","pairingToken":"dG9rZW4","expiresAt":"2024-11-25T14:30:00Z","firmwareVersion":"1.2.3"}"#;
         std::fs::write(&path, format!("{content}\n")).unwrap();
         let drawn = draw(&path).unwrap();
-        assert_eq!(decode(&drawn.png).unwrap(), content);
+        assert_eq!(decode("image", &drawn.png).unwrap(), content);
         assert!(drawn.svg.starts_with("<svg"));
     }
 

@@ -35,7 +35,9 @@ use zmon_wire::{
 use crate::{args::Login, clock};
 
 /// Longest anchor file, in bytes.
-const PEM_MAX: u64 = 65_536;
+const PEM_MAX: usize = 65_536;
+/// The flag that names the file of an operator token.
+const TOKEN_FILE: &str = "--token-file";
 /// Longest list or page of rows, in bytes.
 const LIST_MAX: usize = limits::MANIFEST_BYTES.default;
 /// How often a pairing that the device has not answered yet is looked at.
@@ -56,15 +58,15 @@ impl StationClient {
     /// # Errors
     /// A usage failure for a wrong URL, CA or token file; else what the network or the station says.
     pub(crate) async fn login(login: &Login) -> Result<Self, Failure> {
-        let url = ServerUrl::parse(&login.station)?;
-        let ca = files::read(&login.ca, PEM_MAX)?;
+        let url = &login.station;
+        let ca = files::read("--ca", &login.ca, PEM_MAX)?;
         if let Some(path) = &login.token_file {
-            let token = secret::read(Source::File(path), "token")?;
-            let connection = connect(&url, &ca).await?;
-            return Ok(Self { connection, authorization: bearer(&token)? });
+            let token = secret::read(Source::File { flag: TOKEN_FILE, path }, "token")?;
+            let authorization = bearer(&token).map_err(|failure| failure.at(TOKEN_FILE))?;
+            return Ok(Self { connection: connect(url, &ca).await?, authorization });
         }
         let (operator, password) = account(login)?;
-        Self::with_password(&url, &ca, operator, &password).await
+        Self::with_password(url, &ca, operator, &password).await
     }
 
     /// Connects and logs in with the password that the command line names or a person types, and
@@ -75,14 +77,13 @@ impl StationClient {
     pub(crate) async fn login_keeping(login: &Login) -> Result<(Self, Password), Failure> {
         if login.token_file.is_some() {
             return Err(Failure::usage(
-                "token-file",
+                TOKEN_FILE,
                 "must not be given: the present password is asked",
             ));
         }
-        let url = ServerUrl::parse(&login.station)?;
-        let ca = files::read(&login.ca, PEM_MAX)?;
+        let ca = files::read("--ca", &login.ca, PEM_MAX)?;
         let (operator, password) = account(login)?;
-        Ok((Self::with_password(&url, &ca, operator, &password).await?, password))
+        Ok((Self::with_password(&login.station, &ca, operator, &password).await?, password))
     }
 
     /// Connects and logs in with a password.
@@ -223,21 +224,18 @@ impl StationClient {
 
 /// Who logs in, and by which password.
 fn account(login: &Login) -> Result<(OperatorId, Password), Failure> {
-    let operator = login
-        .operator
-        .as_deref()
-        .ok_or_else(|| Failure::usage("operator", "must be given without a token file"))?;
-    let operator = OperatorId::parse(operator)?;
-    let source = Source::choose(login.password_file.as_deref()).ok_or_else(|| {
-        Failure::usage("password-file", "must be given where nobody can be asked")
-    })?;
+    let operator = login.operator.clone();
+    let operator = operator
+        .ok_or_else(|| Failure::usage("--operator", "must be given without a token file"))?;
+    let source = Source::choose("--password-file", login.password_file.as_deref())?;
     let password = secret::read(source, &format!("Password of {operator}"))?;
     Ok((operator, password))
 }
 
 async fn connect(url: &ServerUrl, ca: &[u8]) -> Result<Connection, Failure> {
     let unusable = |cause: String| {
-        Failure::usage("ca", "must be the station's anchor certificate in PEM form").context(cause)
+        Failure::usage("--ca", "must be the station's anchor certificate in PEM form")
+            .context(cause)
     };
     let ca = certificates_from_pem(ca).map_err(|error| unusable(error.to_string()))?;
     let tls = TlsContext::new(provider::ring().tls, clock::unix_seconds);

@@ -1,7 +1,7 @@
 //! How commands fail: class of the exit code, stable code, next step.
 #![expect(clippy::unwrap_used, reason = "a panic in a helper of a test is its report")]
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use clap::Parser;
 use serde_json::Value;
@@ -30,11 +30,12 @@ async fn a_device_that_does_not_run_is_unreachable() {
 #[tokio::test]
 async fn a_station_that_does_not_run_is_unreachable() {
     let home = tempfile::tempdir().unwrap();
-    let (ca, token) = (home.path().join("ca.pem"), home.path().join("token"));
+    let (ca, token_file) = (home.path().join("ca.pem"), home.path().join("token"));
     fs::write(&ca, include_str!("../../device/tests/anchor.pem")).unwrap();
-    fs::write(&token, "token\n").unwrap();
+    fs::write(&token_file, "token\n").unwrap();
+    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).unwrap();
     let base = ["registry", "list", "--ca", ca.to_str().unwrap()];
-    let token = ["--token-file", token.to_str().unwrap()];
+    let token = ["--token-file", token_file.to_str().unwrap()];
     // Port 1 is closed on every machine that runs tests.
     let closed = [&base[..], &token, &["--station", "https://127.0.0.1:1"]].concat();
     let (class, report) = zmon(&closed).await;
@@ -43,10 +44,12 @@ async fn a_station_that_does_not_run_is_unreachable() {
         (ExitClass::Unreachable, Some("station_unreachable"))
     );
 
-    let wrong = [&base[..], &token, &["--station", "http://127.0.0.1:1"]].concat();
-    assert_eq!(zmon(&wrong).await.0, ExitClass::Usage);
     fs::write(&ca, "no certificate").unwrap();
-    assert_eq!(zmon(&closed).await.0, ExitClass::Usage);
+    let (class, report) = zmon(&closed).await;
+    assert_eq!((class, report["field"].as_str()), (ExitClass::Usage, Some("--ca")));
+    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (class, report) = zmon(&closed).await;
+    assert_eq!((class, report["field"].as_str()), (ExitClass::Usage, Some("--token-file")));
 }
 
 #[tokio::test]
@@ -129,6 +132,6 @@ async fn an_image_that_exists_is_not_overwritten() {
     let drawn = fs::read(&image).unwrap();
     let (class, report) = zmon(&show).await;
     assert_eq!((class, report["code"].as_str()), (ExitClass::Usage, Some("settings_invalid")));
-    assert_eq!(report["field"], "png");
+    assert_eq!(report["field"], "--png");
     assert_eq!(fs::read(&image).unwrap(), drawn);
 }

@@ -1,8 +1,12 @@
 //! The command line of a program: parsed, or refused as people and programs read it.
 
-use std::ffi::OsString;
+use std::{error::Error, ffi::OsString};
 
-use clap::Parser;
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue},
+};
+use zmon_domain::error::FieldError;
 
 use crate::{ExitClass, Failure, Streams};
 
@@ -23,12 +27,27 @@ pub fn parse<A: Parser>(args: Vec<OsString>, streams: &mut Streams<'_>) -> Resul
         streams.set_json(true);
         let said = error.render().to_string();
         let cause = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Failure::usage("command line", "must be as --help says").context(cause).show(streams)
+        Failure::from(fault(&error)).context(cause).show(streams)
     })
+}
+
+/// The argument that an error is about, as the person typed it, and the rule if its value broke one.
+fn fault(error: &clap::Error) -> FieldError {
+    let argument = error.get(ContextKind::InvalidArg).and_then(|value| {
+        let ContextValue::String(argument) = value else { return None };
+        argument.split(' ').next()
+    });
+    let rule = error.source().map(ToString::to_string).filter(|rule| rule.starts_with("must "));
+    FieldError::owned(
+        argument.unwrap_or("command line").to_owned(),
+        rule.unwrap_or_else(|| "must be as --help says".to_owned()),
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use zmon_domain::ids::BedId;
+
     use super::*;
 
     #[derive(Debug, Parser)]
@@ -37,6 +56,8 @@ mod tests {
         json: bool,
         #[arg(long)]
         count: Option<u8>,
+        #[arg(long, value_parser = crate::flag::by(BedId::parse))]
+        bed: Option<BedId>,
     }
 
     fn parsed(args: &[&str]) -> (Result<Args, ExitClass>, String) {
@@ -61,10 +82,19 @@ mod tests {
             assert_eq!(refused.unwrap_err(), ExitClass::Usage);
             let document: serde_json::Value = serde_json::from_str(&out).unwrap();
             assert_eq!(document["code"], "settings_invalid");
-            assert_eq!(document["field"], "command line");
+            assert_eq!(document["field"], wrong[0]);
+            assert_eq!(document["rule"], "must be as --help says");
             let cause = document["cause"].as_str().unwrap();
             assert!(cause.contains(wrong[0]) && !cause.contains('\n'), "{cause}");
         }
+    }
+
+    #[test]
+    fn a_broken_rule_is_told_with_its_flag() {
+        let (_, out) = parsed(&["--json", "--bed", "a b"]);
+        let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["field"], "--bed");
+        assert!(document["rule"].as_str().unwrap().starts_with("must "), "{document}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The words come from [`zmon_domain::error`], the same on every screen and in the audit log
 //! (D24); this module adds only where on this machine it happened and the command to run next.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use serde::Serialize;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
@@ -42,6 +42,13 @@ impl Failure {
     #[must_use]
     pub fn usage(field: &'static str, rule: &'static str) -> Self {
         FieldError::new(field, rule).into()
+    }
+
+    /// Names the argument or key that a broken rule is about, as the person wrote it.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = self.detail.map(|detail| detail.at(field));
+        self
     }
 
     /// Adds what was being done, e.g. the path of a file.

@@ -2,12 +2,14 @@
 //! people and programs read them, command lines and streams that tests can look into, logs on standard error,
 //! secrets asked for without echo, settings files, and the wait for a stop signal.
 //!
-//! No provisioning logic lives here; the crate sees only value types and messages.
+//! No provisioning logic lives here; the crate sees only value types, messages, and how `persistence`
+//! reads a file that may have been planted.
 
 pub mod arguments;
 pub mod exit;
 pub mod failure;
 pub mod files;
+pub mod flag;
 pub mod logging;
 pub mod secret;
 pub mod settings;

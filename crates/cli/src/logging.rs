@@ -4,11 +4,14 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt,
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
 };
-use zmon_domain::error::ErrorCode;
-
-use crate::Failure;
+use zmon_domain::error::{ErrorCode, FieldError};
 
 /// Shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -21,16 +24,30 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which lines are written: a level (`info`) or directives (`zmon_transport=debug,info`).
+#[derive(Clone, Debug)]
+pub struct Filter(Targets);
+
+impl Filter {
+    /// Reads a level or directives.
+    ///
+    /// # Errors
+    /// The rule, about a field `log`.
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        let targets = text.parse();
+        targets.map(Self).map_err(|_| FieldError::new("log", "must be a level or directives"))
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::INFO))
+    }
+}
+
 /// Starts logging for this process; a second call (a test) changes nothing.
-///
-/// `filter` is a level (`info`) or directives (`zmon_transport=debug,info`).
-///
-/// # Errors
-/// A usage failure when `filter` cannot be read.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter: Targets = filter.parse().map_err(|error| {
-        Failure::usage("log", "must be a level or directives").context(format!("{error}"))
-    })?;
+pub fn init(filter: Filter, format: LogFormat) {
+    let Filter(filter) = filter;
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(true).with_ansi(false);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
@@ -40,7 +57,6 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), Failure> {
     if started.is_err() {
         tracing::debug!("logging was already started in this process");
     }
-    Ok(())
 }
 
 /// Records that the process ends because of `code`.
@@ -51,11 +67,10 @@ pub fn ending(code: ErrorCode) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ExitClass;
 
     #[test]
-    fn a_bad_filter_is_a_usage_failure() {
-        let failure = init("zmon=loudest", LogFormat::Text).unwrap_err();
-        assert_eq!(failure.class(), ExitClass::Usage);
+    fn a_bad_filter_names_its_field() {
+        assert_eq!(Filter::parse("zmon=loudest").unwrap_err().field(), "log");
+        assert!(Filter::parse("zmon_transport=debug,info").is_ok());
     }
 }

@@ -246,7 +246,7 @@ async fn a_device_certificate_has_exactly_its_profile_and_verifies() {
         x509::verify_client_chain(&chain, &issuers, &expected, now, &Algorithms::rustcrypto())
     };
     assert_eq!(*verify(&device_id(), key.public()).unwrap().serial(), number);
-    assert_eq!(x509::trust_level_of(&chain.leaf()).unwrap(), Some(TrustLevel::Proximity));
+    assert_eq!(x509::trust_level_of(chain.leaf()).unwrap(), Some(TrustLevel::Proximity));
     assert_eq!(verify(&stranger, key.public()).unwrap_err().fault(), Fault::Device);
     assert_eq!(verify(&device_id(), other.public()).unwrap_err().fault(), Fault::Key);
 }

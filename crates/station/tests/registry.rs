@@ -56,6 +56,10 @@ async fn repeated_ids_serials_and_keys_are_reported_row_by_row() {
     let same_serial = ManifestRow { device_serial: row(1).device_serial, ..row(5) };
     let same_key = ManifestRow { identity_key: row(1).identity_key, ..row(6) };
     let rows = [row(1), same_id, row(2), same_serial, same_key];
+    let spaced = [b"\n".as_slice(), &lines(&rows)].concat();
+    let refusal = world.station.import(&administrator(), &spaced).await.unwrap_err();
+    let first = refusal.error.report.detail.unwrap();
+    assert_eq!(first.field(), "row 3.deviceId", "a line as its author counts it");
     let refusal = world.station.import(&administrator(), &lines(&rows)).await.unwrap_err();
     assert_eq!(refusal.error.code(), ErrorCode::RequestMalformed);
     let found: Vec<_> = refusal
@@ -64,13 +68,13 @@ async fn repeated_ids_serials_and_keys_are_reported_row_by_row() {
         .map(|fault| (fault.index, fault.report.detail.as_ref().unwrap().field().to_owned()))
         .collect();
     let expected = [
-        (1, "manifest[1].deviceId".to_owned()),
-        (3, "manifest[3].deviceSerial".to_owned()),
-        (4, "manifest[4].identityKey".to_owned()),
+        (1, "row 2.deviceId".to_owned()),
+        (3, "row 4.deviceSerial".to_owned()),
+        (4, "row 5.identityKey".to_owned()),
     ];
     assert_eq!(found, expected);
     assert!(world.station.devices(&technician(), ALL).await.unwrap().is_empty());
-    assert_eq!(world.store.count(EventType::RegistryImported), 3);
+    assert_eq!(world.store.count(EventType::RegistryImported), 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +87,10 @@ async fn known_names_under_another_key_are_refused_and_alarmed() {
     let moved_serial = ManifestRow { device_serial: row(2).device_serial, ..row(7) };
     let moved_key = ManifestRow { identity_key: row(2).identity_key, ..row(7) };
     for (bad, code, field, alarms) in [
-        (other_key, ErrorCode::DeviceKeyConflict, "manifest[1].deviceId", 1),
-        (moved_serial, ErrorCode::DeviceKeyConflict, "manifest[1].deviceSerial", 1),
-        (moved_key, ErrorCode::DeviceKeyConflict, "manifest[1].identityKey", 1),
-        (other_serial, ErrorCode::RequestMalformed, "manifest[1].deviceSerial", 0),
+        (other_key, ErrorCode::DeviceKeyConflict, "row 2.deviceId", 1),
+        (moved_serial, ErrorCode::DeviceKeyConflict, "row 2.deviceSerial", 1),
+        (moved_key, ErrorCode::DeviceKeyConflict, "row 2.identityKey", 1),
+        (other_serial, ErrorCode::RequestMalformed, "row 2.deviceSerial", 0),
     ] {
         let manifest = lines(&[row(3), bad]);
         let refusal = world.station.import(&administrator(), &manifest).await.unwrap_err();
@@ -110,7 +114,7 @@ async fn a_malformed_manifest_names_row_and_field() {
     let refusal = world.station.import(&administrator(), &manifest).await.unwrap_err();
     assert_eq!(refusal.error.code(), ErrorCode::RequestMalformed);
     let field = refusal.error.report.detail.unwrap().field().to_owned();
-    assert_eq!(field, "manifest[1].deviceId");
+    assert_eq!(field, "row 2.deviceId");
     assert!(refusal.faults.is_empty());
     for junk in [&b""[..], b"[", b"{", b"[{}]", b"\xff", b"null"] {
         let result = world.station.import(&administrator(), junk).await;

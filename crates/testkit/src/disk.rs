@@ -1,8 +1,8 @@
 //! What lies on a disk: modes, secrets, and SQL behind a store's back.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -12,6 +12,13 @@ use tempfile::TempDir;
 pub(crate) fn private(prefix: &str) -> TempDir {
     let mode = fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().prefix(prefix).permissions(mode).tempdir().expect("a directory")
+}
+
+/// Writes a new file that only its owner reads (0600).
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).expect("a file is written");
 }
 
 /// Every file below `dir`, sorted.

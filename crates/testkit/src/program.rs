@@ -73,7 +73,7 @@ impl DeviceProgram {
         let home = disk::private("zmon-program-");
         let (anchor, pins) = (home.path().join("anchor.pem"), home.path().join("pins"));
         std::fs::write(&anchor, station.anchor_pem()).expect("a file is written");
-        std::fs::write(&pins, format!("{PIN}\n")).expect("a file is written");
+        disk::write_private(&pins, format!("{PIN}\n").as_bytes());
         let program = Self { home, binary, seed: station.seed().clone(), running: None };
         let made = program
             .command("init")

@@ -84,3 +84,56 @@ pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
 /// client certificate: a device in doubt may hold none that is still accepted (D13), a wiped one
 /// holds none at all (D21).
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
+
+/// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
+pub const ALL: [&str; 33] = [
+    SESSION,
+    WINDOW,
+    PAKE_START,
+    PAKE_CONFIRM,
+    CONFIGURATION,
+    LOGIN,
+    PAGE_SESSION,
+    LOGOUT,
+    SESSIONS,
+    PAIR,
+    PAIR_SESSION,
+    PAIR_EVENTS,
+    PAIR_CANCEL,
+    OUTCOME,
+    RETIRE,
+    RECOVER,
+    RECOVER_IDENTITY,
+    REGISTRY_IMPORT,
+    REGISTRY_DEVICES,
+    ACCEPT_AUDIT,
+    REGISTRY_DEVICE,
+    REGISTRY_BED,
+    OPERATORS,
+    OWN_PASSWORD,
+    REVOKE,
+    AUDIT,
+    AUDIT_VERIFY,
+    HEALTH,
+    DEVICE_TEST,
+    DEVICE_COMMIT,
+    DEVICE_HEARTBEAT,
+    DEVICE_RENEW,
+    DEVICE_RENEW_IDENTITY,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_every_path() {
+        let source = include_str!("paths.rs");
+        let mut declared = Vec::new();
+        for line in source.lines().filter(|line| line.starts_with("pub const ")) {
+            let Some((_, path)) = line.split_once(": &str = \"") else { continue };
+            declared.push(path.trim_end_matches("\";"));
+        }
+        assert_eq!(declared, ALL);
+    }
+}

@@ -28,6 +28,7 @@ pub struct LoginRequest {
     #[serde(with = "text")]
     pub operator: OperatorId,
     /// Its password.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub password: SecretText,
 }
 
@@ -36,6 +37,7 @@ pub struct LoginRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginAnswer {
     /// The token.
+    #[serde(deserialize_with = "crate::secret::token")]
     pub token: SecretText,
     /// The account's role.
     #[serde(with = "text")]
@@ -69,6 +71,7 @@ pub struct OperatorRequest {
     #[serde(with = "text")]
     pub role: Role,
     /// Its password.
+    #[serde(deserialize_with = "crate::secret::password")]
     pub password: SecretText,
 }
 
@@ -172,6 +175,7 @@ pub struct Health {
     /// Whether it takes pairings.
     pub ready: bool,
     /// Its software.
+    #[serde(deserialize_with = "crate::text::word")]
     pub version: String,
 }
 

@@ -17,6 +17,7 @@ use crate::text;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditEntry {
     /// The writer.
+    #[serde(deserialize_with = "crate::text::words")]
     pub lane: String,
     /// Its sequence number in the lane, from 1.
     pub seq: u64,
@@ -40,7 +41,11 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub code: Option<ErrorCode>,
     /// The code's message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub error_message: Option<String>,
     /// Keyed hash of the pairing code.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::hash_option")]
@@ -78,6 +83,10 @@ pub struct AuditVerdict {
     /// Checkpoints that were read.
     pub checkpoints: u64,
     /// The first finding, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub finding: Option<String>,
 }

@@ -7,6 +7,10 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use zmon_domain::error::FieldError;
 
 const URL_RULE: &str = "must be base64url without padding (RFC 4648 §5)";
+/// Longest member of any length, in characters: keys and certificate requests have hundreds.
+const MEMBER_MAX: usize = 32_768;
+const MEMBER_RULE: &str =
+    "must be base64url without padding (RFC 4648 §5) of at most 32768 characters";
 const STANDARD_RULE: &str = "must be base64 with padding (RFC 4648 §4)";
 const LENGTH_RULE: &str = "must be base64url of its fixed length";
 
@@ -71,7 +75,9 @@ pub mod url {
     /// # Errors
     /// Those of the deserialiser, and the rule.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        read_text(from, super::URL_RULE, |text| super::decode_url(text).ok())
+        read_text(from, super::MEMBER_RULE, |text| {
+            super::decode_url(text).ok().filter(|_| text.len() <= super::MEMBER_MAX)
+        })
     }
 }
 

@@ -31,6 +31,7 @@ pub struct LaneHead {
     #[serde(with = "text::hash")]
     pub hash: [u8; 32],
     /// The lane, `device:ZM-001`.
+    #[serde(deserialize_with = "crate::text::words")]
     pub lane: String,
     /// Its last sequence number.
     pub seq: u64,

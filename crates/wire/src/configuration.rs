@@ -44,7 +44,7 @@ pub struct ConfigurationDocument {
     /// The device's client certificate with its chain.
     pub client_certificate: PemBase64,
     /// `null` when the device made its own key (the default); else the sealed key (D6).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::secret::key_option")]
     pub client_private_key: Option<SecretText>,
     /// The server's certificate, whose key the device pins; `null` for no pin.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct ConfigurationDocument {
     #[serde(with = "text")]
     pub device_id: DeviceId,
     /// The pairing code of the session, compared in constant time; `null` for renewal and recovery.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::secret::code_option")]
     pub pairing_code: Option<SecretText>,
     /// The bed.
     #[serde(default, with = "text::option")]
@@ -95,10 +95,14 @@ pub struct ConfigurationDocument {
     /// Counts the station's configurations for this device.
     pub config_version: u64,
     /// The station's latest audit checkpoint (`zp-checkpoint+jws`), for the device to keep.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::jws::compact_option"
+    )]
     pub audit_checkpoint: Option<String>,
     /// Names of members that must be understood.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::text::word_list")]
     pub crit: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{OperatorId, OverrideReason},
+    ids::{DeviceId, OperatorId, OverrideReason},
     role::Role,
 };
 
@@ -43,6 +43,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The address to show in the QR code; the configured one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
@@ -57,6 +58,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The operator means it: another configuration is to replace the one in force.
         confirm: True,
@@ -73,6 +75,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Confirm the station of a device that trusts by proximity (D8).
@@ -99,6 +102,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Clear a failure.
@@ -107,6 +111,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Remove the configuration.
@@ -115,6 +120,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Erase the device.
@@ -123,9 +129,11 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The device's identifier, typed to confirm.
-        confirmation: String,
+        #[serde(with = "text")]
+        confirmation: DeviceId,
     },
     /// Go from the manual configuration to provisioning.
     Migrate {
@@ -133,6 +141,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The address to show in the QR code; the configured one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
@@ -144,6 +153,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Make the first administrator; only while there is no operator.
@@ -152,6 +162,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// Its PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Who the device is.
@@ -177,11 +188,13 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The new account.
         #[serde(with = "text")]
         new_operator: OperatorId,
         /// Its PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         new_pin: SecretText,
         /// Its role.
         #[serde(with = "text")]
@@ -193,6 +206,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// Remove a local operator; the last administrator stays.
@@ -201,6 +215,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The account.
         #[serde(with = "text")]
@@ -212,11 +227,13 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The account.
         #[serde(with = "text")]
         account: OperatorId,
         /// Its new PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         new_pin: SecretText,
     },
     /// Forget the wrong PINs of a local operator who has to wait.
@@ -225,6 +242,7 @@ pub enum ControlRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
         /// The account.
         #[serde(with = "text")]
@@ -234,7 +252,7 @@ pub enum ControlRequest {
 
 /// What the device answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum ControlAnswer {
     /// Done; there is nothing else to say.

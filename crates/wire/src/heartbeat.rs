@@ -23,7 +23,11 @@ pub struct Heartbeat {
     #[serde(with = "text")]
     pub state: ProvisioningState,
     /// A new audit checkpoint (`zp-checkpoint+jws`), for the station to keep.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::jws::compact_option"
+    )]
     pub audit_checkpoint: Option<String>,
 }
 

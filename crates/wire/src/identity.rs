@@ -61,8 +61,13 @@ pub struct IdentityDocument {
     pub clock_quality: ClockQuality,
     /// Its latest audit checkpoint (`zp-checkpoint+jws`), for the station to keep; `null` before the
     /// first.
+    #[serde(default, deserialize_with = "crate::jws::compact_option")]
     pub audit_checkpoint: Option<String>,
     /// The manufacturer's chain, leaf first, each certificate base64 of DER.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::jws::certificates_option"
+    )]
     pub factory_chain: Option<Vec<String>>,
 }

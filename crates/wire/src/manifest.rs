@@ -90,15 +90,25 @@ impl ManifestRow {
 /// Reads a whole manifest, in either form. Nothing is taken from one with a wrong row.
 ///
 /// # Errors
-/// A [`WireError`] whose field names the row, `row 3.deviceId` for the third, or the manifest.
+/// A [`WireError`] whose field names the row, `row 3.deviceId` for the third line or element, or the
+/// manifest.
 pub fn parse(bytes: &[u8]) -> Result<Vec<ManifestRow>, WireError> {
+    Ok(parse_numbered(bytes)?.into_iter().map(|(_, row)| row).collect())
+}
+
+/// As [`parse`], each row with its number as its author counts: the line or the element, from 1.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_numbered(bytes: &[u8]) -> Result<Vec<(usize, ManifestRow)>, WireError> {
     let max = limits::MANIFEST_BYTES.default;
     if bytes.len() > max {
         return Err(too_large(format!("must be at most {max} bytes long")));
     }
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     let rows = if first == Some(&b'[') {
-        strict::parse(bytes, max).map_err(|error| error.within("manifest"))?
+        let rows: Vec<ManifestRow> = strict::parse(bytes, max).map_err(WireError::of_row)?;
+        (1..).zip(rows).collect()
     } else {
         parse_lines(bytes)?
     };
@@ -122,13 +132,13 @@ pub fn to_lines(rows: &[ManifestRow]) -> Result<Vec<u8>, WireError> {
     Ok(lines)
 }
 
-fn parse_lines(bytes: &[u8]) -> Result<Vec<ManifestRow>, WireError> {
-    let lines = bytes.split(|b| *b == b'\n').enumerate();
+fn parse_lines(bytes: &[u8]) -> Result<Vec<(usize, ManifestRow)>, WireError> {
+    let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
     lines
         .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
-        .map(|(index, line)| {
+        .map(|(number, line)| {
             let row = strict::parse(line, limits::BODY_MAX.default);
-            row.map_err(|error| error.within_element(index).within("manifest"))
+            row.map(|row| (number, row)).map_err(|error| error.within_row(number))
         })
         .collect()
 }

@@ -53,6 +53,7 @@ pub struct OutcomeAsk {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutcomeRequest {
     /// The question (`zp-ask+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub ask: String,
 }
 
@@ -61,6 +62,7 @@ pub struct OutcomeRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutcomeAnswer {
     /// The outcome (`zp-outcome+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub outcome: String,
 }
 

@@ -32,9 +32,14 @@ pub struct ScanRequest {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub ip_address: Option<DeviceAddress>,
     /// The pairing code.
+    #[serde(deserialize_with = "crate::secret::code")]
     pub pairing_code: SecretText,
     /// The pairing token; absent for the typed code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::secret::token_option"
+    )]
     pub pairing_token: Option<SecretText>,
     /// The port of the device's listener, for the typed code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,9 +83,14 @@ pub struct PairRequest {
     #[serde(with = "text")]
     pub device_id: DeviceId,
     /// The pairing code.
+    #[serde(deserialize_with = "crate::secret::code")]
     pub pairing_code: SecretText,
     /// The pairing token; absent for the typed code and where `sessionId` names a claimed session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::secret::token_option"
+    )]
     pub pairing_token: Option<SecretText>,
     /// The session of an earlier scan.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
@@ -124,8 +134,10 @@ pub struct PairedConfiguration {
     /// The device's certificate.
     pub client_certificate: PemBase64,
     /// `null` when the device made its own key; else the sealed key (D6).
+    #[serde(default, deserialize_with = "crate::secret::key_option")]
     pub client_private_key: Option<SecretText>,
     /// The third part of the configuration's JWS (D4).
+    #[serde(deserialize_with = "crate::text::words")]
     pub signature: String,
 }
 
@@ -141,8 +153,10 @@ pub struct PairPending {
     #[serde(with = "text")]
     pub session_id: SessionId,
     /// The route that the envelope takes: `push`, `pull` or `courier`.
+    #[serde(deserialize_with = "crate::text::word")]
     pub delivery: String,
     /// Where progress can be read.
+    #[serde(deserialize_with = "crate::text::words")]
     pub events_url: String,
     /// The four words that the screen of the device must show too, before anybody confirms this station
     /// there (D8); only where somebody has to.

@@ -26,6 +26,7 @@ pub struct WindowAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PakeStart {
     /// The hello (`zp-hello+jws`, compact), method 2.
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub hello: String,
     /// `shareP`: a point of P-256, SEC1 uncompressed.
     #[serde(with = "b64::array")]

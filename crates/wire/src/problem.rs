@@ -16,15 +16,22 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Problem {
     /// `urn:zp:error:` and the code.
+    #[serde(deserialize_with = "crate::text::words")]
     pub r#type: String,
     /// What happened.
+    #[serde(deserialize_with = "crate::text::words")]
     pub title: String,
     /// The HTTP status.
     pub status: u16,
     /// What happened, with the field and rule.
+    #[serde(deserialize_with = "crate::text::words")]
     pub detail: String,
     /// The request or session that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub instance: Option<String>,
     /// Always false ([W §11.3]).
     pub success: False,
@@ -41,12 +48,21 @@ pub struct Problem {
     #[serde(with = "text")]
     pub side: Side,
     /// What to do next.
+    #[serde(deserialize_with = "crate::text::words")]
     pub next: String,
     /// The field that broke a rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub field: Option<String>,
     /// The rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
     pub rule: Option<String>,
 }
 

@@ -43,6 +43,7 @@ pub struct Pull {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PullRequest {
     /// The request (`zp-pull+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub pull: String,
 }
 
@@ -51,8 +52,10 @@ pub struct PullRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PullAnswer {
     /// The hello (`zp-hello+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub hello: String,
     /// 32 random bytes, base64url.
+    #[serde(deserialize_with = "crate::secret::token")]
     pub ikm: SecretText,
 }
 
@@ -82,6 +85,7 @@ pub struct FetchRequest {
     #[serde(with = "text")]
     pub session_id: SessionId,
     /// The identity document (`zp-identity+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub identity: String,
 }
 

@@ -30,8 +30,10 @@ pub struct QrContent {
     #[serde(with = "text")]
     pub ip_address: DeviceAddress,
     /// The pairing code as people read it.
+    #[serde(deserialize_with = "crate::secret::code")]
     pub pairing_code: SecretText,
     /// The pairing token in base64url.
+    #[serde(deserialize_with = "crate::secret::token")]
     pub pairing_token: SecretText,
     /// When the pairing code expires.
     #[serde(with = "text")]

@@ -15,8 +15,10 @@ pub struct Ready {
     /// Always true.
     pub ready: True,
     /// The program.
+    #[serde(deserialize_with = "crate::text::word")]
     pub program: String,
     /// Its version.
+    #[serde(deserialize_with = "crate::text::word")]
     pub version: String,
     /// What can be reached where: listener name to address, or path for sockets and files.
     pub addresses: BTreeMap<String, String>,

@@ -38,6 +38,7 @@ pub struct RetireStatement {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetireRequest {
     /// The statement (`zp-retire+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub statement: String,
 }
 

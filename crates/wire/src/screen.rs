@@ -117,6 +117,7 @@ pub enum ScreenRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// "Re-provision Device".
@@ -125,6 +126,7 @@ pub enum ScreenRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// "Migrate Configuration".
@@ -133,6 +135,7 @@ pub enum ScreenRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// "Not Now".
@@ -141,6 +144,7 @@ pub enum ScreenRequest {
         #[serde(with = "text")]
         operator: OperatorId,
         /// The operator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
         pin: SecretText,
     },
     /// The station's words are the same (D8).

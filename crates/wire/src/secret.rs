@@ -8,6 +8,7 @@ use serde::{
     de::{Error, Visitor},
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
+use zmon_domain::limits;
 
 /// A secret as text: pairing code, pairing token, PIN, password, private key. It is wiped on drop and
 /// its `Debug` shows nothing. It has no equality: parse it into its own type and compare that.
@@ -62,6 +63,83 @@ impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         read_text(from, "must be a string", |text| Some(Self::new(text)))
     }
+}
+
+/// The reader `$read` for a member that may be `null`.
+macro_rules! or_null {
+    ($vis:vis $name:ident, $read:path, $type:ty) => {
+        /// The same for a member that may be `null`.
+        $vis fn $name<'de, D: serde::Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<$type>, D::Error> {
+            struct Item($type);
+            impl<'de> serde::Deserialize<'de> for Item {
+                fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                    $read(from).map(Self)
+                }
+            }
+            let item: Option<Item> = serde::Deserialize::deserialize(from)?;
+            Ok(item.map(|item| item.0))
+        }
+    };
+}
+pub(crate) use or_null;
+
+/// Longest pairing code as people may write it, in bytes.
+const CODE_MAX: usize = 64;
+/// Longest token of any kind, in bytes.
+const TOKEN_MAX: usize = 256;
+/// Longest text in the place of a PIN, in bytes. Longer than a PIN: what cannot be one is to be judged, and
+/// written down, where PINs are.
+const PIN_MAX: usize = 64;
+/// Longest private key, sealed and as base64 of PEM, in bytes.
+const KEY_MAX: usize = 32_768;
+
+/// Reads a pairing code: at most 64 bytes. The domain says what is one.
+pub(crate) fn code<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    read_bounded(from, "must be a pairing code of at most 64 bytes", CODE_MAX)
+}
+
+or_null!(pub(crate) code_option, code, SecretText);
+
+/// Reads a token: base64url of at most 256 characters.
+pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    read_text(from, "must be base64url of at most 256 characters", |text| {
+        let is_one = text.len() <= TOKEN_MAX && text.bytes().all(is_base64url);
+        is_one.then(|| SecretText::new(text))
+    })
+}
+
+or_null!(pub(crate) token_option, token, SecretText);
+
+/// Reads what was typed as a PIN: at most 64 bytes.
+pub(crate) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    read_bounded(from, "must be a PIN of at most 64 bytes", PIN_MAX)
+}
+
+/// Reads a password: at most 256 bytes ([`limits::PASSWORD_MAX`]).
+pub(crate) fn password<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    read_bounded(from, "must be a password of at most 256 bytes", limits::PASSWORD_MAX.default)
+}
+
+/// Reads a sealed private key: at most 32,768 bytes.
+fn key<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    read_bounded(from, "must be a key of at most 32768 bytes", KEY_MAX)
+}
+
+or_null!(pub(crate) key_option, key, SecretText);
+
+/// A character of the URL alphabet of base64 (RFC 4648 §5).
+pub(crate) fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn read_bounded<'de, D: Deserializer<'de>>(
+    from: D,
+    rule: &'static str,
+    max: usize,
+) -> Result<SecretText, D::Error> {
+    read_text(from, rule, |text| (text.len() <= max).then(|| SecretText::new(text)))
 }
 
 /// Reads borrowed text through `read` without keeping a copy; `rule` is the error when it declines.

@@ -14,6 +14,7 @@ use crate::{b64, kind::V1, text};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SessionOpen {
     /// The hello (`zp-hello+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub hello: String,
     /// The claim over its exact bytes.
     #[serde(with = "b64::array")]
@@ -25,6 +26,7 @@ pub struct SessionOpen {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SessionAnswer {
     /// The identity document (`zp-identity+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub identity: String,
 }
 
@@ -33,6 +35,7 @@ pub struct SessionAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeliveryAnswer {
     /// The status (`zp-status+jws`, compact).
+    #[serde(deserialize_with = "crate::jws::compact")]
     pub status: String,
 }
 

@@ -1,12 +1,15 @@
 //! Members that are text on the wire and a domain type in the program.
 
+use alloc::{string::String, vec::Vec};
 use core::{fmt, marker::PhantomData, str::FromStr};
 
 use serde::{
-    Deserializer, Serializer,
+    Deserialize, Deserializer, Serializer,
     de::{Error, Visitor},
 };
 use zmon_domain::error::FieldError;
+
+use crate::secret::{or_null, read_text};
 
 /// Writes the value's `Display` form.
 ///
@@ -133,6 +136,51 @@ pub mod list {
         let items: Vec<Item<T>> = Vec::deserialize(from)?;
         Ok(items.into_iter().map(|item| item.0).collect())
     }
+}
+
+/// Longest word of the protocol, in bytes.
+const WORD_MAX: usize = 64;
+/// Longest text for people, in bytes.
+const WORDS_MAX: usize = 1024;
+
+/// Reads a word that no type stands for: at most 64 bytes, no control characters.
+///
+/// # Errors
+/// Those of the deserialiser, and the rule.
+pub(crate) fn word<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    read_text(from, "must be text of at most 64 bytes without control characters", |text| {
+        is_plain(text, WORD_MAX).then(|| text.into())
+    })
+}
+
+or_null!(pub(crate) word_option, word, String);
+
+/// Reads a list of such words.
+pub(crate) fn word_list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct Item(String);
+    impl<'de> Deserialize<'de> for Item {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            word(from).map(Self)
+        }
+    }
+    let items: Vec<Item> = Vec::deserialize(from)?;
+    Ok(items.into_iter().map(|item| item.0).collect())
+}
+
+/// Reads text for people: at most 1024 bytes, no control characters.
+///
+/// # Errors
+/// Those of the deserialiser, and the rule.
+pub(crate) fn words<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    read_text(from, "must be text of at most 1024 bytes without control characters", |text| {
+        is_plain(text, WORDS_MAX).then(|| text.into())
+    })
+}
+
+or_null!(pub(crate) words_option, words, String);
+
+fn is_plain(text: &str, max: usize) -> bool {
+    text.len() <= max && !text.chars().any(char::is_control)
 }
 
 /// A time as whole seconds since the epoch: NumericDate (RFC 7519 §2).

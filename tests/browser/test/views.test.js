@@ -11,7 +11,7 @@ import { Stage, views } from "../stage.js";
 const STATUS = ["not-provisioned", "provisioned", "disconnected"];
 /** States with the most to show. */
 const LARGEST = {
-  "#provisioning": ["not-provisioned", "manual", "ready-simulate", "reprovisioning", "error", "provisioned"],
+  "#provisioning": ["not-provisioned", "manual", "confirm", "ready-simulate", "reprovisioning", "error", "provisioned"],
   "#status": ["provisioned"],
 };
 const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
@@ -177,5 +177,26 @@ test("code and countdown stand as the document shows them, and are read out symb
   assert.equal(await page.locator("#code span").first().textContent(), "ABC-123-XYZ");
   assert.equal(await page.locator("#time").textContent(), "8:45 remaining");
   assert.equal(await page.locator("#code .unseen").textContent(), "A B C 1 2 3 X Y Z");
+  await page.context().close();
+});
+
+test("who confirms a station sends the words that were on the screen, and refusing needs no PIN", async () => {
+  const pressed = [];
+  const { page } = await show(all.confirm);
+  page.on("request", (request) => request.method() === "POST" && pressed.push(request.postDataJSON()));
+  const { words, stationName } = all.confirm.status.confirmation;
+  assert.equal(await page.locator("#words").textContent(), words);
+  assert.equal(await page.locator("#confirm-station").textContent(), stationName);
+  assert.match(await page.locator("#confirmation").textContent(), /not verified/);
+  await page.locator("[data-action=confirmStation]").click();
+  await page.locator("#pin-pad[open]").waitFor();
+  await page.locator("input[name=operator][value=tina]").check();
+  await page.locator("#pin").fill("483920");
+  await page.locator("#pin-ok").click();
+  await page.locator("#pin-pad:not([open])").waitFor({ state: "attached" });
+  await page.locator("[data-action=refuseStation]").click();
+  await page.waitForTimeout(100);
+  const proof = { operator: "tina", pin: "483920", words };
+  assert.deepEqual(pressed, [{ confirmStation: proof }, { refuseStation: {} }]);
   await page.context().close();
 });

@@ -24,6 +24,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("answer-operators", &[("10", "| `operators` |")]),
     ("answer-qr", &[("10", "| `qr` |")]),
     ("answer-status", STATUS),
+    ("answer-status-confirm", CONFIRMING),
     ("answer-verdict", &[("10", "| `verdict` |")]),
     ("audit-entry", &[("10.1", "")]),
     ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
@@ -56,6 +57,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("page-view", &[("8.2", "| `GET /api/auth/session`"), ("8.6", "")]),
     ("pair-answer", &[("8.2", "{\"success\":true")]),
     ("pair-pending", &[("8.2", "Its 202 is")]),
+    ("pair-pending-words", &[("8.2", "Its 202 is")]),
     ("pair-request", &[("8.2", "| `POST /api/provisioning/pair`")]),
     ("pair-request-full", &[("8.2", "| `POST /api/provisioning/pair`")]),
     ("pake-confirm", &[("4.2", "| 5 |")]),
@@ -96,6 +98,8 @@ const PLACES: &[(&str, &[Place])] = &[
 ];
 const STATUS: &[Place] =
     &[("10", "| `status` |"), ("10", "| – `manualConfiguration` |"), ("10", "| `link` |")];
+const CONFIRMING: &[Place] =
+    &[("10", "| `status` |"), ("10", "| – `confirmation` |"), ("10", "| `link` |")];
 /// It holds a status.
 const SCREEN: &[Place] = &[
     ("8.5", ""),

@@ -1,11 +1,15 @@
 //! Bad input at every listener: a clear or a uniform answer, no change of state, never a panic.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderValue, Method};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_testkit::{Peer, SimulatedDevice, Step, TestStation, disk, paired, registered};
 use zmon_transport::client::{Answer, Ask, ClientTimes, Connection, Endpoint, JSON, OCTETS};
+use zmon_transport::paths;
 use zmon_transport::tls::{ClientCredentials, device_client};
+use zmon_wire::problem::Problem;
 
 const TOO_LONG: usize = limits::BODY_MAX.default + 1;
 const SESSION: &str = "/api/provisioning/session";
@@ -150,57 +154,158 @@ async fn junk_at_the_device_is_counted_in_one_row_per_reason_and_minute() {
     assert!(counted.is_some(), "{:?}", device.audit().await);
 }
 
-/// Rows of every table but the audit log's.
-async fn tables(station: &TestStation) -> Vec<(String, i64)> {
+/// Every row of every table, the audit log's included.
+async fn tables(station: &TestStation) -> Vec<(String, Vec<String>)> {
     let database = station.database();
     let names = disk::texts(
         &database,
-        "SELECT name FROM sqlite_master WHERE type = 'table' \
-         AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%audit%' ORDER BY name",
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     )
     .await;
-    let mut counts = Vec::new();
+    let mut dump = Vec::new();
     for name in names {
-        let count = disk::number(&database, &format!("SELECT count(*) FROM \"{name}\"")).await;
-        counts.push((name, count));
+        let columns =
+            disk::texts(&database, &format!("SELECT name FROM pragma_table_info('{name}')")).await;
+        let values: Vec<_> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
+        let query = format!("SELECT {} FROM \"{name}\" ORDER BY 1", values.join(" || ',' || "));
+        dump.push((name, disk::texts(&database, &query).await));
     }
-    counts
+    dump
+}
+
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!("../../../crates/wire/tests/golden/", $name, ".json"))
+    };
+}
+
+/// The paths of the operators' listener that take a body, with a message of each.
+const POSTS: [(&str, &str); 5] = [
+    (paths::LOGIN, golden!("login-request")),
+    (paths::SESSIONS, golden!("scan-request")),
+    (paths::PAIR, golden!("pair-request-full")),
+    (paths::REGISTRY_IMPORT, golden!("manifest-row")),
+    (paths::OPERATORS, golden!("operator-request")),
+];
+/// Those of a device with a certificate.
+const CERTIFIED: [(&str, &str); 4] = [
+    (paths::DEVICE_COMMIT, golden!("commit-request")),
+    (paths::DEVICE_HEARTBEAT, golden!("heartbeat")),
+    (paths::DEVICE_RENEW, golden!("pull-request")),
+    (paths::DEVICE_RENEW_IDENTITY, golden!("fetch-request")),
+];
+
+/// A path that takes a body and is not in a list here is one that nobody spoils.
+#[test]
+fn every_path_with_a_body_is_spoiled() {
+    let bodiless = [
+        paths::WINDOW,
+        paths::LOGOUT,
+        paths::PAIR_SESSION,
+        paths::PAIR_CANCEL,
+        paths::REGISTRY_DEVICES,
+        paths::REVOKE,
+        paths::ACCEPT_AUDIT,
+        paths::AUDIT,
+        paths::AUDIT_VERIFY,
+        paths::HEALTH,
+        paths::DEVICE_TEST,
+    ];
+    // One answer for whatever comes: the device's above, the station's in transport's own tests.
+    let uniform = [
+        paths::SESSION,
+        paths::PAKE_START,
+        paths::PAKE_CONFIRM,
+        paths::CONFIGURATION,
+        paths::OUTCOME,
+        paths::RETIRE,
+        paths::RECOVER,
+        paths::RECOVER_IDENTITY,
+    ];
+    let spoiled = POSTS.iter().chain(&CERTIFIED).map(|(path, _)| *path);
+    let known: BTreeSet<_> = spoiled.chain(bodiless).chain(uniform).collect();
+    assert_eq!(known, paths::ALL.into_iter().collect());
+}
+
+/// A good message with one member spoiled: the body, and the member that must be named.
+fn spoiled(golden: &str) -> Vec<(String, String)> {
+    let good: serde_json::Value = serde_json::from_str(golden).unwrap();
+    let members: Vec<String> = good.as_object().unwrap().keys().cloned().collect();
+    let mut bodies = Vec::new();
+    for member in &members {
+        for wrong in [serde_json::json!([[]]), serde_json::json!({"?": 1}), serde_json::json!(1.5)]
+        {
+            let mut message = good.clone();
+            message[member] = wrong;
+            bodies.push((message.to_string(), member.clone()));
+        }
+        // In the text: a value would drop the second.
+        let twice = good.to_string().replacen('{', &format!("{{\"{member}\":null,"), 1);
+        bodies.push((twice, member.clone()));
+    }
+    let mut message = good.clone();
+    message["surprise"] = serde_json::json!(1);
+    bodies.push((message.to_string(), "surprise".to_owned()));
+    bodies
+}
+
+fn is_named(answer: &Answer, member: &str, what: &str) {
+    let problem: Problem = zmon_wire::strict::parse(&answer.body, TOO_LONG).unwrap();
+    assert_eq!(problem.code, ErrorCode::RequestMalformed, "{what}: {problem:?}");
+    let field = problem.field.unwrap_or_default();
+    assert!(field == member || field == format!("row 1.{member}"), "{what}: {field}");
+    assert!(problem.rule.is_some_and(|rule| rule.len() > 5), "{what}");
 }
 
 #[tokio::test]
-async fn the_station_refuses_bad_requests_by_name_and_changes_nothing() {
+async fn the_station_names_each_spoiled_member_and_changes_nothing() {
     let (station, device) = registered().await;
     let qr = device.open_window().await;
     let before = tables(&station).await;
     assert!(before.len() > 5, "{before:?}");
-    let posts = [
-        "/api/auth/login",
-        "/api/provisioning/sessions",
-        "/api/provisioning/pair",
-        "/api/provisioning/outcome",
-        "/api/registry/import",
-        "/api/operators",
-    ];
-    for path in posts {
+    let operator = station.administrator();
+    for (path, golden) in POSTS {
+        for (body, member) in spoiled(golden) {
+            let answer = operator.send(Ask::post(path, JSON, body.clone())).await;
+            is_named(&answer, &member, &format!("{path}: {body}"));
+        }
+    }
+    assert_eq!(tables(&station).await, before);
+    assert_eq!(station.faults().count(Step::Dial), 0);
+    station.pair(&qr).await.expect("the station is as good as before");
+    station.audit_verified().await;
+}
+
+#[tokio::test]
+async fn the_station_refuses_what_is_no_message_and_changes_nothing() {
+    let (station, device) = registered().await;
+    let qr = device.open_window().await;
+    let before = tables(&station).await;
+    let cancel = paths::PAIR_CANCEL.replace("{sessionId}", "0190b6a0-0000-4000-8000-000000000000");
+    let all = POSTS.iter().map(|(path, _)| *path).chain([paths::OUTCOME, cancel.as_str()]);
+    for path in all {
         for (name, body) in junk() {
             let long = body.len() >= TOO_LONG;
             // A manifest may be longer, and an empty one is none.
-            let is_manifest = path.ends_with("import");
+            let is_manifest = path == paths::REGISTRY_IMPORT;
+            if is_manifest && (name == "nothing" || long) {
+                continue;
+            }
             let answer = station.administrator().try_send(Ask::post(path, JSON, body)).await;
             let Ok(answer) = answer else {
                 assert!(long, "{name} to {path} got no answer");
                 continue;
             };
-            let status = answer.status.as_u16();
-            if is_manifest && status == 200 {
-                assert!(name == "nothing" || long, "{name} to {path}");
-                continue;
-            }
-            assert!((400..500).contains(&status), "{name} to {path}: {answer:?}");
-            let kind = answer.headers.get("content-type").unwrap();
-            assert_eq!(kind, "application/problem+json", "{name} to {path}");
-            let text = String::from_utf8_lossy(&answer.body);
-            assert!(text.contains("\"success\":false"), "{name} to {path}: {text}");
+            let problem: Problem = zmon_wire::strict::parse(&answer.body, TOO_LONG).unwrap();
+            let expected = match path {
+                paths::OUTCOME => ErrorCode::SignatureInvalid,
+                _ if path == cancel => ErrorCode::SessionUnknown,
+                _ if long => ErrorCode::RequestTooLarge,
+                _ => ErrorCode::RequestMalformed,
+            };
+            assert_eq!(problem.code, expected, "{name} to {path}: {problem:?}");
+            let is_named = problem.field.is_some() && problem.rule.is_some();
+            assert!(is_named || expected != ErrorCode::RequestMalformed, "{name} to {path}");
         }
     }
     assert_eq!(tables(&station).await, before);
@@ -250,14 +355,25 @@ async fn the_devices_listener_of_the_station_refuses_junk_from_a_good_device() {
     let at = Endpoint::url(&credentials.server_url).unwrap();
     let before = tables(&station).await;
     let times = ClientTimes::default();
-    for path in ["/api/device/commit", "/api/device/heartbeat"] {
-        for (name, body) in junk() {
+    for (path, golden) in CERTIFIED {
+        let connect = async || {
             let tls = std::sync::Arc::clone(&tls);
-            let mut connection = Connection::open(&at, tls, times.connect).await.unwrap();
+            Connection::open(&at, tls, times.connect).await.unwrap()
+        };
+        let mut connection = connect().await;
+        for (body, member) in spoiled(golden) {
+            let answer = connection.send(Ask::post(path, JSON, body.clone()), times.request).await;
+            is_named(&answer.unwrap(), &member, &format!("{path}: {body}"));
+        }
+        for (name, body) in junk() {
             let long = body.len() >= TOO_LONG;
-            match connection.send(Ask::post(path, JSON, body), times.request).await {
+            match connect().await.send(Ask::post(path, JSON, body), times.request).await {
                 Ok(answer) => {
-                    assert!(answer.status.is_client_error(), "{name} to {path}: {answer:?}");
+                    let problem: Problem =
+                        zmon_wire::strict::parse(&answer.body, TOO_LONG).unwrap();
+                    let expected =
+                        if long { ErrorCode::RequestTooLarge } else { ErrorCode::RequestMalformed };
+                    assert_eq!(problem.code, expected, "{name} to {path}");
                 }
                 Err(error) => assert!(long, "{name} to {path}: {error}"),
             }

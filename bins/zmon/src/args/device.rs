@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use zmon_cli::flag;
+use zmon_domain::{
+    address::DeviceAddress,
+    ids::{DeviceId, OperatorId, OverrideReason},
+};
+
 use super::station::RoleName;
 
 /// Arguments of `zmon device`.
@@ -21,9 +27,10 @@ pub struct Device {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Person {
     /// Name of the operator; the PIN is asked.
-    #[arg(long, env = "ZMON_DEVICE_OPERATOR", value_name = "NAME")]
-    pub operator: String,
-    /// File with the PIN ("-": standard input) instead of asking.
+    #[arg(long, env = "ZMON_DEVICE_OPERATOR", value_name = "NAME",
+          value_parser = flag::by(OperatorId::parse))]
+    pub operator: OperatorId,
+    /// File (0600) with the PIN ("-": standard input) instead of asking.
     #[arg(long, value_name = "FILE")]
     pub pin_file: Option<PathBuf>,
 }
@@ -59,11 +66,11 @@ Example:
         #[command(flatten)]
         person: Person,
         /// Address that the QR code says [default: the configured one].
-        #[arg(long, value_name = "IP")]
-        address: Option<String>,
+        #[arg(long, value_name = "IP", value_parser = flag::by(DeviceAddress::parse))]
+        address: Option<DeviceAddress>,
         /// Go on although the clinical interlock objects, and why (administrator).
-        #[arg(long, value_name = "REASON")]
-        override_interlock: Option<String>,
+        #[arg(long, value_name = "REASON", value_parser = flag::by(OverrideReason::parse))]
+        override_interlock: Option<OverrideReason>,
     },
     /// Enter provisioning mode on a provisioned device; it stays connected.
     #[command(
@@ -77,14 +84,14 @@ Example:
         #[command(flatten)]
         person: Person,
         /// Address that the QR code says [default: the configured one].
-        #[arg(long, value_name = "IP")]
-        address: Option<String>,
+        #[arg(long, value_name = "IP", value_parser = flag::by(DeviceAddress::parse))]
+        address: Option<DeviceAddress>,
         /// Replace the configuration in force; without it the device's id must be typed.
         #[arg(long)]
         yes: bool,
         /// Go on although the clinical interlock objects, and why (administrator).
-        #[arg(long, value_name = "REASON")]
-        override_interlock: Option<String>,
+        #[arg(long, value_name = "REASON", value_parser = flag::by(OverrideReason::parse))]
+        override_interlock: Option<OverrideReason>,
     },
     /// Ask the station for a new certificate now.
     #[command(
@@ -199,8 +206,8 @@ for a station."
         #[command(flatten)]
         person: Person,
         /// The identifier of the device, typed to confirm.
-        #[arg(long, value_name = "ID")]
-        confirm: String,
+        #[arg(long, value_name = "ID", value_parser = flag::by(DeviceId::parse))]
+        confirm: DeviceId,
     },
     /// Go from a manual configuration to provisioning, or keep it for now.
     #[command(
@@ -217,8 +224,8 @@ The manual configuration stays until the new connection has been proven."
         #[command(flatten)]
         person: Person,
         /// Address that the QR code says [default: the configured one].
-        #[arg(long, value_name = "IP")]
-        address: Option<String>,
+        #[arg(long, value_name = "IP", value_parser = flag::by(DeviceAddress::parse))]
+        address: Option<DeviceAddress>,
         /// Keep the manual configuration.
         #[arg(long, conflicts_with = "address")]
         not_now: bool,
@@ -266,8 +273,9 @@ Example:
     )]
     First {
         /// Name of the new administrator.
-        account: String,
-        /// File with the new PIN instead of asking.
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        account: OperatorId,
+        /// File (0600) with the new PIN instead of asking.
         #[arg(long, value_name = "FILE")]
         new_pin_file: Option<PathBuf>,
     },
@@ -281,11 +289,12 @@ Example:
     )]
     Add {
         /// Name of the new operator.
-        account: String,
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        account: OperatorId,
         /// What the operator may do.
         #[arg(long, value_enum, default_value_t = RoleName::Technician)]
         role: RoleName,
-        /// File with the new PIN instead of asking.
+        /// File (0600) with the new PIN instead of asking.
         #[arg(long, value_name = "FILE")]
         new_pin_file: Option<PathBuf>,
         /// Who asks.
@@ -313,7 +322,8 @@ Example:
     )]
     Remove {
         /// Name of the operator to remove.
-        account: String,
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        account: OperatorId,
         /// Who asks.
         #[command(flatten)]
         person: Person,
@@ -327,8 +337,9 @@ Example:
     )]
     SetPin {
         /// Name of the operator who gets the PIN.
-        account: String,
-        /// File with the new PIN instead of asking.
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        account: OperatorId,
+        /// File (0600) with the new PIN instead of asking.
         #[arg(long, value_name = "FILE")]
         new_pin_file: Option<PathBuf>,
         /// Who asks.
@@ -344,7 +355,8 @@ Example:
     )]
     Unlock {
         /// Name of the operator to unlock.
-        account: String,
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        account: OperatorId,
         /// Who asks.
         #[command(flatten)]
         person: Person,

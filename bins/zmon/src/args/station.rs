@@ -4,14 +4,19 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
-use zmon_domain::role::Role;
+use zmon_cli::flag;
+use zmon_domain::{
+    address::{DeviceAddress, ServerUrl},
+    ids::{BedId, DeviceId, DeviceLabel, OperatorId},
+    role::Role,
+};
 
 /// How to reach a station and who asks.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Login {
     /// URL of the station's operator listener.
-    #[arg(long, env = "ZMON_STATION", value_name = "URL")]
-    pub station: String,
+    #[arg(long, env = "ZMON_STATION", value_name = "URL", value_parser = flag::by(ServerUrl::parse))]
+    pub station: ServerUrl,
     /// Anchor certificate (PEM) of the station.
     #[arg(long, env = "ZMON_CA", value_name = "FILE")]
     pub ca: PathBuf,
@@ -20,13 +25,14 @@ pub struct Login {
         long,
         env = "ZMON_OPERATOR",
         value_name = "NAME",
-        required_unless_present = "token_file"
+        required_unless_present = "token_file",
+        value_parser = flag::by(OperatorId::parse)
     )]
-    pub operator: Option<String>,
-    /// File with the password ("-": standard input) instead of asking.
+    pub operator: Option<OperatorId>,
+    /// File (0600) with the password ("-": standard input) instead of asking.
     #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
     pub password_file: Option<PathBuf>,
-    /// File with an operator token instead of a login.
+    /// File (0600) with an operator token instead of a login.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
@@ -46,27 +52,28 @@ pub struct Pair {
     #[arg(long, value_name = "FILE")]
     pub qr_text: Option<PathBuf>,
     /// Device identifier, typed; the pairing code is asked.
-    #[arg(long, value_name = "ID")]
-    pub device_id: Option<String>,
-    /// File with the pairing code, and the pairing token in a second line ("-":
+    #[arg(long, value_name = "ID", value_parser = flag::by(DeviceId::parse))]
+    pub device_id: Option<DeviceId>,
+    /// File (0600) with the pairing code, and the pairing token in a second line ("-":
     /// standard input), instead of asking.
     #[arg(long, value_name = "FILE", requires = "device_id",
           conflicts_with_all = ["qr_image", "qr_text"])]
     pub secrets_file: Option<PathBuf>,
     /// Address of the device, with a typed code.
     #[arg(long, value_name = "IP", requires = "device_id",
-          conflicts_with_all = ["qr_image", "qr_text"])]
-    pub address: Option<String>,
+          conflicts_with_all = ["qr_image", "qr_text"],
+          value_parser = flag::by(DeviceAddress::parse))]
+    pub address: Option<DeviceAddress>,
     /// Port of the device's listener, with a typed code and no token.
     #[arg(long, value_name = "PORT", requires = "device_id",
           conflicts_with_all = ["qr_image", "qr_text"])]
     pub port: Option<NonZeroU16>,
     /// Bed the device stands at.
-    #[arg(long, value_name = "ID")]
-    pub bed: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = flag::by(BedId::parse))]
+    pub bed: Option<BedId>,
     /// Label of the device.
-    #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    #[arg(long, value_name = "TEXT", value_parser = flag::by(DeviceLabel::parse))]
+    pub label: Option<DeviceLabel>,
 }
 
 /// Arguments of `zmon registry`.
@@ -108,7 +115,8 @@ Example:
     )]
     AcceptAudit {
         /// Device identifier.
-        device: String,
+        #[arg(value_parser = flag::by(DeviceId::parse))]
+        device: DeviceId,
         /// Station and operator.
         #[command(flatten)]
         login: Login,
@@ -150,11 +158,12 @@ Example:
     )]
     Add {
         /// Name of the new operator.
-        name: String,
+        #[arg(value_parser = flag::by(OperatorId::parse))]
+        name: OperatorId,
         /// Role of the new operator.
         #[arg(long, value_enum)]
         role: RoleName,
-        /// File with the new operator's password ("-": standard input).
+        /// File (0600) with the new operator's password ("-": standard input).
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
         /// Station and operator.

@@ -210,7 +210,7 @@ async fn scan(
     qr::show(view.content.expose(), timeline.streams)?;
     timeline.streams.say(&format!("    pairing code {}", view.pairing_code.expose()))?;
     timeline.restart();
-    let text = qr::decode(&view.png)?;
+    let text = qr::decode("image", &view.png)?;
     let content = QrContent::parse(text.as_bytes())?;
     timeline.done("tablet: code read back from the image by another decoder")?;
     Ok(content)

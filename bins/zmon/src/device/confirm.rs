@@ -14,7 +14,7 @@ use super::show;
 /// A usage failure where nobody can be asked; `cancelled` for any other answer.
 pub(super) fn typed(device: &DeviceId, streams: &mut Streams<'_>) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("yes", "must be given where nobody can be asked"));
+        return Err(Failure::usage("--yes", "must be given where nobody can be asked"));
     }
     streams.note(&format!("This replaces the configuration of {device}. Type its id to go on:"))?;
     let mut answer = String::new();

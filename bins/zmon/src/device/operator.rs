@@ -14,7 +14,7 @@ use zmon_wire::{
 };
 
 use super::{Control, read_person, show, unexpected};
-use crate::args::device::{OperatorCommand, Person};
+use crate::args::device::OperatorCommand;
 
 /// Carries out a command about the operators of a device.
 ///
@@ -33,32 +33,30 @@ pub(super) async fn run(
             return show::answer(streams, &view, show::operators);
         }
         OperatorCommand::First { account, new_pin_file } => {
-            let operator = OperatorId::parse(&account)?;
             let pin = new_pin(&account, new_pin_file.as_deref())?;
             let done = format!("{account} is the first administrator");
-            (ControlRequest::CreateAdministrator { operator, pin }, done)
+            (ControlRequest::CreateAdministrator { operator: account, pin }, done)
         }
         OperatorCommand::Add { account, role, new_pin_file, person } => {
-            let (new_operator, role) = (OperatorId::parse(&account)?, role.into());
             let (operator, pin) = read_person(&person)?;
             let new_pin = new_pin(&account, new_pin_file.as_deref())?;
-            let request =
-                ControlRequest::AddOperator { operator, pin, new_operator, new_pin, role };
-            (request, format!("{account} is added as {role}"))
+            let (new_operator, role) = (account, role.into());
+            let done = format!("{new_operator} is added as {role}");
+            (ControlRequest::AddOperator { operator, pin, new_operator, new_pin, role }, done)
         }
         OperatorCommand::Remove { account, person } => {
-            let (operator, pin, account) = read(&person, &account)?;
+            let (operator, pin) = read_person(&person)?;
             let done = format!("{account} is removed");
             (ControlRequest::RemoveOperator { operator, pin, account }, done)
         }
         OperatorCommand::SetPin { account, new_pin_file, person } => {
-            let (operator, pin, account) = read(&person, &account)?;
-            let new_pin = new_pin(account.as_str(), new_pin_file.as_deref())?;
+            let (operator, pin) = read_person(&person)?;
+            let new_pin = new_pin(&account, new_pin_file.as_deref())?;
             let done = format!("{account} has another PIN");
             (ControlRequest::SetPin { operator, pin, account, new_pin }, done)
         }
         OperatorCommand::Unlock { account, person } => {
-            let (operator, pin, account) = read(&person, &account)?;
+            let (operator, pin) = read_person(&person)?;
             let done = format!("{account} need not wait");
             (ControlRequest::UnlockOperator { operator, pin, account }, done)
         }
@@ -70,16 +68,8 @@ pub(super) async fn run(
     Ok(streams.say(&done)?)
 }
 
-/// Who asks, and about whom. The name is checked before a PIN is asked.
-fn read(person: &Person, account: &str) -> Result<(OperatorId, SecretText, OperatorId), Failure> {
-    let account = OperatorId::parse(account)?;
-    let (operator, pin) = read_person(person)?;
-    Ok((operator, pin, account))
-}
-
-fn new_pin(account: &str, file: Option<&Path>) -> Result<SecretText, Failure> {
-    let source = Source::choose(file)
-        .ok_or_else(|| Failure::usage("new-pin-file", "must be given where nobody can be asked"))?;
+fn new_pin(account: &OperatorId, file: Option<&Path>) -> Result<SecretText, Failure> {
+    let source = Source::choose("--new-pin-file", file)?;
     let pin = secret::read_new(source, &format!("New PIN of {account}"))?;
     Ok(SecretText::new(&pin))
 }

@@ -7,20 +7,20 @@ use zmon_cli::Failure;
 /// Most pixels of an image; a phone's photo has fewer.
 const PIXELS_MAX: usize = 64_000_000;
 
-/// The content of the one QR code in a PNG image.
+/// The content of the one QR code in a PNG image, which the argument `flag` named.
 ///
 /// # Errors
 /// A usage failure when it is no PNG image, or does not show exactly one readable QR code.
-pub(crate) fn decode(image: &[u8]) -> Result<String, Failure> {
-    let grey = Grey::read(image)?;
+pub(crate) fn decode(flag: &'static str, image: &[u8]) -> Result<String, Failure> {
+    let grey = Grey::read(flag, image)?;
     let mut prepared =
         PreparedImage::prepare_from_greyscale(grey.width, grey.height, |x, y| grey.at(x, y));
     let mut found = prepared.detect_grids().into_iter().filter_map(|grid| grid.decode().ok());
     let Some((_, content)) = found.next() else {
-        return Err(Failure::usage("image", "must show a readable QR code"));
+        return Err(Failure::usage(flag, "must show a readable QR code"));
     };
     if found.next().is_some() {
-        return Err(Failure::usage("image", "must show one QR code only"));
+        return Err(Failure::usage(flag, "must show one QR code only"));
     }
     Ok(content)
 }
@@ -33,9 +33,9 @@ struct Grey {
 }
 
 impl Grey {
-    fn read(image: &[u8]) -> Result<Self, Failure> {
+    fn read(flag: &'static str, image: &[u8]) -> Result<Self, Failure> {
         let unreadable = |error: png::DecodingError| {
-            Failure::usage("image", "must be PNG").context(error.to_string())
+            Failure::usage(flag, "must be PNG").context(error.to_string())
         };
         let limits = Limits { bytes: PIXELS_MAX };
         let mut decoder = Decoder::new_with_limits(std::io::Cursor::new(image), limits);
@@ -43,7 +43,7 @@ impl Grey {
         let mut reader = decoder.read_info().map_err(unreadable)?;
         let size = reader.output_buffer_size().filter(|size| *size <= 4 * PIXELS_MAX);
         let size =
-            size.ok_or_else(|| Failure::usage("image", "must have at most 64 million pixels"))?;
+            size.ok_or_else(|| Failure::usage(flag, "must have at most 64 million pixels"))?;
         let mut samples = vec![0; size];
         let frame = reader.next_frame(&mut samples).map_err(unreadable)?;
         samples.truncate(frame.buffer_size());
@@ -52,7 +52,7 @@ impl Grey {
             ColorType::GrayscaleAlpha => samples.chunks_exact(2).map(over_white).collect(),
             ColorType::Rgb => samples.chunks_exact(3).map(luma).collect(),
             ColorType::Rgba => samples.chunks_exact(4).map(luma).collect(),
-            ColorType::Indexed => return Err(Failure::usage("image", "must be grey or colour")),
+            ColorType::Indexed => return Err(Failure::usage(flag, "must be grey or colour")),
         };
         let side = |length: u32| usize::try_from(length).unwrap_or(0);
         Ok(Self { width: side(frame.width), height: side(frame.height), pixels })
@@ -123,7 +123,7 @@ mod tests {
         ];
         for (color, black, white) in cases {
             let png = image("hello, monitor", color, black, white);
-            assert_eq!(decode(&png).unwrap(), "hello, monitor", "{color:?}");
+            assert_eq!(decode("image", &png).unwrap(), "hello, monitor", "{color:?}");
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
         let png = image("x", ColorType::Grayscale, &[255], &[255]);
         let truncated = &png[..png.len() / 2];
         for bytes in [&b""[..], b"GIF89a", truncated, &png] {
-            assert_eq!(decode(bytes).unwrap_err().class(), ExitClass::Usage);
+            assert_eq!(decode("image", bytes).unwrap_err().class(), ExitClass::Usage);
         }
     }
 }

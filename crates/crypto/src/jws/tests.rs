@@ -199,7 +199,11 @@ fn the_header_chain_is_read_as_der() {
     assert_eq!(read.leaf(), &chain()[0]);
     let jws = signed(Typ::Status, &key);
     assert_eq!(Unverified::parse(jws.as_bytes()).unwrap().x5c().unwrap_err(), JwsError::Chain);
-    for x5c in [r#"[]"#, r#"["*"]"#, r#"["AAA"]"#] {
+    let header = r#"{"alg":"ES256","typ":"zp-hello+jws","x5c":["*"]}"#;
+    let jws = with_header(header, &key);
+    let refused = Unverified::parse(jws.as_bytes());
+    assert_eq!(refused.err(), Some(JwsError::Header), "another alphabet is no header");
+    for x5c in [r#"[]"#, r#"["AAA"]"#] {
         let header = format!(r#"{{"alg":"ES256","typ":"zp-hello+jws","x5c":{x5c}}}"#);
         let jws = with_header(&header, &key);
         assert_eq!(

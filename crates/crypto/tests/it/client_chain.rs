@@ -142,7 +142,7 @@ fn another_trust_level_is_refused_and_so_is_none() {
     for wrong in [twice, vec![word("Anchored")], vec![word("")], vec![raw]] {
         assert_eq!(clients.with(|p| p.custom_extensions = wrong), Err(Fault::Malformed));
     }
-    assert_eq!(trust_level_of(&clients.ca.der().to_vec()), Ok(None));
+    assert_eq!(trust_level_of(clients.ca.der()), Ok(None));
 }
 
 #[test]

@@ -85,7 +85,9 @@ pub(super) async fn recorded(
     name: &str,
     schema: &Schema,
 ) -> Result<()> {
-    let fail = |error| PersistenceError::database("the schema version cannot be read", error);
+    let fail = |error| {
+        PersistenceError::database(format!("{name}: the schema version cannot be read"), error)
+    };
     let found: i64 = sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(&mut *connection)
         .await
@@ -111,7 +113,7 @@ pub(super) async fn recorded(
 /// Names and types of columns must be ASCII before any other statement names them: sqlx takes them
 /// for UTF-8 without asking, and a panic of its thread can leave a query waiting for ever.
 async fn plain_schema(connection: &mut SqliteConnection, name: &str) -> Result<()> {
-    for statement in statements(connection, ALL).await? {
+    for statement in statements(connection, name, ALL).await? {
         if !statement.is_ascii() {
             return Err(PersistenceError::corrupt(format!("{name}: the schema is not text")));
         }
@@ -126,7 +128,7 @@ pub(super) async fn shape(
     name: &str,
     schema: &Schema,
 ) -> Result<()> {
-    let statements = statements(connection, OURS).await?;
+    let statements = statements(connection, name, OURS).await?;
     let parts: Vec<&[u8]> = statements.iter().map(Vec::as_slice).collect();
     let found = hex::encode(&sha256(&parts.join(b";\n".as_slice())));
     if found == schema.shape {
@@ -146,23 +148,23 @@ const OURS: &str = "SELECT CAST(type || ' ' || name || ' ' || sql AS BLOB) FROM 
 
 async fn statements(
     connection: &mut SqliteConnection,
+    name: &str,
     query: &'static str,
 ) -> Result<Vec<Vec<u8>>> {
-    sqlx::query_scalar(query)
-        .fetch_all(connection)
-        .await
-        .map_err(|error| PersistenceError::database("the schema cannot be read", error))
+    sqlx::query_scalar(query).fetch_all(connection).await.map_err(|error| {
+        PersistenceError::database(format!("{name}: the schema cannot be read"), error)
+    })
 }
 
 /// Walks every page once: truncation, crossed pages and damaged cells are found at start.
 pub(super) async fn quick(connection: &mut SqliteConnection, name: &str) -> Result<()> {
-    let row = sqlx::query("PRAGMA quick_check(1)")
-        .fetch_one(connection)
-        .await
-        .map_err(|error| PersistenceError::database("the integrity check failed", error))?;
-    let verdict: String = row
-        .try_get(0)
-        .map_err(|error| PersistenceError::database("the integrity check failed", error))?;
+    let row =
+        sqlx::query("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|error| {
+            PersistenceError::database(format!("{name}: the integrity check failed"), error)
+        })?;
+    let verdict: String = row.try_get(0).map_err(|error| {
+        PersistenceError::database(format!("{name}: the integrity check failed"), error)
+    })?;
     if verdict == "ok" {
         return Ok(());
     }

@@ -25,4 +25,6 @@ mod schema;
 #[cfg(test)]
 mod secrets_at_rest;
 #[cfg(test)]
+mod station_files;
+#[cfg(test)]
 mod station_store;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
-use zmon_domain::error::{ErrorReport, FieldError};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::OperatorProof;
@@ -27,6 +27,35 @@ pub trait Authenticator: Send + Sync {
         pin: Pin,
         now: &Now,
     ) -> Result<OperatorProof, ErrorReport>;
+
+    /// Writes down that somebody gave what cannot be a PIN, as a wrong PIN is written down. It counts as
+    /// no try: nothing was guessed. Without an audit log there is nothing to do.
+    ///
+    /// # Errors
+    /// What the audit log says.
+    async fn note_malformed(&self, _id: &OperatorId, _now: &Now) -> Result<(), ErrorReport> {
+        Ok(())
+    }
+
+    /// [`Authenticator::authenticate`] with what was typed.
+    ///
+    /// # Errors
+    /// `request_malformed`, naming the rule, for what cannot be a PIN, once that is written down; else as
+    /// [`Authenticator::authenticate`].
+    async fn authenticate_typed(
+        &self,
+        id: &OperatorId,
+        typed: &str,
+        now: &Now,
+    ) -> Result<OperatorProof, ErrorReport> {
+        match Pin::parse(typed) {
+            Ok(pin) => self.authenticate(id, pin, now).await,
+            Err(detail) => {
+                self.note_malformed(id, now).await?;
+                Err(ErrorReport::field(ErrorCode::RequestMalformed, detail))
+            }
+        }
+    }
 }
 
 /// An operator's PIN: at least six digits (D22). Wiped on drop, never printed.

@@ -63,11 +63,12 @@ impl Station {
     ) -> Result<ImportAnswer, ImportRefusal> {
         let now = self.now();
         let actor = self.authorise(proof, Action::ImportRegistry, &now).await?;
-        let rows = manifest::parse(manifest)
+        let rows = manifest::parse_numbered(manifest)
             .map_err(|error| StationError::from(error.report(ErrorCode::RequestMalformed)))?;
+        let (numbers, rows): (Vec<usize>, Vec<ManifestRow>) = rows.into_iter().unzip();
         let faults = duplicates(&rows);
         if !faults.is_empty() {
-            return self.refuse_import(&now, actor, faults).await;
+            return self.refuse_import(&now, actor, numbered(faults, &numbers)).await;
         }
         let at = Self::wall(&now)?;
         let rows: Vec<DeviceRow> = rows.into_iter().map(|row| registered(row, at)).collect();
@@ -84,7 +85,7 @@ impl Station {
             }
             Err(Refusal::DeviceConflicts(conflicts)) => {
                 let faults = conflicts.into_iter().filter_map(|c| clash(&rows, c)).collect();
-                self.refuse_import(&now, actor, faults).await
+                self.refuse_import(&now, actor, numbered(faults, &numbers)).await
             }
             Err(refusal) => Err(Self::unexpected(&refusal).into()),
         }
@@ -294,8 +295,21 @@ fn fault(
     field: &'static str,
     rule: &'static str,
 ) -> ImportFault {
-    let detail = FieldError::new(field, rule).at(format!("manifest[{index}].{field}"));
-    ImportFault { index, device_id, report: ErrorReport::field(code, detail), existing: None }
+    let report = ErrorReport::field(code, FieldError::new(field, rule));
+    ImportFault { index, device_id, report, existing: None }
+}
+
+/// The faults with the rows as their author counts them: `row 3.deviceId`.
+fn numbered(mut faults: Vec<ImportFault>, numbers: &[usize]) -> Vec<ImportFault> {
+    for fault in &mut faults {
+        let row = numbers.get(fault.index).copied().unwrap_or(fault.index + 1);
+        let named = |detail: FieldError| {
+            let field = format!("row {row}.{}", detail.field());
+            detail.at(field)
+        };
+        fault.report.detail = fault.report.detail.take().map(named);
+    }
+    faults
 }
 
 fn registered(row: ManifestRow, at: UnixTime) -> DeviceRow {

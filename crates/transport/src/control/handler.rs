@@ -218,7 +218,7 @@ impl Handler {
             }
             ControlRequest::FactoryReset { operator, pin, confirmation } => {
                 let proof = self.authenticate(&operator, &pin).await?;
-                service.factory_reset(proof, &confirmation).await?;
+                service.factory_reset(proof, confirmation.as_str()).await?;
                 DONE
             }
             ControlRequest::Migrate { operator, pin, address } => {
@@ -233,7 +233,7 @@ impl Handler {
             }
             ControlRequest::CreateAdministrator { operator, pin } => {
                 let accounts = self.parts.accounts.as_ref().ok_or(ErrorCode::StateConflict)?;
-                accounts.create_administrator(operator, read_pin(&pin)?).await?;
+                accounts.create_administrator(operator, read_pin("pin", &pin)?).await?;
                 DONE
             }
             ControlRequest::Identity {} => Ok(ControlAnswer::Identity(self.parts.identity.clone())),
@@ -244,7 +244,7 @@ impl Handler {
                 Ok(ControlAnswer::Verdict(view::verdict(&report)))
             }
             ControlRequest::AddOperator { operator, pin, new_operator, new_pin, role } => {
-                let new_pin = read_pin(&new_pin)?;
+                let new_pin = read_pin("newPin", &new_pin)?;
                 let proof = self.authenticate(&operator, &pin).await?;
                 self.accounts()?.add(&proof, new_operator, role, new_pin).await?;
                 DONE
@@ -260,7 +260,7 @@ impl Handler {
                 DONE
             }
             ControlRequest::SetPin { operator, pin, account, new_pin } => {
-                let new_pin = read_pin(&new_pin)?;
+                let new_pin = read_pin("newPin", &new_pin)?;
                 let proof = self.authenticate(&operator, &pin).await?;
                 self.accounts()?.set_pin(&proof, account, new_pin).await?;
                 DONE
@@ -284,7 +284,7 @@ impl Handler {
         pin: &SecretText,
     ) -> Result<OperatorProof, ErrorReport> {
         let now = self.parts.clock.now();
-        self.parts.authenticator.authenticate(operator, read_pin(pin)?, &now).await
+        self.parts.authenticator.authenticate_typed(operator, pin.expose(), &now).await
     }
 
     /// Puts an address given with the request into the QR code.
@@ -310,8 +310,9 @@ pub(super) fn refusal(report: &ErrorReport) -> ControlAnswer {
     ControlAnswer::Error(Box::new(Problem::new(report)))
 }
 
-/// A PIN that cannot be one is refused like a wrong one would be, naming the rule.
-fn read_pin(pin: &SecretText) -> Result<Pin, ErrorReport> {
+/// A PIN that is being chosen. What cannot be one is refused before anybody is authenticated: a typo
+/// costs no try.
+fn read_pin(member: &'static str, pin: &SecretText) -> Result<Pin, ErrorReport> {
     Pin::parse(pin.expose())
-        .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))
+        .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail.at(member)))
 }

@@ -65,18 +65,22 @@ pub struct Hosted {
     tls: Option<Arc<ServerConfig>>,
     service: Service,
     named: Vec<(&'static [u8], Arc<ServerConfig>, Service)>,
+    refused: Option<OnRefused>,
 }
+
+/// Told about each peer whose handshake this side refused, and why.
+type OnRefused = Arc<dyn Fn(IpAddr, &rustls::Error) + Send + Sync>;
 
 impl Hosted {
     /// Served to every peer that does not ask for a name given to [`Self::with_protocol`].
     pub fn new(tls: Arc<ServerConfig>, service: Service) -> Self {
-        Self { tls: Some(tls), service, named: Vec::new() }
+        Self { tls: Some(tls), service, named: Vec::new(), refused: None }
     }
 
     /// Served in the clear; starts on loopback addresses only.
     #[cfg(feature = "device")]
     pub(crate) fn plain(service: Service) -> Self {
-        Self { tls: None, service, named: Vec::new() }
+        Self { tls: None, service, named: Vec::new(), refused: None }
     }
 
     /// A second service behind the same port, chosen by its ALPN name (RFC 7301).
@@ -90,6 +94,17 @@ impl Hosted {
         let mut config = ServerConfig::clone(tls);
         config.alpn_protocols = vec![name.to_vec()];
         self.named.push((name, Arc::new(config), service));
+        self
+    }
+
+    /// Tells who was refused in the handshake, which no service hears of.
+    #[cfg(feature = "station")]
+    #[must_use]
+    pub(crate) fn on_refused(
+        mut self,
+        refused: impl Fn(IpAddr, &rustls::Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.refused = Some(Arc::new(refused));
         self
     }
 
@@ -271,6 +286,10 @@ async fn connection(
         Ok(Ok(accepted)) => accepted,
         Ok(Err((error, stream))) => {
             tracing::debug!(%peer, %error, "handshake refused");
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+            if let (Some(refused), Some(cause)) = (&hosted.refused, cause) {
+                refused(peer, cause);
+            }
             return linger(stream).await;
         }
         Err(_elapsed) => return tracing::debug!(%peer, "handshake timed out"),

@@ -1,12 +1,13 @@
 //! How use-cases answer.
 
-use axum::extract::Request;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::limits;
 use zmon_station::StationError;
 use zmon_wire::problem::Problem;
@@ -22,6 +23,12 @@ pub(super) type Answer = Result<Response, Refused>;
 
 /// A refusal on its way out.
 pub(super) struct Refused(StationError);
+
+impl Refused {
+    pub(super) fn code(&self) -> ErrorCode {
+        self.0.code()
+    }
+}
 
 impl<T: Into<StationError>> From<T> for Refused {
     fn from(error: T) -> Self {
@@ -58,9 +65,18 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The last answer of its connection.
+/// The last answer of its connection, to who is not known.
 pub(super) async fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().remove(ALLOW);
+    response
+}
+
+/// Which methods a path has is for those who are known.
+pub(super) async fn discreet(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().remove(ALLOW);
+    }
     response
 }
 
@@ -93,12 +109,11 @@ pub(super) async fn read_bytes(
     body.map_err(|error| Refused::from(ErrorReport::from(error)))
 }
 
-/// 404 for every path nobody serves.
-pub(super) async fn not_found() -> Response {
-    problem::response(&ErrorCode::RouteUnknown.into())
-}
+/// The variable part of a path.
+pub(super) type Segment = Result<Path<String>, PathRejection>;
 
-/// 405 for a served path; the router adds `Allow`.
-pub(super) async fn method_not_allowed() -> Response {
-    problem::response(&ErrorCode::MethodNotAllowed.into())
+/// The text of the variable part that is called `name`.
+pub(super) fn segment(name: &'static str, segment: Segment) -> Result<String, Refused> {
+    let rule = FieldError::new(name, "must be UTF-8 text");
+    segment.map(|Path(text)| text).map_err(|_| Refused::from(rule))
 }

@@ -3,9 +3,13 @@
 //! Each use-case looks the certificate's serial number up first: a revoked device is refused at its
 //! next request, on a kept connection too, and a pending certificate opens test and commit only.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
+use serde::de::DeserializeOwned;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::Serial;
+use zmon_station::StationError;
 use zmon_wire::heartbeat::Heartbeat;
 use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
 use zmon_wire::pull::{FetchRequest, PullRequest};
@@ -13,98 +17,100 @@ use zmon_wire::retire::RetireRequest;
 
 use super::Api;
 use super::answer::{Answer, Refused, octets, ok, read};
-use super::gate::source;
+use super::gate::{source, unproved};
 use crate::tls::PeerCertificate;
 
 /// `GET /api/device/test`.
 pub(super) async fn test(State(api): State<Api>, request: Request) -> Answer {
-    ok(&api.station.test(&serial(&request)?).await?)
+    let (serial, source) = (serial(&request)?, source(&request));
+    ok(&admitted(&api, source, api.station.test(&serial).await)?)
 }
 
 /// `POST /api/device/commit`.
 pub(super) async fn commit(State(api): State<Api>, request: Request) -> Answer {
-    let serial = serial(&request)?;
+    let (serial, source) = (serial(&request)?, source(&request));
     let commit: CommitRequest = read(request).await?;
-    ok(&OutcomeAnswer { outcome: api.station.commit(&serial, &commit).await? })
+    let outcome = admitted(&api, source, api.station.commit(&serial, &commit).await)?;
+    ok(&OutcomeAnswer { outcome })
 }
 
 /// `POST /api/device/heartbeat`.
 pub(super) async fn heartbeat(State(api): State<Api>, request: Request) -> Answer {
-    let serial = serial(&request)?;
+    let (serial, source) = (serial(&request)?, source(&request));
     let heartbeat: Heartbeat = read(request).await?;
-    ok(&api.station.heartbeat(&serial, &heartbeat).await?)
+    ok(&admitted(&api, source, api.station.heartbeat(&serial, &heartbeat).await)?)
 }
 
 /// `POST /api/provisioning/outcome`: the question is signed, so no certificate is asked for. Who
 /// cannot sign learns nothing from the answer.
 pub(super) async fn outcome(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
-    let OutcomeRequest { ask } = read(request).await?;
-    match api.station.outcome(ask.as_bytes()).await {
-        Ok(outcome) => ok(&OutcomeAnswer { outcome }),
-        Err(error) if is_unproved(error.code()) => {
-            api.station.note_junk(source, error.code());
-            Err(ErrorCode::SignatureInvalid.into())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let OutcomeRequest { ask } = signed(&api, source, request).await?;
+    let outcome = proved(&api, source, api.station.outcome(ask.as_bytes()).await)?;
+    ok(&OutcomeAnswer { outcome })
 }
 
 /// `POST /api/provisioning/retire`: signed like the question, by a device whose keys are gone (D21).
 pub(super) async fn retire(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
-    let RetireRequest { statement } = read(request).await?;
-    match api.station.retire(statement.as_bytes()).await {
-        Ok(answer) => ok(&answer),
-        Err(error) if is_unproved(error.code()) => {
-            api.station.note_junk(source, error.code());
-            Err(ErrorCode::SignatureInvalid.into())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let RetireRequest { statement } = signed(&api, source, request).await?;
+    ok(&proved(&api, source, api.station.retire(statement.as_bytes()).await)?)
 }
 
 /// `POST /api/device/renew`.
 pub(super) async fn renew(State(api): State<Api>, request: Request) -> Answer {
     let (serial, source) = (serial(&request)?, source(&request));
     let PullRequest { pull } = read(request).await?;
-    ok(&api.station.renew(source, &serial, pull.as_bytes()).await?)
+    let answer = api.station.renew(source, &serial, pull.as_bytes()).await;
+    ok(&admitted(&api, source, answer)?)
 }
 
 /// `POST /api/device/renew/identity`.
 pub(super) async fn renew_identity(State(api): State<Api>, request: Request) -> Answer {
-    let serial = serial(&request)?;
+    let (serial, source) = (serial(&request)?, source(&request));
     let fetch: FetchRequest = read(request).await?;
-    Ok(octets(api.station.renew_identity(&serial, fetch).await?))
+    let envelope = api.station.renew_identity(&serial, fetch).await;
+    Ok(octets(admitted(&api, source, envelope)?))
 }
 
 /// `POST /api/provisioning/recover`: signed as the question of a device in doubt is.
 pub(super) async fn recover(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
-    let PullRequest { pull } = read(request).await?;
-    match api.station.recover(source, pull.as_bytes()).await {
-        Ok(answer) => ok(&answer),
-        Err(error) if is_unproved(error.code()) => {
-            api.station.note_junk(source, error.code());
-            Err(ErrorCode::SignatureInvalid.into())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let PullRequest { pull } = signed(&api, source, request).await?;
+    ok(&proved(&api, source, api.station.recover(source, pull.as_bytes()).await)?)
 }
 
-/// `POST /api/provisioning/recover/identity`.
+/// `POST /api/provisioning/recover/identity`: for whoever knows the session.
 pub(super) async fn recover_identity(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
-    let fetch: FetchRequest = read(request).await?;
-    match api.station.recover_identity(fetch).await {
-        Ok(envelope) => Ok(octets(envelope)),
-        Err(error) => {
-            if error.code() == ErrorCode::SessionUnknown {
-                api.station.note_junk(source, error.code());
-            }
-            Err(error.into())
+    let fetch: FetchRequest = signed(&api, source, request).await?;
+    Ok(octets(proved(&api, source, api.station.recover_identity(fetch).await)?))
+}
+
+/// The body of a request that should be signed. Whatever is wrong with it, a stranger sent it.
+async fn signed<T: DeserializeOwned>(
+    api: &Api,
+    source: IpAddr,
+    request: Request,
+) -> Result<T, Refused> {
+    read(request).await.map_err(|refused| unproved(api, source, refused.code()))
+}
+
+/// What a use-case answered to a signed request; why it could not be verified is told to nobody.
+fn proved<T>(api: &Api, source: IpAddr, answer: Result<T, StationError>) -> Result<T, Refused> {
+    answer.map_err(|error| match error.code() {
+        code if is_unproved(code) => unproved(api, source, code),
+        _ => error.into(),
+    })
+}
+
+/// What a use-case answered to the holder of a certificate; one that is no longer accepted is counted.
+fn admitted<T>(api: &Api, source: IpAddr, answer: Result<T, StationError>) -> Result<T, Refused> {
+    Ok(answer.inspect_err(|error| {
+        if error.code() == ErrorCode::CertificateRevoked {
+            api.station.note_junk(source, error.code());
         }
-    }
+    })?)
 }
 
 /// Refusals from before the signature was verified.

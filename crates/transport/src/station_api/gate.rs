@@ -1,16 +1,19 @@
-//! What every request passes: a name of its own, a host that is ours, no foreign page behind it.
+//! What every request passes: a name of its own, a host that is ours, no foreign page behind it. And
+//! what is said to who has proved nothing: one answer a listener, whatever the cause, which is counted
+//! (D16, D24).
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::OperatorProof;
 use zmon_station::StationError;
+use zmon_wire::problem::Problem;
 
 use super::Api;
 use super::answer::Refused;
@@ -23,13 +26,24 @@ const NOTHING: HeaderValue =
     HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The outermost layer of both interfaces.
+/// Who is behind a listener, and so what a refusal may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Whoever reaches it; a bearer token proves an operator.
+    Operators,
+    /// Holders of a verified client certificate.
+    Certificates,
+    /// Devices without one; a signature in the body proves them.
+    Strangers,
+}
+
+/// The outermost layer of every interface.
 pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = api.requests.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = match misdirected(&api.hosts, Scheme::Https, request.headers()) {
-        Some(refusal) => problem::of(&refusal),
+        Some(refusal) => refuse(&api, Caller::of(&request), &refusal).await,
         None => next.run(request).await,
     };
     let path = path.as_ref().map_or("-", MatchedPath::as_str);
@@ -40,6 +54,34 @@ pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
     response
+}
+
+/// 404 for every path nobody serves.
+pub(super) async fn not_found(State(api): State<Api>, request: Request) -> Response {
+    refuse(&api, Caller::of(&request), &Problem::new(&ErrorCode::RouteUnknown.into())).await
+}
+
+/// 405 for a served path; the router adds `Allow`.
+pub(super) async fn method_not_allowed(State(api): State<Api>, request: Request) -> Response {
+    refuse(&api, Caller::of(&request), &Problem::new(&ErrorCode::MethodNotAllowed.into())).await
+}
+
+/// What is wrong with a request, told to who is known.
+async fn refuse(api: &Api, caller: Caller, refusal: &Problem) -> Response {
+    match api.behind {
+        Behind::Certificates => problem::of(refusal),
+        Behind::Strangers => unproved(api, caller.source, refusal.code).into_response(),
+        Behind::Operators => match caller.operator(api).await {
+            Ok(_) => problem::of(refusal),
+            Err(stranger) => stranger.into_response(),
+        },
+    }
+}
+
+/// The one answer to what should be signed and is not proved to be: counted under its cause.
+pub(super) fn unproved(api: &Api, source: IpAddr, cause: ErrorCode) -> Refused {
+    api.station.note_junk(source, cause);
+    ErrorCode::SignatureInvalid.into()
 }
 
 /// Where a request comes from.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,11 +14,12 @@ use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Behind, Hosts, Interposed, operators_with};
+use super::{Between, Hosts, Interposed, operators_with};
 use crate::paths::{OUTCOME_ALPN, RECOVERY_ALPN};
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
     ClientAuthority, ServerCredentials, TlsContext, TlsSetupError, mutual_server, operator_server,
+    refused_peer,
 };
 
 /// Where a station listens. Port 0 asks the operating system.
@@ -133,13 +134,14 @@ impl BoundListeners {
         let closing = CancellationToken::new();
         let hosts = self.binds.hosts(for_operators, station);
         let service = operators_with(self.pages, station, hosts, closing.clone());
-        let hosted = Hosted::new(Arc::clone(&server_auth), service);
+        let hosted = Hosted::new(Arc::clone(&server_auth), service).on_refused(counted(station));
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
         let hosts = self.binds.hosts(for_devices, station);
-        let behind = Behind(self.interposed);
-        let hosted = Hosted::new(mutual, behind.devices(station, hosts.clone()))
-            .with_protocol(OUTCOME_ALPN, &server_auth, behind.outcome(station, hosts.clone()))
-            .with_protocol(RECOVERY_ALPN, &server_auth, behind.recovery(station, hosts));
+        let between = Between(self.interposed);
+        let hosted = Hosted::new(mutual, between.devices(station, hosts.clone()))
+            .with_protocol(OUTCOME_ALPN, &server_auth, between.outcome(station, hosts.clone()))
+            .with_protocol(RECOVERY_ALPN, &server_auth, between.recovery(station, hosts))
+            .on_refused(counted(station));
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));
         let follower = AbortOnDropHandle::new(follower);
@@ -151,6 +153,16 @@ impl BoundListeners {
             _closing_on_drop: on_drop,
             _follower: follower,
         })
+    }
+}
+
+/// Counts who is refused before there is a request: no use-case hears of them (D16, D17).
+fn counted(station: &Arc<Station>) -> impl Fn(IpAddr, &rustls::Error) + Send + Sync + 'static {
+    let station = Arc::clone(station);
+    move |peer, error| {
+        if let Some(code) = refused_peer(error) {
+            station.note_junk(peer, code);
+        }
     }
 }
 

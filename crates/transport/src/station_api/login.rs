@@ -22,7 +22,10 @@ pub(super) async fn health(State(api): State<Api>) -> Answer {
 /// `POST /api/auth/login`.
 pub(super) async fn login(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
-    let login: LoginRequest = read(request).await?;
+    // The one refusal that tells a stranger a field and a rule: they are those of a form that a person
+    // fills in, the same for every account (D24).
+    let login: LoginRequest =
+        read(request).await.inspect_err(|refused| api.station.note_junk(source, refused.code()))?;
     let (name, password) = (login.operator.as_str(), login.password.expose());
     ok(&api.station.login(source, name, password).await?)
 }

@@ -10,7 +10,8 @@
 //!
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
-//! station's business and are audited there.
+//! station's business and are audited there. Who has proved nothing gets one answer a listener, and
+//! only `/api/health` and a login that does not parse say more (D24).
 
 mod answer;
 mod credential;
@@ -38,6 +39,7 @@ use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use zmon_station::Station;
 
+use self::gate::Behind;
 use crate::paths;
 use crate::problem;
 use crate::server::{Fault, Service};
@@ -47,41 +49,42 @@ use crate::server::{Fault, Service};
 struct Api {
     station: Arc<Station>,
     hosts: Arc<Hosts>,
+    behind: Behind,
     requests: Arc<AtomicU64>,
     /// Ends the streams of pages: nothing else does.
     closing: CancellationToken,
 }
 
 impl Api {
-    fn new(station: &Arc<Station>, hosts: Hosts) -> Self {
+    fn new(station: &Arc<Station>, hosts: Hosts, behind: Behind) -> Self {
         Self {
             station: Arc::clone(station),
             hosts: Arc::new(hosts),
+            behind,
             requests: Arc::new(AtomicU64::new(0)),
             closing: CancellationToken::new(),
         }
     }
 
     fn serve(self, router: Router<Self>) -> Service {
-        Self::service(self.gated(router))
-    }
-
-    /// For peers without a certificate: each answer is the last of its connection, so that strangers
-    /// keep no place of a monitor.
-    fn serve_strangers(self, router: Router<Self>) -> Service {
-        Self::service(self.gated(router).layer(map_response(answer::closing)))
+        // The router adds `Allow` outside its own layers: what takes it away goes around it.
+        let behind = self.behind;
+        let outer = Router::new().fallback_service(self.gated(router));
+        let router = match behind {
+            Behind::Operators => outer.layer(map_response(answer::discreet)),
+            Behind::Certificates => outer,
+            // Each answer is the last of its connection: strangers keep no place of a monitor.
+            Behind::Strangers => outer.layer(map_response(answer::closing)),
+        };
+        Service::new(router, |fault| problem::response(&fault_code(fault).into()))
     }
 
     fn gated(self, router: Router<Self>) -> Router {
         router
-            .method_not_allowed_fallback(answer::method_not_allowed)
-            .fallback(answer::not_found)
+            .method_not_allowed_fallback(gate::method_not_allowed)
+            .fallback(gate::not_found)
             .layer(from_fn_with_state(self.clone(), gate::gate))
             .with_state(self)
-    }
-
-    fn service(router: Router) -> Service {
-        Service::new(router, |fault| problem::response(&fault_code(fault).into()))
     }
 }
 
@@ -130,28 +133,28 @@ fn operators_with(
         Some(pages) => router.merge(pages.with_state(())),
         None => router,
     };
-    Api { closing, ..Api::new(station, hosts) }.serve(router)
+    Api { closing, ..Api::new(station, hosts, Behind::Operators) }.serve(router)
 }
 
 /// The devices' interface, for a listener that has verified a client certificate.
 pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Behind(None).devices(station, hosts)
+    Between(None).devices(station, hosts)
 }
 
 /// The interface for devices whose certificate has expired (D23).
 pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Behind(None).recovery(station, hosts)
+    Between(None).recovery(station, hosts)
 }
 
 /// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.
 pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Behind(None).outcome(station, hosts)
+    Between(None).outcome(station, hosts)
 }
 
 /// What devices reach, with somebody in between or nobody.
-struct Behind(Option<Arc<dyn Interposed>>);
+struct Between(Option<Arc<dyn Interposed>>);
 
-impl Behind {
+impl Between {
     fn devices(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::DEVICE_TEST, get(devices::test))
@@ -159,21 +162,21 @@ impl Behind {
             .route(paths::DEVICE_RENEW, post(devices::renew))
             .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
             .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
-        Api::new(station, hosts).serve(self.between(router))
+        Api::new(station, hosts, Behind::Certificates).serve(self.between(router))
     }
 
     fn recovery(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::RECOVER, post(devices::recover))
             .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
-        Api::new(station, hosts).serve_strangers(self.between(router))
+        Api::new(station, hosts, Behind::Strangers).serve(self.between(router))
     }
 
     fn outcome(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::OUTCOME, post(devices::outcome))
             .route(paths::RETIRE, post(devices::retire));
-        Api::new(station, hosts).serve_strangers(self.between(router))
+        Api::new(station, hosts, Behind::Strangers).serve(self.between(router))
     }
 
     fn between(&self, router: Router<Api>) -> Router<Api> {

@@ -1,20 +1,16 @@
 //! Scan and pair ([W §11.3], D7, D11).
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use http::StatusCode;
-use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
 use zmon_station::PairOutcome;
 use zmon_wire::admin::Done;
 use zmon_wire::pair::{PairRequest, ScanRequest};
 
 use super::Api;
-use super::answer::{Answer, Refused, ok, read};
+use super::answer::{Answer, Refused, Segment, ok, read, segment};
 use super::gate::Caller;
 use crate::problem;
-
-pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// `POST /api/provisioning/sessions`: claims the device of a scanned QR code.
 pub(super) async fn scan(State(api): State<Api>, request: Request) -> Answer {
@@ -31,21 +27,20 @@ pub(super) async fn pair(State(api): State<Api>, request: Request) -> Answer {
 }
 
 /// `GET /api/provisioning/pair/{sessionId}`: the result, for the operator who started it.
-pub(super) async fn result(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn result(State(api): State<Api>, id: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     outcome(&api.station.pair_result(&proof, &session(id)?).await?)
 }
 
 /// `POST /api/provisioning/pair/{sessionId}/cancel`.
-pub(super) async fn cancel(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn cancel(State(api): State<Api>, id: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     api.station.cancel(&proof, &session(id)?).await?;
     ok(&Done::default())
 }
 
-pub(super) fn session(id: Id) -> Result<SessionId, Refused> {
-    let Ok(Path(text)) = id else { return Err(ErrorCode::RequestMalformed.into()) };
-    Ok(SessionId::parse(&text)?)
+pub(super) fn session(id: Segment) -> Result<SessionId, Refused> {
+    Ok(SessionId::parse(&segment("sessionId", id)?)?)
 }
 
 /// The two shapes of an answer that is no failure.

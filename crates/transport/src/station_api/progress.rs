@@ -17,9 +17,9 @@ use zmon_wire::problem::Problem;
 use zmon_wire::strict;
 
 use super::Api;
-use super::answer::Answer;
+use super::answer::{Answer, Segment};
 use super::gate::Caller;
-use super::pairing::{Id, session};
+use super::pairing::session;
 
 /// The state is said again this often: a sign of life, and the seconds that are left.
 const ALIVE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const ALIVE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// `GET /api/provisioning/pair/{sessionId}/events`.
-pub(super) async fn events(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn events(State(api): State<Api>, id: Segment, request: Request) -> Answer {
     let caller = Caller::of(&request);
     let proof = caller.operator(&api).await?;
     let feed = api.station.follow(&proof, &session(id)?).await?;

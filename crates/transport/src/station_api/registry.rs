@@ -1,16 +1,15 @@
 //! Registry, revocation, audit log.
 
-use axum::extract::{Path, RawQuery, Request, State};
-use zmon_domain::error::{ErrorCode, FieldError};
+use axum::extract::{RawQuery, Request, State};
+use zmon_domain::error::FieldError;
 use zmon_domain::ids::{BedId, DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, Page, RevocationReason};
 use zmon_wire::admin::DeviceList;
 
 use super::Api;
-use super::answer::{Answer, Refused, ok, read_bytes};
+use super::answer::{Answer, Refused, Segment, ok, read_bytes, segment};
 use super::gate::Caller;
-use super::pairing::Id;
 use super::rows;
 
 /// `POST /api/registry/import`: a manifest, all of it or nothing. Its limit is its own.
@@ -33,28 +32,34 @@ pub(super) async fn devices(
 }
 
 /// `POST /api/registry/devices/{deviceId}/accept-audit`.
-pub(super) async fn accept_audit(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn accept_audit(
+    State(api): State<Api>,
+    device: Segment,
+    request: Request,
+) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    ok(&api.station.accept_audit_log(&proof, &DeviceId::parse(&text(id)?)?).await?)
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.accept_audit_log(&proof, &device).await?)
 }
 
 /// `GET /api/registry/devices/{deviceId}`.
-pub(super) async fn device(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn device(State(api): State<Api>, device: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    ok(&api.station.device(&proof, &DeviceId::parse(&text(id)?)?).await?)
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.device(&proof, &device).await?)
 }
 
 /// `GET /api/registry/beds/{bedId}`: who has the bed now.
-pub(super) async fn bed(State(api): State<Api>, id: Id, request: Request) -> Answer {
+pub(super) async fn bed(State(api): State<Api>, bed: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let bed = BedId::parse(&text(id)?)?;
+    let bed = BedId::parse(&segment("bedId", bed)?)?;
     ok(&DeviceList { devices: api.station.devices_at_bed(&proof, &bed).await? })
 }
 
 /// `POST /api/certificates/{serial}/revoke`.
-pub(super) async fn revoke(State(api): State<Api>, serial: Id, request: Request) -> Answer {
+pub(super) async fn revoke(State(api): State<Api>, serial: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let serial = Serial::parse(&text(serial)?)?;
+    let serial = Serial::parse(&segment("serial", serial)?)?;
     ok(&api.station.revoke(&proof, &serial, RevocationReason::Administrator).await?)
 }
 
@@ -75,11 +80,6 @@ pub(super) async fn audit(
 pub(super) async fn verify_audit(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     ok(&rows::verdict(&api.station.verify_audit(&proof).await?))
-}
-
-fn text(id: Id) -> Result<String, Refused> {
-    let Ok(Path(text)) = id else { return Err(ErrorCode::RequestMalformed.into()) };
-    Ok(text)
 }
 
 fn page_rows(asked: Option<u64>) -> u32 {

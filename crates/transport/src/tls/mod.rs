@@ -24,6 +24,8 @@ pub use client::{
 pub use context::{TlsContext, TlsSetupError};
 pub use identity::identity_server;
 pub use peer::PeerCertificate;
+#[cfg(feature = "station")]
+pub(crate) use peer::refused_peer;
 pub use pin::PinMismatch;
 pub use revocation::ClientAuthority;
 pub use server::{ServerCredentials, mutual_server, operator_server};

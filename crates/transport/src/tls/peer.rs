@@ -1,11 +1,15 @@
 //! What the layers above learn of a client certificate: its serial and its key, never its names.
 
+#[cfg(feature = "station")]
+use rustls::{CertificateError, Error};
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use zmon_crypto::x509::spki_thumbprint;
+#[cfg(feature = "station")]
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{Serial, Thumbprint};
 
 /// The verified client certificate of one connection, as a request extension.
@@ -37,6 +41,34 @@ impl PeerCertificate {
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint
+    }
+}
+
+/// Why this side refused a handshake, if the peer is to blame: its certificate, or bytes that are not
+/// TLS as it is spoken here. A peer that went away or refused us is no finding.
+#[cfg(feature = "station")]
+pub(crate) fn refused_peer(error: &Error) -> Option<ErrorCode> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what else goes wrong is not the peer's")]
+    match error {
+        Error::InvalidCertificate(CertificateError::Revoked) => Some(ErrorCode::CertificateRevoked),
+        Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => Some(ErrorCode::CertificateExpired),
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => {
+            Some(ErrorCode::ClientCertificateInvalid)
+        }
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerIncompatible(_)
+        | Error::PeerMisbehaved(_)
+        | Error::DecryptError
+        | Error::PeerSentOversizedRecord
+        | Error::NoApplicationProtocol => Some(ErrorCode::RequestMalformed),
+        _ => None,
     }
 }
 

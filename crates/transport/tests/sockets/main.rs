@@ -38,4 +38,7 @@ mod peers;
 mod screen;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod strangers;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod world;

@@ -1,37 +1,68 @@
 //! The operators' interface: every answer a shape, every failure a problem document.
 
+use std::collections::BTreeSet;
+
 use http::header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
-use zmon_transport::client::{Ask, JSON};
+use zmon_transport::client::{Answer, Ask, JSON};
+use zmon_transport::paths;
 
 use crate::world::{PASSWORD, World, problem};
+use crate::{peers, strangers};
 
+const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
-const EVENTS: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000/events";
 
-/// Every path with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 18] = [
-    ("GET", "/api/health", false),
-    ("POST", "/api/auth/login", true),
-    ("POST", "/api/operators", true),
-    ("POST", "/api/operators/self/password", true),
-    ("POST", "/api/provisioning/sessions", true),
-    ("POST", "/api/provisioning/pair", true),
-    ("GET", SESSION, false),
-    ("GET", EVENTS, false),
-    ("POST", "/api/provisioning/outcome", true),
-    ("POST", "/api/registry/import", true),
-    ("GET", "/api/registry/devices", false),
-    ("GET", "/api/registry/devices/ZM-001", false),
-    ("GET", "/api/registry/beds/ICU-3B", false),
-    ("POST", "/api/certificates/0a/revoke", false),
-    ("POST", "/api/registry/devices/ZM-001/accept-audit", false),
-    ("GET", "/api/audit", false),
-    ("GET", "/api/audit/verify", false),
-    ("POST", "/api/auth/logout", false),
+/// Every path of this listener with its method, and whether it takes a body.
+const PATHS: [(&str, &str, bool); 20] = [
+    ("GET", paths::HEALTH, false),
+    ("POST", paths::LOGIN, true),
+    ("POST", paths::OPERATORS, true),
+    ("POST", paths::OWN_PASSWORD, true),
+    ("POST", paths::SESSIONS, true),
+    ("POST", paths::PAIR, true),
+    ("GET", paths::PAIR_SESSION, false),
+    ("POST", paths::PAIR_CANCEL, false),
+    ("GET", paths::PAIR_EVENTS, false),
+    ("POST", paths::OUTCOME, true),
+    ("POST", paths::REGISTRY_IMPORT, true),
+    ("GET", paths::REGISTRY_DEVICES, false),
+    ("GET", paths::REGISTRY_DEVICE, false),
+    ("GET", paths::REGISTRY_BED, false),
+    ("POST", paths::ACCEPT_AUDIT, false),
+    ("POST", paths::REVOKE, false),
+    ("GET", paths::AUDIT, false),
+    ("GET", paths::AUDIT_VERIFY, false),
+    ("POST", paths::LOGOUT, false),
+    ("GET", paths::PAGE_SESSION, false),
 ];
+
+/// Every path as a request names it.
+fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
+    PATHS.iter().map(|(method, path, body)| {
+        let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
+        (*method, path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B"), *body)
+    })
+}
+
+#[test]
+fn no_path_is_forgotten() {
+    let here = PATHS.iter().map(|(_, path, _)| *path);
+    let elsewhere = strangers::SIGNED.iter().map(|(_, path)| *path);
+    let certified = peers::PATHS.iter().map(|(_, path)| *path);
+    // Those of a device's own listener.
+    let device = [
+        paths::SESSION,
+        paths::WINDOW,
+        paths::PAKE_START,
+        paths::PAKE_CONFIRM,
+        paths::CONFIGURATION,
+    ];
+    let tested: BTreeSet<_> = here.chain(elsewhere).chain(certified).chain(device).collect();
+    assert_eq!(tested, paths::ALL.into_iter().collect());
+}
 
 #[tokio::test]
 async fn health_needs_no_login() {
@@ -45,9 +76,9 @@ async fn health_needs_no_login() {
 async fn every_path_refuses_other_methods() {
     let world = World::open().await;
     let mut tablet = world.administrator().await;
-    for (method, path, _) in PATHS {
+    for (method, path, _) in requests() {
         for wrong in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
-            let answer = tablet.send(Ask::get(path).method(wrong)).await;
+            let answer = tablet.send(Ask::get(&path).method(wrong)).await;
             assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
             let allow = answer.headers.get(http::header::ALLOW).unwrap().to_str().unwrap();
             assert!(allow.contains(method), "{path}: {allow}");
@@ -59,7 +90,8 @@ async fn every_path_refuses_other_methods() {
 async fn every_path_with_a_body_takes_json_only() {
     let world = World::open().await;
     let mut tablet = world.administrator().await;
-    for (_, path, _) in PATHS.iter().filter(|(_, _, body)| *body) {
+    let is_signed = |path: &str| path == paths::OUTCOME;
+    for (_, path, _) in PATHS.iter().filter(|(_, path, body)| *body && !is_signed(path)) {
         for wrong in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
             let answer = tablet.send(Ask::post(path, wrong, "{}")).await;
             assert_eq!(problem(&answer).code, ErrorCode::MediaTypeUnsupported, "{path} {wrong}");
@@ -81,21 +113,71 @@ async fn every_path_with_a_body_takes_json_only() {
 async fn strangers_get_one_answer() {
     let world = World::open().await;
     let mut tablet = world.tablet().await;
-    let open = ["/api/health", "/api/auth/login", "/api/provisioning/outcome"];
+    let open = [paths::HEALTH, paths::LOGIN, paths::OUTCOME];
+    let long = "A".repeat(43);
+    let bearers = ["", "Bearer", "Bearer x", "Basic YTpi", &format!("Bearer {long}")];
     let mut first = None;
-    for (method, path, _) in PATHS.iter().filter(|(_, path, _)| !open.contains(path)) {
+    let mut alike = |answer: &Answer, what: &str| {
+        assert_eq!(problem(answer).code, ErrorCode::AuthenticationFailed, "{what}");
+        assert_eq!(answer.headers.get(WWW_AUTHENTICATE).unwrap(), "Bearer", "{what}");
+        let seen = strangers::fingerprint(answer);
+        assert_eq!(first.get_or_insert(seen.clone()), &seen, "{what}");
+    };
+    for (method, path, _) in requests().filter(|(_, path, _)| !open.contains(&path.as_str())) {
         let method: Method = method.parse().unwrap();
-        let long = "A".repeat(43);
-        for bearer in ["", "Bearer", "Bearer x", "Basic YTpi", &format!("Bearer {long}")] {
-            let ask = Ask::post(path, "text/plain", "junk").method(method.clone());
+        for bearer in bearers {
+            let ask = Ask::post(&path, "text/plain", "junk").method(method.clone());
             let answer = tablet
                 .send(ask.header(AUTHORIZATION, HeaderValue::from_str(bearer).unwrap()))
                 .await;
-            assert_eq!(problem(&answer).code, ErrorCode::AuthenticationFailed, "{path}");
-            assert_eq!(answer.headers.get(WWW_AUTHENTICATE).unwrap(), "Bearer");
-            assert_eq!(first.get_or_insert(answer.body.clone()), &answer.body, "{path}");
+            alike(&answer, &path);
         }
     }
+    // Nor does one learn which paths there are, with which methods, under which names.
+    for path in ["/", "/metrics", "/api/device/test", "/api/audit/x"] {
+        alike(&tablet.get(path).await, path);
+    }
+    for (_, path, _) in requests() {
+        for wrong in [Method::PUT, Method::DELETE, Method::OPTIONS] {
+            alike(&tablet.send(Ask::get(&path).method(wrong)).await, &path);
+        }
+        let ask = Ask::get(&path).header(HOST, HeaderValue::from_static("evil.example"));
+        alike(&tablet.send(ask).await, &path);
+        let foreign = HeaderValue::from_static("https://x.example");
+        alike(&tablet.send(Ask::get(&path).header(ORIGIN, foreign)).await, &path);
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_counted_whatever_they_send() {
+    let world = World::open().await;
+    let mut tablet = world.tablet().await;
+    tablet.get("/metrics").await;
+    tablet.send(Ask::get(paths::LOGIN).method(Method::PUT)).await;
+    tablet.get(paths::AUDIT).await;
+    // A login says what is wrong with its form, and is counted for it.
+    let refused = problem(&tablet.post(paths::LOGIN, r#"{"operator":7}"#).await);
+    assert_eq!(
+        (refused.code, refused.field.as_deref()),
+        (ErrorCode::RequestMalformed, Some("operator"))
+    );
+    let refused = tablet.send(Ask::post(paths::LOGIN, "text/plain", "{}")).await;
+    assert_eq!(problem(&refused).code, ErrorCode::MediaTypeUnsupported);
+    let long = tablet.post(paths::LOGIN, &" ".repeat(65_537)).await;
+    assert_eq!(problem(&long).code, ErrorCode::RequestTooLarge);
+    let mut tablet = world.tablet().await;
+    for signed in ["{}", "", r#"{"ask":"e30.e30.e30"}"#] {
+        let refused = tablet.post(paths::OUTCOME, signed).await;
+        assert_eq!(problem(&refused).code, ErrorCode::SignatureInvalid, "{signed}");
+    }
+    let expected = [
+        (ErrorCode::AuthenticationFailed, 3),
+        (ErrorCode::JwsMalformed, 1),
+        (ErrorCode::MediaTypeUnsupported, 1),
+        (ErrorCode::RequestMalformed, 3),
+        (ErrorCode::RequestTooLarge, 1),
+    ];
+    assert_eq!(strangers::counted(&world).await, expected.into());
 }
 
 #[tokio::test]
@@ -228,20 +310,24 @@ async fn a_typed_code_without_a_place_is_told_what_is_missing() {
 async fn identifiers_in_paths_are_parsed() {
     let world = World::open().await;
     let mut ada = world.administrator().await;
-    for path in [
-        "/api/provisioning/pair/x",
-        "/api/provisioning/pair/%00",
-        "/api/provisioning/pair/%ff",
-        "/api/provisioning/pair/x/events",
-        "/api/registry/devices/%2e%2e%2f",
-        "/api/registry/beds/a%20b",
-    ] {
-        assert_eq!(problem(&ada.get(path).await).code, ErrorCode::RequestMalformed, "{path}");
+    for path in
+        ["/api/provisioning/pair/x", "/api/provisioning/pair/%00", "/api/provisioning/pair/%ff"]
+    {
+        let refused = problem(&ada.get(path).await);
+        assert_eq!(refused.code, ErrorCode::RequestMalformed, "{path}");
+        assert_eq!(refused.field.as_deref(), Some("sessionId"), "{path}");
+        let refused = problem(&ada.post(&format!("{path}/cancel"), "").await);
+        assert_eq!(refused.field.as_deref(), Some("sessionId"), "{path}");
+    }
+    for serial in ["zz", "%00", "%ff"] {
+        let path = format!("/api/certificates/{serial}/revoke");
+        let refused = problem(&ada.post(&path, "").await);
+        assert_eq!(refused.code, ErrorCode::RequestMalformed, "{path}");
+        assert_eq!(refused.field.as_deref(), Some("serial"), "{path}");
+        assert!(refused.rule.is_some(), "{path}");
     }
     let unknown = problem(&ada.get(SESSION).await);
     assert_eq!(unknown.code, ErrorCode::SessionUnknown);
-    let revoke = problem(&ada.post("/api/certificates/zz/revoke", "").await);
-    assert_eq!(revoke.code, ErrorCode::RequestMalformed);
     let revoke = problem(&ada.post("/api/certificates/0a/revoke", "").await);
     assert_eq!(revoke.code, ErrorCode::CertificateUnknown);
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use http::Method;
 use zmon_crypto::jws::{Typ, Unverified};
 use zmon_crypto::{Algorithms, IdentityPublic, x509};
 use zmon_domain::address::ServerUrl;
@@ -18,6 +19,7 @@ use zmon_station::ports::{
     CertificateIssuer, CertificateRow, CertificateState, ClientCertificateOrder,
 };
 use zmon_transport::client::{Ask, Connection, JSON};
+use zmon_transport::paths;
 use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::{ClientCredentials, device_client};
@@ -29,10 +31,19 @@ use crate::pki::{DAY, NOW};
 use crate::support::{PATIENCE, endpoint};
 use crate::world::{World, problem};
 
+/// Every path behind a client certificate with its method.
+pub(crate) const PATHS: [(&str, &str); 5] = [
+    ("GET", paths::DEVICE_TEST),
+    ("POST", paths::DEVICE_COMMIT),
+    ("POST", paths::DEVICE_HEARTBEAT),
+    ("POST", paths::DEVICE_RENEW),
+    ("POST", paths::DEVICE_RENEW_IDENTITY),
+];
+
 const SERIAL: [u8; 8] = [0x80, 1, 2, 3, 4, 5, 6, 7];
 
 /// A device certificate of the station's own authority, recorded in this state.
-async fn enrol(world: &World, state: CertificateState) -> LinkCredentials {
+pub(crate) async fn enrol(world: &World, state: CertificateState) -> LinkCredentials {
     let key = rcgen::KeyPair::generate().unwrap();
     let serial = Serial::from_bytes(&SERIAL).unwrap();
     let (not_before, not_after) =
@@ -73,7 +84,7 @@ async fn enrol(world: &World, state: CertificateState) -> LinkCredentials {
     }
 }
 
-fn heartbeat() -> Heartbeat {
+pub(crate) fn heartbeat() -> Heartbeat {
     Heartbeat {
         sequence: 1,
         uptime_seconds: 0,
@@ -93,7 +104,7 @@ fn commit_request() -> CommitRequest {
     }
 }
 
-async fn connect(world: &World, credentials: &LinkCredentials) -> Connection {
+pub(crate) async fn connect(world: &World, credentials: &LinkCredentials) -> Connection {
     let own = ClientCredentials { chain: &credentials.client_chain, key: &credentials.client_key };
     let tls = device_client(&world.tls, &credentials.ca, None, &own).unwrap();
     Connection::open(&endpoint(world.listeners.devices()), tls, PATIENCE).await.unwrap()
@@ -267,19 +278,26 @@ async fn every_path_refuses_other_methods_and_bodies() {
     let world = World::open().await;
     let credentials = enrol(&world, CertificateState::Current).await;
     let mut device = connect(&world, &credentials).await;
-    for (path, wrong) in [
-        ("/api/device/test", http::Method::POST),
-        ("/api/device/commit", http::Method::GET),
-        ("/api/device/heartbeat", http::Method::PUT),
-    ] {
-        let answer = device.send(Ask::get(path).method(wrong), PATIENCE).await.unwrap();
-        assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
+    for (_, path) in PATHS {
+        for wrong in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            let answer = device.send(Ask::get(path).method(wrong), PATIENCE).await.unwrap();
+            assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
+        }
     }
-    for path in ["/api/device/commit", "/api/device/heartbeat"] {
+    for (_, path) in PATHS.iter().filter(|(method, _)| *method == "POST") {
         let answer = device.send(Ask::post(path, "text/plain", "{}"), PATIENCE).await.unwrap();
         assert_eq!(problem(&answer).code, ErrorCode::MediaTypeUnsupported, "{path}");
-        let answer = device.send(Ask::post(path, JSON, "{}"), PATIENCE).await.unwrap();
-        assert_eq!(problem(&answer).code, ErrorCode::RequestMalformed, "{path}");
+        let bad: [&[u8]; 5] = [b"{}", b"", b"{\"\xc3\x28\":1}", b"{\"a\":1,\"a\":1}", b"[1]"];
+        for body in bad {
+            let answer = device.send(Ask::post(path, JSON, body), PATIENCE).await.unwrap();
+            let refused = problem(&answer);
+            assert_eq!(refused.code, ErrorCode::RequestMalformed, "{path}");
+            assert!(refused.field.is_some() && refused.rule.is_some(), "{path}");
+        }
+        let mut other = connect(&world, &credentials).await;
+        let long = vec![b' '; 65_537];
+        let answer = other.send(Ask::post(path, JSON, long), PATIENCE).await.unwrap();
+        assert_eq!(problem(&answer).code, ErrorCode::RequestTooLarge, "{path}");
     }
     // The operators' paths are not served here, nor the devices' paths there.
     let answer = device.send(Ask::get("/api/audit"), PATIENCE).await.unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -12,7 +13,6 @@ use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof, permits};
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_provisioning::ServiceView;
-use zmon_provisioning::ports::Pin;
 use zmon_wire::screen::{ScreenAction, ScreenOperator, ScreenOperators, ScreenRequest};
 use zmon_wire::secret::SecretText;
 use zmon_wire::strict;
@@ -78,8 +78,12 @@ pub(super) async fn operators(State(shared): State<Arc<Shared>>) -> Result<Respo
 /// `POST` [`super::PRESS`].
 pub(super) async fn press(
     State(shared): State<Arc<Shared>>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Refused> {
+    let body = body.map_err(|refused| {
+        let is_long = refused.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        if is_long { ErrorCode::RequestTooLarge } else { ErrorCode::RequestMalformed }
+    })?;
     let request: ScreenRequest = strict::parse(&body, limits::BODY_MAX.default)
         .map_err(|error| error.report(ErrorCode::RequestMalformed))?;
     let model = &shared.model;
@@ -121,9 +125,8 @@ impl Shared {
         operator: &OperatorId,
         pin: &SecretText,
     ) -> Result<OperatorProof, ErrorReport> {
-        let pin = Pin::parse(pin.expose())
-            .map_err(|detail| ErrorReport::field(ErrorCode::RequestMalformed, detail))?;
-        self.parts.authenticator.authenticate(operator, pin, &self.parts.clock.now()).await
+        let now = self.parts.clock.now();
+        self.parts.authenticator.authenticate_typed(operator, pin.expose(), &now).await
     }
 }
 

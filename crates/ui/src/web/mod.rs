@@ -24,11 +24,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use zmon_domain::ids::{DeviceSerial, OperatorId};
+use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_provisioning::IProvisioningService;
 use zmon_provisioning::ports::{Authenticator, Clock};
@@ -116,6 +118,7 @@ impl Screen {
             .merge(assets::routes())
             .fallback(answer::not_found)
             .method_not_allowed_fallback(answer::method_not_allowed)
+            .layer(DefaultBodyLimit::max(limits::BODY_MAX.default))
             .layer(map_response(answer::protected));
         Self { router, trend: tokio::spawn(watched).abort_handle(), _open: open }
     }

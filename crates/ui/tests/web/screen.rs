@@ -438,6 +438,22 @@ async fn refusals_are_problem_documents_and_change_nothing() {
         let (status, found) = code(stand.press(&request).await).await;
         assert_eq!((status, found.as_str()), expected, "{request}");
     }
+    let twice = format!(r#"{{"enter":{{"operator":"tess","pin":"{PIN}","pin":"{PIN}"}}}}"#);
+    let bodies: [(Vec<u8>, (u16, &str)); 7] = [
+        (Vec::new(), (400, "request_malformed")),
+        (b"{".to_vec(), (400, "request_malformed")),
+        (b"{\"cancel\":{\"\xc3\x28\":1}}".to_vec(), (400, "request_malformed")),
+        (twice.into_bytes(), (400, "request_malformed")),
+        (br#"{"cancel":{},"cancel":{}}"#.to_vec(), (400, "request_malformed")),
+        (vec![b' '; 65_537], (413, "request_too_large")),
+        (vec![b' '; 3 << 20], (413, "request_too_large")),
+    ];
+    for (body, expected) in bodies {
+        let length = body.len();
+        let request = Request::post(PRESS).body(Body::from(body)).unwrap();
+        let (status, found) = code(stand.send(request).await).await;
+        assert_eq!((status, found.as_str()), expected, "{length} bytes");
+    }
     assert_eq!(code(stand.get(PRESS).await).await, (405, String::from("method_not_allowed")));
     assert_eq!(code(stand.get("/nowhere").await).await, (404, String::from("route_unknown")));
     let posted = stand.send(Request::post("/").body(Body::empty()).unwrap()).await;

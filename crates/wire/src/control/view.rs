@@ -40,11 +40,16 @@ pub struct StatusView {
     #[serde(default, with = "text::option")]
     pub indicator: Option<Indicator>,
     /// What the screen says.
+    #[serde(deserialize_with = "crate::text::words")]
     pub message: String,
     /// Whether a configuration is in force.
     pub is_provisioned: bool,
     /// The pairing code, while a window is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::secret::code_option"
+    )]
     pub pairing_code: Option<SecretText>,
     /// Seconds until it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +64,11 @@ pub struct StatusView {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub server_url: Option<ServerUrl>,
     /// The certificate in words ([W §9.2]).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::word_option"
+    )]
     pub certificate_status: Option<String>,
     /// The label in force.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
@@ -136,6 +145,7 @@ pub struct OperatorView {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManualView {
     /// What the screen says.
+    #[serde(deserialize_with = "crate::text::words")]
     pub message: String,
     /// The server in it; none if it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
@@ -154,6 +164,7 @@ pub struct QrView {
     /// What the image encodes, byte for byte.
     pub content: SecretText,
     /// The pairing code for people.
+    #[serde(deserialize_with = "crate::secret::code")]
     pub pairing_code: SecretText,
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]

@@ -123,6 +123,31 @@ impl WireError {
     }
 }
 
+impl WireError {
+    /// Puts the error inside a row of a manifest, counted from 1.
+    pub(crate) fn within_row(mut self, number: usize) -> Self {
+        let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("row {number}{separator}{}", self.path);
+        self
+    }
+
+    /// The error of a list of rows as that of its row, if it is inside one, else of the manifest.
+    pub(crate) fn of_row(mut self) -> Self {
+        let element = self.path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let element = element.and_then(|(index, rest)| {
+            let rest = String::from(rest.strip_prefix('.').unwrap_or(rest));
+            Some((index.parse::<usize>().ok()?.checked_add(1)?, rest))
+        });
+        match element {
+            Some((number, rest)) => {
+                self.path = rest;
+                self.within_row(number)
+            }
+            None => self.within("manifest"),
+        }
+    }
+}
+
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.field(), self.rule)?;

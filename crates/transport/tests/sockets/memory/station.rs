@@ -203,7 +203,11 @@ impl StationStore for MemoryStore {
             success: event.success,
             error: event.error,
             configuration_hash: event.configuration_hash,
-            detail: Vec::new(),
+            detail: event
+                .detail
+                .iter()
+                .map(|(name, text)| ((*name).into(), text.clone()))
+                .collect(),
             hash: [0; 32],
         };
         let limit = usize::try_from(page.limit).unwrap();
