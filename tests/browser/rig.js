@@ -65,6 +65,17 @@ export class Rig {
     this.screen = this.device.ready.addresses.screen;
   }
 
+  /** Where the monitor waits for a typed code, as its screen is told. */
+  async listensAt() {
+    let text = "";
+    for await (const chunk of (await fetch(`${this.screen}api/screen/events`)).body) {
+      text += new TextDecoder().decode(chunk);
+      const found = /event: screen\ndata: (\{.*\})\n/.exec(text);
+      if (found) return JSON.parse(found[1]).status.listener;
+    }
+    throw new Error("the screen says nothing");
+  }
+
   /** The tablet: reads the picture and pairs. */
   async pair(picture, more = ["--bed", "ICU-3B", "--label", "ICU-MON-04"]) {
     const token = ["--token-file", join(this.home, "token")];
@@ -81,10 +92,11 @@ export class Rig {
 }
 
 /** Debian's Chromium; it speaks to nobody but us. */
-export const launch = () =>
+export const launch = (...more) =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
+      ...more,
       ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
       "--disable-background-networking",
       "--disable-component-update",
@@ -92,6 +104,14 @@ export const launch = () =>
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ],
   });
+
+/** The same with a film for its camera, which every page may use; without a film, with no camera. */
+export const launchWithCamera = (film, ...more) =>
+  launch(
+    "--use-fake-ui-for-media-stream",
+    ...(film ? ["--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${film}`] : []),
+    ...more,
+  );
 
 /** A page that notes every address it asks for, and every error. */
 export async function open(browser, url, options = {}) {

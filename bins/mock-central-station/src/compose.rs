@@ -18,6 +18,7 @@ use zmon_transport::{
     station_api::{Binds, BoundListeners, Interposed, StationListeners},
     tls::{ServerCredentials, TlsContext},
 };
+use zmon_ui::tablet::{self, TrustedCa};
 use zmon_wire::kind::TrustLevel;
 
 use crate::{
@@ -78,6 +79,9 @@ pub(crate) async fn start(
     let disturbance = Arc::new(disturbance);
     let bound = BoundListeners::bind(binds).await.map_err(|error| not_bound(settings, &error))?;
     let bound = bound.interpose(Arc::clone(&disturbance) as Arc<dyn Interposed>);
+    let pages = tablet::pages(trusted_ca(settings, &material)?)
+        .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
+    let bound = bound.pages(pages);
     let (operators, devices) = addresses(&bound)?;
 
     let dialer = FaultyDialer {
@@ -129,6 +133,15 @@ fn profile(
             ca_certificate: pem(material.anchor_pem())?,
             server_certificate: Some(pem(material.server_certificate_pem())?),
         },
+    })
+}
+
+/// Whom tablets are to trust: the root that the operators' listener's certificate leads to.
+fn trusted_ca(settings: &Settings, material: &CaMaterial) -> Result<TrustedCa, Failure> {
+    Ok(TrustedCa {
+        station: settings.station_name.clone(),
+        der: material.anchor_der().to_vec(),
+        pem: material.anchor_pem().map_err(|error| keys::unusable(&error))?,
     })
 }
 

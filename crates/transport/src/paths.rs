@@ -15,6 +15,8 @@ pub const CONFIGURATION: &str = "/api/provisioning/configuration";
 
 /// Station, operators: login.
 pub const LOGIN: &str = "/api/auth/login";
+/// Station, pages: login into a cookie, and who is logged in.
+pub const PAGE_SESSION: &str = "/api/auth/session";
 /// Station, operators: end of a login.
 pub const LOGOUT: &str = "/api/auth/logout";
 /// Station, operators: a scanned QR code.
@@ -28,6 +30,8 @@ pub fn pair_result(session: SessionId) -> String {
     format!("{PAIR}/{session}")
 }
 
+/// Station, operators: one pairing as it happens.
+pub const PAIR_EVENTS: &str = "/api/provisioning/pair/{sessionId}/events";
 /// Station, operators: giving one pairing up.
 pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
 /// Station, devices in doubt: the outcome of a session (D13).
@@ -44,6 +48,10 @@ pub const REGISTRY_IMPORT: &str = "/api/registry/import";
 pub const REGISTRY_DEVICES: &str = "/api/registry/devices";
 /// Station, administrators: a device whose audit log was lost begins a new one (D16).
 pub const ACCEPT_AUDIT: &str = "/api/registry/devices/{deviceId}/accept-audit";
+/// Station, operators: one registered device.
+pub const REGISTRY_DEVICE: &str = "/api/registry/devices/{deviceId}";
+/// Station, operators: who has a bed.
+pub const REGISTRY_BED: &str = "/api/registry/beds/{bedId}";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
 /// Station, operators: the own password.
@@ -78,17 +86,19 @@ pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 29] = [
+pub const ALL: [&str; 33] = [
     SESSION,
     WINDOW,
     PAKE_START,
     PAKE_CONFIRM,
     CONFIGURATION,
     LOGIN,
+    PAGE_SESSION,
     LOGOUT,
     SESSIONS,
     PAIR,
     PAIR_SESSION,
+    PAIR_EVENTS,
     PAIR_CANCEL,
     OUTCOME,
     RETIRE,
@@ -97,6 +107,8 @@ pub const ALL: [&str; 29] = [
     REGISTRY_IMPORT,
     REGISTRY_DEVICES,
     ACCEPT_AUDIT,
+    REGISTRY_DEVICE,
+    REGISTRY_BED,
     OPERATORS,
     OWN_PASSWORD,
     REVOKE,

@@ -6,7 +6,10 @@ use core::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, StationId, Thumbprint},
+    ids::{
+        BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, StationId,
+        Thumbprint,
+    },
     role::Role,
     time::UnixTime,
 };
@@ -109,6 +112,9 @@ pub struct DeviceRow {
     /// The thumbprint of its identity key.
     #[serde(with = "text")]
     pub identity_key: Thumbprint,
+    /// What kind of device it is, where its manifest said so.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub model: Option<DeviceModel>,
     /// Where it listens for a typed code.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub ip_address: Option<DeviceAddress>,

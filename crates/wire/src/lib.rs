@@ -15,6 +15,7 @@
 //! | [`heartbeat`] | the monitoring link |
 //! | [`control`], [`audit`], [`ready`] | the local control socket, exported audit rows, the ready line |
 //! | [`screen`] | the page on the device's own screen |
+//! | [`page`] | the station's page for tablets |
 #![no_std]
 
 extern crate alloc;
@@ -34,6 +35,7 @@ pub mod jws;
 pub mod kind;
 pub mod manifest;
 pub mod outcome;
+pub mod page;
 pub mod pair;
 pub mod pake;
 pub mod pem;

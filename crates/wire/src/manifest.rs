@@ -6,7 +6,7 @@ use core::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, Thumbprint},
+    ids::{BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, Thumbprint},
     limits,
     settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval},
 };
@@ -29,6 +29,9 @@ pub struct ManifestRow {
     /// The full thumbprint of its identity key, in hexadecimal.
     #[serde(with = "text")]
     pub identity_key: Thumbprint,
+    /// What kind of device it is, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub model: Option<DeviceModel>,
     /// Where it listens for a typed code, as a fixed address.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub ip_address: Option<DeviceAddress>,
@@ -60,6 +63,7 @@ impl ManifestRow {
             device_id: id,
             device_serial: serial,
             identity_key,
+            model: None,
             ip_address: None,
             port: None,
             bed_id: None,

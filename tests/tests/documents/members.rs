@@ -54,6 +54,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("outcome-answer", &[("8.3", "| `POST /api/provisioning/outcome`")]),
     ("outcome-ask", &[("7", "| `zp-ask+jws`")]),
     ("outcome-request", &[("8.3", "| `POST /api/provisioning/outcome`")]),
+    ("page-view", &[("8.2", "| `GET /api/auth/session`"), ("8.6", "")]),
     ("pair-answer", &[("8.2", "{\"success\":true")]),
     ("pair-pending", &[("8.2", "Its 202 is")]),
     ("pair-pending-words", &[("8.2", "Its 202 is")]),
@@ -64,6 +65,15 @@ const PLACES: &[(&str, &[Place])] = &[
     ("pake-started", &[("4.2", "| 4 |")]),
     ("problem", &[("8.4", "")]),
     ("password-request", &[("8.2", "| `POST /api/operators/self/password`")]),
+    (
+        "progress",
+        &[
+            ("8.2", "The stream"),
+            ("8.2", "`awaitingCommit`"),
+            ("8.2", "`secondsLeft`"),
+            ("8.4", ""),
+        ],
+    ),
     ("pull", &[("zp-pull+jws", "")]),
     ("pull-answer", &[("8.3", "| `POST /api/device/renew`")]),
     ("pull-recovery", &[("zp-pull+jws", "")]),
@@ -83,6 +93,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("status", &[("7", "| `zp-status+jws`")]),
     ("status-failed", &[("7", "| `zp-status+jws`")]),
     ("test-answer", &[("8.3", "| `GET /api/device/test`")]),
+    ("trust", &[("8.6", "")]),
     ("window-answer", &[("4.2", "| 2 |")]),
 ];
 const STATUS: &[Place] =

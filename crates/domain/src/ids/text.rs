@@ -92,6 +92,10 @@ text_type!(
     DeviceLabel, "deviceLabel", is_name, NAME_RULE
 );
 text_type!(
+    /// What kind of device it is, as people read it, `Z Monitor 12`: for the person who pairs it.
+    DeviceModel, "model", is_name, NAME_RULE
+);
+text_type!(
     /// A Central Station's name as people read it.
     StationName, "stationName", is_name, NAME_RULE
 );

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "d6f1613e4c570a81a6a18481718f96fcdac7dd52d26b18769a75d03d1ffe613d",
+    shape: "25a7e9b05106723c57f6ad28bfdd273477a179bb3f429bab377803b333621ecc",
 };
 
 impl Schema {

@@ -5,7 +5,9 @@ use core::num::NonZeroU16;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use zmon_domain::address::DeviceAddress;
-use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Thumbprint};
+use zmon_domain::ids::{
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Thumbprint,
+};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::UnixTime;
 use zmon_station::ports::{
@@ -44,6 +46,19 @@ pub(super) async fn device_by_identity(
     let identity = identity.as_bytes().as_slice();
     let row = sqlx::query(DEVICE_BY_IDENTITY).bind(identity).fetch_optional(connection).await;
     row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
+}
+
+/// A registry has thousands of rows at most, and this is asked once a pairing: no index.
+pub(super) async fn devices_at_bed(
+    connection: &mut SqliteConnection,
+    bed: &BedId,
+) -> Result<Vec<DeviceRow>> {
+    let rows = sqlx::query("SELECT * FROM devices WHERE bed = $1 ORDER BY id")
+        .bind(bed.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed("devices"))?;
+    rows.iter().map(device_row).collect()
 }
 
 pub(super) async fn devices(
@@ -339,8 +354,8 @@ async fn clash(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<Cla
 async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
     sqlx::query(
         "INSERT INTO devices (id, serial, identity, status, bed, label, unit, language, \
-         sync_interval, registered_at, ip_address, port) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         sync_interval, registered_at, ip_address, port, model) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(row.id.as_str())
     .bind(row.serial.as_str())
@@ -354,6 +369,7 @@ async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Re
     .bind(row.registered_at.unix())
     .bind(row.address.map(|address| address.to_string()))
     .bind(row.port.map(NonZeroU16::get))
+    .bind(row.model.as_ref().map(DeviceModel::as_str))
     .execute(connection)
     .await
     .map_err(failed("devices"))?;
@@ -366,7 +382,7 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
         "UPDATE devices SET bed = coalesce($2, bed), label = coalesce($3, label), \
          unit = coalesce($4, unit), language = coalesce($5, language), \
          sync_interval = coalesce($6, sync_interval), ip_address = coalesce($7, ip_address), \
-         port = coalesce($8, port) WHERE id = $1",
+         port = coalesce($8, port), model = coalesce($9, model) WHERE id = $1",
     )
     .bind(row.id.as_str())
     .bind(row.bed.as_ref().map(BedId::as_str))
@@ -376,6 +392,7 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
     .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
     .bind(row.address.map(|address| address.to_string()))
     .bind(row.port.map(NonZeroU16::get))
+    .bind(row.model.as_ref().map(DeviceModel::as_str))
     .execute(connection)
     .await
     .map_err(failed("devices"))?;
@@ -395,6 +412,7 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
         serial: columns.text("serial", DeviceSerial::parse)?,
         identity: Thumbprint::from_bytes(columns.bytes("identity")?),
         status: columns.word("status", DeviceStatus::parse)?,
+        model: columns.optional("model", DeviceModel::parse)?,
         address: columns.optional("ip_address", DeviceAddress::parse)?,
         port: port.map(NonZeroU16::try_from).transpose().map_err(|_| columns.damaged("port"))?,
         bed: columns.optional("bed", BedId::parse)?,

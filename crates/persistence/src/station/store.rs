@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
+    WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
@@ -179,6 +180,10 @@ impl StationStore for SqliteStationStore {
         identity: &Thumbprint,
     ) -> Result<Option<DeviceRow>, StoreError> {
         read!(self, registry::device_by_identity, identity)
+    }
+
+    async fn devices_at_bed(&self, bed: &BedId) -> Result<Vec<DeviceRow>, StoreError> {
+        read!(self, registry::devices_at_bed, bed)
     }
 
     async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError> {

@@ -9,8 +9,8 @@ use zmon_crypto::IdentityKey;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, StationId,
-    Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
+    StationId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
@@ -43,6 +43,7 @@ fn device(n: u8) -> DeviceRow {
         serial: DeviceSerial::parse(&format!("SN-{n:03}")).unwrap(),
         identity: Thumbprint::from_bytes([n; 32]),
         status: DeviceStatus::Active,
+        model: None,
         address: None,
         port: None,
         bed: None,
@@ -173,8 +174,9 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     // Importing again takes over what is new and forgets nothing.
     let mut again = device(1);
     again.label = Some(DeviceLabel::parse("Monitor 1").unwrap());
+    again.model = Some(DeviceModel::parse("Z Monitor 12").unwrap());
     answer(&store, vec![StationWrite::ImportDevices(vec![again.clone()])]).await.unwrap();
-    known.label = again.label;
+    (known.label, known.model) = (again.label, again.model);
     assert_eq!(store.device(&known.id).await.unwrap().as_ref(), Some(&known));
 
     let settings = DeviceSettings {
@@ -195,6 +197,9 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     assert_eq!(row.language, Some(Language::DE));
     assert_eq!(row.sync_interval.map(SyncInterval::as_secs), Some(20));
 
+    let at = async |bed| store.devices_at_bed(&BedId::parse(bed).unwrap()).await.unwrap();
+    assert_eq!(at("ICU-4").await.iter().map(|row| &row.id).collect::<Vec<_>>(), [&id]);
+    assert!(at("ICU-5").await.is_empty());
     let page = |offset, limit| store.devices(Page { offset, limit });
     assert_eq!(page(0, 10).await.unwrap().len(), 2);
     assert_eq!(page(1, 1).await.unwrap()[0].id, device(2).id);

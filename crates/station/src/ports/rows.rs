@@ -6,7 +6,8 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
+    Thumbprint, TokenId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
@@ -59,6 +60,8 @@ pub struct DeviceRow {
     pub identity: Thumbprint,
     /// Whether it may be paired.
     pub status: DeviceStatus,
+    /// What kind of device it is, if its manifest said so.
+    pub model: Option<DeviceModel>,
     /// Where it listens for a typed code, if it has a fixed address.
     pub address: Option<DeviceAddress>,
     /// The port of its listener, if it has a fixed one.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
@@ -309,6 +309,8 @@ pub trait StationStore: Send + Sync {
         &self,
         identity: &Thumbprint,
     ) -> Result<Option<DeviceRow>, StoreError>;
+    /// Devices at a bed, by id.
+    async fn devices_at_bed(&self, bed: &BedId) -> Result<Vec<DeviceRow>, StoreError>;
     /// Devices by id, ascending.
     async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError>;
     /// The latest audit checkpoint a device has sent.

@@ -64,6 +64,7 @@ impl SessionDriver {
         match event {
             MachineEvent::Phase(phase) => self.moved(*phase, None),
             MachineEvent::Failed(report) => self.moved(SessionPhase::Failed, Some(report.code)),
+            MachineEvent::Tested => self.view.send_modify(|view| view.tested = true),
             MachineEvent::Alarm(report) => self.station.emit(StationEvent::Alarm {
                 device_id: Some(self.machine.device_id().clone()),
                 code: report.code,

@@ -131,10 +131,13 @@ impl SessionDriver {
             return;
         };
         self.facts.identity_key = document.identity_key;
+        // The machine counts from the scan, not from the device's answer.
+        let pair_by = self.machine.poll_timeout().unwrap_or(now.mono);
         let identified = Identified {
             serial: document.device_serial,
             firmware: document.firmware_version,
-            reserved_until: at + self.station.parts.policy.session.claim_without_pair,
+            reserved_until: at + pair_by.since(now.mono),
+            pair_by,
         };
         self.view.send_modify(|view| view.identified = Some(identified));
     }

@@ -21,12 +21,13 @@ use zmon_crypto::token::PairingToken;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
-use zmon_domain::time::UnixTime;
+use zmon_domain::time::{Tick, UnixTime};
 use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
 use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
 
 use crate::error::StationError;
+use crate::ports::SessionRow;
 
 pub(crate) use driver::SessionDriver;
 pub(crate) use record::{OpenFacts, translate};
@@ -47,6 +48,8 @@ pub(crate) struct SessionView {
     pub(crate) identified: Option<Identified>,
     /// The sealed configuration, for a device that fetches it.
     pub(crate) envelope: Option<Arc<[u8]>>,
+    /// Whether the device has tested its new connection.
+    pub(crate) tested: bool,
     /// The words that an operator compares with those of the device (D8).
     pub(crate) words: Option<[&'static str; 4]>,
 }
@@ -54,7 +57,20 @@ pub(crate) struct SessionView {
 impl SessionView {
     /// A session in this phase, of which nothing else is known.
     pub(crate) const fn new(phase: SessionPhase) -> Self {
-        Self { phase, error: None, answer: None, identified: None, envelope: None, words: None }
+        Self {
+            phase,
+            error: None,
+            answer: None,
+            identified: None,
+            envelope: None,
+            tested: false,
+            words: None,
+        }
+    }
+
+    /// What is left of a session that no task runs.
+    pub(crate) fn of_row(row: SessionRow) -> Self {
+        Self { error: row.error.map(Into::into), ..Self::new(row.phase) }
     }
 }
 
@@ -67,6 +83,8 @@ pub(crate) struct Identified {
     pub(crate) firmware: FirmwareVersion,
     /// Until when `pair` must follow.
     pub(crate) reserved_until: UnixTime,
+    /// The same as the machine counts it.
+    pub(crate) pair_by: Tick,
 }
 
 /// What a running session is asked.
@@ -130,6 +148,11 @@ impl SessionHandle {
     /// The state right now.
     pub(crate) fn view(&self) -> SessionView {
         self.view.borrow().clone()
+    }
+
+    /// Every state from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<SessionView> {
+        self.view.clone()
     }
 
     /// Waits until the view is as wanted, or the session has gone; returns the last view.

@@ -121,6 +121,7 @@ fn device(entry: RegistryEntry, at: UnixTime) -> DeviceRow {
         } else {
             DeviceStatus::Active
         },
+        model: None,
         address: None,
         port: None,
         bed: None,

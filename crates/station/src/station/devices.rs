@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zmon_crypto::x509::trust_level_of;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
-use zmon_domain::ids::DeviceId;
+use zmon_domain::ids::{BedId, DeviceId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::time::{Now, UnixTime};
@@ -136,6 +136,39 @@ impl Station {
         Ok(Done::default())
     }
 
+    /// One device.
+    ///
+    /// # Errors
+    /// `device_unknown`, `not_permitted`, storage errors.
+    pub async fn device(
+        &self,
+        proof: &OperatorProof,
+        id: &DeviceId,
+    ) -> Result<admin::DeviceRow, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let row = self.parts.store.device(id).await?.ok_or(ErrorCode::DeviceUnknown)?;
+        self.listed(row).await
+    }
+
+    /// Who has a bed now, by device id; nobody is no error.
+    ///
+    /// # Errors
+    /// `not_permitted`, storage errors.
+    pub async fn devices_at_bed(
+        &self,
+        proof: &OperatorProof,
+        bed: &BedId,
+    ) -> Result<Vec<admin::DeviceRow>, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let mut listed = Vec::new();
+        for row in self.parts.store.devices_at_bed(bed).await? {
+            if row.status == DeviceStatus::Active {
+                listed.push(self.listed(row).await?);
+            }
+        }
+        Ok(listed)
+    }
+
     async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {
         let state = CertificateState::Current;
         let current = self.parts.store.certificates_of_device(&row.id, state).await?.pop();
@@ -144,6 +177,7 @@ impl Station {
             device_id: row.id,
             device_serial: row.serial,
             identity_key: row.identity,
+            model: row.model,
             ip_address: row.address,
             port: row.port,
             bed_id: row.bed,
@@ -284,6 +318,7 @@ fn registered(row: ManifestRow, at: UnixTime) -> DeviceRow {
         serial: row.device_serial,
         identity: row.identity_key,
         status: DeviceStatus::Active,
+        model: row.model,
         address: row.ip_address,
         port: row.port,
         bed: row.bed_id,
@@ -299,7 +334,8 @@ fn changes(old: &DeviceRow, new: &DeviceRow) -> bool {
     fn differs<T: PartialEq>(old: Option<&T>, new: Option<&T>) -> bool {
         new.is_some() && new != old
     }
-    differs(old.address.as_ref(), new.address.as_ref())
+    differs(old.model.as_ref(), new.model.as_ref())
+        || differs(old.address.as_ref(), new.address.as_ref())
         || differs(old.port.as_ref(), new.port.as_ref())
         || differs(old.bed.as_ref(), new.bed.as_ref())
         || differs(old.label.as_ref(), new.label.as_ref())

@@ -11,6 +11,7 @@ mod opening;
 mod pairing;
 mod password;
 mod peer;
+mod progress;
 mod renew;
 mod retire;
 
@@ -42,6 +43,7 @@ pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
 pub use devices::{ImportFault, ImportRefusal};
 pub use pairing::PairOutcome;
 pub use peer::Peer;
+pub use progress::{SessionFeed, SessionProgress};
 
 /// Password hashes computed at a time: each takes 19 MiB and a core.
 const HASHES_AT_A_TIME: usize = 2;
@@ -152,7 +154,9 @@ impl Station {
         self.crl.subscribe()
     }
 
-    pub(crate) fn now(&self) -> Now {
+    /// This station's time.
+    #[must_use]
+    pub fn now(&self) -> Now {
         self.parts.clock.now()
     }
 

@@ -288,8 +288,7 @@ impl Station {
         let answer =
             row.answer.as_deref().map(|answer| strict::parse(answer, limits::BODY_MAX.max));
         let answer = answer.transpose().map_err(|_| ErrorCode::StorageCorrupt)?;
-        let error = row.error.map(Into::into);
-        outcome(*id, &SessionView { error, answer, ..SessionView::new(row.phase) })
+        outcome(*id, &SessionView { answer, ..SessionView::of_row(row) })
     }
 
     pub(super) async fn details(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
@@ -136,6 +136,10 @@ impl StationStore for MemoryStore {
         identity: &Thumbprint,
     ) -> Result<Option<DeviceRow>, StoreError> {
         Ok(self.read(|t| t.devices.values().find(|row| row.identity == *identity).cloned()))
+    }
+    async fn devices_at_bed(&self, bed: &BedId) -> Result<Vec<DeviceRow>, StoreError> {
+        let there = |row: &&DeviceRow| row.bed.as_ref() == Some(bed);
+        Ok(self.read(|t| t.devices.values().filter(there).cloned().collect()))
     }
     async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError> {
         let (skip, take) = (usize::try_from(page.offset).unwrap(), page.limit as usize);
@@ -447,6 +451,7 @@ impl Tables {
                 continue;
             }
             let old = self.devices.entry(row.id.clone()).or_insert_with(|| row.clone());
+            old.model = row.model.clone().or(old.model.take());
             old.bed = row.bed.clone().or(old.bed.take());
             old.label = row.label.clone().or(old.label.take());
             old.unit = row.unit.or(old.unit);

@@ -9,8 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use zeroize::Zeroizing;
+use http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::OperatorProof;
 use zmon_station::StationError;
@@ -18,9 +17,13 @@ use zmon_wire::problem::Problem;
 
 use super::Api;
 use super::answer::Refused;
+use super::credential::Credential;
 use crate::problem;
 use crate::server::{PeerAddress, Scheme, misdirected};
 
+/// What an answer that is no page may do in a browser.
+const NOTHING: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who is behind a listener, and so what a refusal may say.
@@ -49,6 +52,7 @@ pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, HeaderValue::from(id));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
     response
 }
 
@@ -86,21 +90,21 @@ pub(super) fn source(request: &Request) -> IpAddr {
     peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
 }
 
-/// What a request says about who sent it.
+/// Who sent a request.
 pub(super) struct Caller {
-    token: Option<Zeroizing<String>>,
+    credential: Credential,
     source: IpAddr,
 }
 
 impl Caller {
     pub(super) fn of(request: &Request) -> Self {
-        Self { token: bearer(request), source: source(request) }
+        Self { credential: Credential::of(request), source: source(request) }
     }
 
     /// Who asks. Looked at before anything else of the request, so that nobody unknown can make the
     /// station read a body; every stranger gets the same answer.
     pub(super) async fn operator(&self, api: &Api) -> Result<OperatorProof, Refused> {
-        let proof = match &self.token {
+        let proof = match self.token() {
             Some(token) => api.station.authenticate(token).await,
             None => Err(ErrorCode::AuthenticationFailed.into()),
         };
@@ -109,8 +113,8 @@ impl Caller {
 
     /// The bearer token of somebody who is logged in, whatever else they must do first.
     pub(super) async fn login(&self, api: &Api) -> Result<&str, Refused> {
-        let known = match self.token.as_deref() {
-            Some(token) => api.station.recognise(token).await.map(|()| token.as_str()),
+        let known = match self.token() {
+            Some(token) => api.station.recognise(token).await.map(|()| token),
             None => Err(ErrorCode::AuthenticationFailed.into()),
         };
         self.counted(api, known)
@@ -121,14 +125,21 @@ impl Caller {
             && error.code() == ErrorCode::AuthenticationFailed
         {
             api.station.note_junk(self.source, ErrorCode::AuthenticationFailed);
+            if self.credential.is_cookie() {
+                // Only we set it: whoever has it was logged in once.
+                return Err(ErrorCode::ProofExpired.into());
+            }
         }
         Ok(known?)
     }
-}
 
-fn bearer(request: &Request) -> Option<Zeroizing<String>> {
-    let mut values = request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.to_owned()))
+    /// The token of the login, if the request has exactly one.
+    fn token(&self) -> Option<&str> {
+        self.credential.token()
+    }
+
+    /// Whether it came with a page's cookie.
+    pub(super) const fn is_page(&self) -> bool {
+        self.credential.is_cookie()
+    }
 }

@@ -5,14 +5,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Between, Hosts, Interposed, operators};
+use super::{Between, Hosts, Interposed, operators_with};
 use crate::paths::{OUTCOME_ALPN, RECOVERY_ALPN};
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
@@ -63,6 +65,7 @@ pub struct BoundListeners {
     devices: TcpListener,
     binds: Binds,
     interposed: Option<Arc<dyn Interposed>>,
+    pages: Option<Router>,
 }
 
 impl BoundListeners {
@@ -76,6 +79,7 @@ impl BoundListeners {
             devices: TcpListener::bind(binds.devices).await?,
             binds,
             interposed: None,
+            pages: None,
         })
     }
 
@@ -83,6 +87,13 @@ impl BoundListeners {
     #[must_use]
     pub fn interpose(mut self, interposed: Arc<dyn Interposed>) -> Self {
         self.interposed = Some(interposed);
+        self
+    }
+
+    /// Puts pages beside the operators' interface: routes of files, without a fallback.
+    #[must_use]
+    pub fn pages(mut self, pages: Router) -> Self {
+        self.pages = Some(pages);
         self
     }
 
@@ -120,11 +131,10 @@ impl BoundListeners {
         let server_auth: Arc<ServerConfig> = operator_server(tls, credentials)?;
         let mutual = mutual_server(tls, credentials, &authority)?;
         let (for_operators, for_devices) = (self.operators()?, self.devices()?);
-        let hosted = Hosted::new(
-            Arc::clone(&server_auth),
-            operators(station, self.binds.hosts(for_operators, station)),
-        )
-        .on_refused(counted(station));
+        let closing = CancellationToken::new();
+        let hosts = self.binds.hosts(for_operators, station);
+        let service = operators_with(self.pages, station, hosts, closing.clone());
+        let hosted = Hosted::new(Arc::clone(&server_auth), service).on_refused(counted(station));
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
         let hosts = self.binds.hosts(for_devices, station);
         let between = Between(self.interposed);
@@ -134,7 +144,15 @@ impl BoundListeners {
             .on_refused(counted(station));
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));
-        Ok(StationListeners { operators, devices, _follower: AbortOnDropHandle::new(follower) })
+        let follower = AbortOnDropHandle::new(follower);
+        let on_drop = closing.clone().drop_guard();
+        Ok(StationListeners {
+            operators,
+            devices,
+            closing,
+            _closing_on_drop: on_drop,
+            _follower: follower,
+        })
     }
 }
 
@@ -159,6 +177,9 @@ impl fmt::Debug for BoundListeners {
 pub struct StationListeners {
     operators: Server,
     devices: Server,
+    /// Ends the pages' streams.
+    closing: CancellationToken,
+    _closing_on_drop: DropGuard,
     _follower: AbortOnDropHandle<()>,
 }
 
@@ -178,8 +199,9 @@ impl StationListeners {
         self.devices.connections()
     }
 
-    /// Stops accepting, lets answers under way finish, closes the rest.
+    /// Stops accepting, ends the pages' streams, lets answers under way finish, closes the rest.
     pub async fn shutdown(&self) {
+        self.closing.cancel();
         tokio::join!(self.operators.shutdown(), self.devices.shutdown());
     }
 }

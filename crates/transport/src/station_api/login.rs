@@ -6,7 +6,9 @@ use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest, PasswordRequ
 
 use super::Api;
 use super::answer::{Answer, ok, read};
+use super::credential;
 use super::gate::{Caller, source};
+use super::page::with_cookie;
 
 /// `GET /api/health`: whether pairings are taken; no login needed.
 pub(super) async fn health(State(api): State<Api>) -> Answer {
@@ -28,14 +30,15 @@ pub(super) async fn login(State(api): State<Api>, request: Request) -> Answer {
     ok(&api.station.login(source, name, password).await?)
 }
 
-/// `POST /api/auth/logout`: ends the login of the bearer token.
+/// `POST /api/auth/logout`: ends the login of the bearer token or of the page's cookie.
 pub(super) async fn logout(State(api): State<Api>, request: Request) -> Answer {
     let caller = Caller::of(&request);
     api.station.logout(caller.login(&api).await?).await?;
-    ok(&Done::default())
+    let done = ok(&Done::default())?;
+    Ok(if caller.is_page() { with_cookie(done, credential::CLEAR) } else { done })
 }
 
-/// `POST /api/operators/self/password`: for the account of the bearer token.
+/// `POST /api/operators/self/password`: for the account of the login.
 pub(super) async fn change_password(State(api): State<Api>, request: Request) -> Answer {
     let (caller, source) = (Caller::of(&request), source(&request));
     let token = caller.login(&api).await?;

@@ -2,7 +2,8 @@
 //!
 //! | listener | who | proves | paths |
 //! |---|---|---|---|
-//! | operators' | tablets, `zmon` | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
+//! | operators' | `zmon`, programs | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
+//! | operators' | pages on tablets | cookie from a login, and for changes that a page of ours asks | the same |
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
 //! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt, and wiped ones | a signed question (D13) or statement (D21) | `/api/provisioning/outcome`, `/api/provisioning/retire` |
 //! | devices', ALPN [`RECOVERY_ALPN`](crate::paths::RECOVERY_ALPN) | monitors whose certificate has expired | a signed request, a counter and an identity document (D23) | `/api/provisioning/recover…` |
@@ -13,12 +14,15 @@
 //! only `/api/health` and a login that does not parse say more (D24).
 
 mod answer;
+mod credential;
 mod devices;
 mod gate;
 mod interpose;
 mod listeners;
 mod login;
+mod page;
 mod pairing;
+mod progress;
 mod registry;
 mod rows;
 
@@ -32,6 +36,7 @@ use std::sync::atomic::AtomicU64;
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
 use zmon_station::Station;
 
 use self::gate::Behind;
@@ -46,6 +51,8 @@ struct Api {
     hosts: Arc<Hosts>,
     behind: Behind,
     requests: Arc<AtomicU64>,
+    /// Ends the streams of pages: nothing else does.
+    closing: CancellationToken,
 }
 
 impl Api {
@@ -55,6 +62,7 @@ impl Api {
             hosts: Arc::new(hosts),
             behind,
             requests: Arc::new(AtomicU64::new(0)),
+            closing: CancellationToken::new(),
         }
     }
 
@@ -89,7 +97,22 @@ fn fault_code(fault: Fault) -> zmon_domain::error::ErrorCode {
 
 /// The operators' interface; answers only to the names in `hosts` (T19).
 pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
+    operators_with(None, station, hosts, CancellationToken::new())
+}
+
+/// As [`operators()`], with somebody's pages beside it, and streams that end with `closing`. The
+/// pages bring routes and no fallback.
+fn operators_with(
+    pages: Option<Router>,
+    station: &Arc<Station>,
+    hosts: Hosts,
+    closing: CancellationToken,
+) -> Service {
     let router = Router::new()
+        .route(paths::PAGE_SESSION, get(page::view).post(page::log_in))
+        .route(paths::PAIR_EVENTS, get(progress::events))
+        .route(paths::REGISTRY_DEVICE, get(registry::device))
+        .route(paths::REGISTRY_BED, get(registry::bed))
         .route(paths::HEALTH, get(login::health))
         .route(paths::LOGIN, post(login::login))
         .route(paths::LOGOUT, post(login::logout))
@@ -106,7 +129,11 @@ pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
         .route(paths::REVOKE, post(registry::revoke))
         .route(paths::AUDIT, get(registry::audit))
         .route(paths::AUDIT_VERIFY, get(registry::verify_audit));
-    Api::new(station, hosts, Behind::Operators).serve(router)
+    let router = match pages {
+        Some(pages) => router.merge(pages.with_state(())),
+        None => router,
+    };
+    Api { closing, ..Api::new(station, hosts, Behind::Operators) }.serve(router)
 }
 
 /// The devices' interface, for a listener that has verified a client certificate.

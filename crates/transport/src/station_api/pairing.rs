@@ -39,7 +39,7 @@ pub(super) async fn cancel(State(api): State<Api>, id: Segment, request: Request
     ok(&Done::default())
 }
 
-fn session(id: Segment) -> Result<SessionId, Refused> {
+pub(super) fn session(id: Segment) -> Result<SessionId, Refused> {
     Ok(SessionId::parse(&segment("sessionId", id)?)?)
 }
 

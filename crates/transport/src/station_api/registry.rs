@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, Request, State};
 use zmon_domain::error::FieldError;
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{BedId, DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, Page, RevocationReason};
 use zmon_wire::admin::DeviceList;
@@ -40,6 +40,20 @@ pub(super) async fn accept_audit(
     let proof = Caller::of(&request).operator(&api).await?;
     let device = DeviceId::parse(&segment("deviceId", device)?)?;
     ok(&api.station.accept_audit_log(&proof, &device).await?)
+}
+
+/// `GET /api/registry/devices/{deviceId}`.
+pub(super) async fn device(State(api): State<Api>, device: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.device(&proof, &device).await?)
+}
+
+/// `GET /api/registry/beds/{bedId}`: who has the bed now.
+pub(super) async fn bed(State(api): State<Api>, bed: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let bed = BedId::parse(&segment("bedId", bed)?)?;
+    ok(&DeviceList { devices: api.station.devices_at_bed(&proof, &bed).await? })
 }
 
 /// `POST /api/certificates/{serial}/revoke`.

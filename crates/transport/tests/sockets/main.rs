@@ -26,6 +26,9 @@ mod listener;
 mod operators;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod page;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod pairing;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]

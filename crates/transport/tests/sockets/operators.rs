@@ -16,7 +16,7 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 16] = [
+const PATHS: [(&str, &str, bool); 20] = [
     ("GET", paths::HEALTH, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
@@ -25,21 +25,25 @@ const PATHS: [(&str, &str, bool); 16] = [
     ("POST", paths::PAIR, true),
     ("GET", paths::PAIR_SESSION, false),
     ("POST", paths::PAIR_CANCEL, false),
+    ("GET", paths::PAIR_EVENTS, false),
     ("POST", paths::OUTCOME, true),
     ("POST", paths::REGISTRY_IMPORT, true),
     ("GET", paths::REGISTRY_DEVICES, false),
+    ("GET", paths::REGISTRY_DEVICE, false),
+    ("GET", paths::REGISTRY_BED, false),
     ("POST", paths::ACCEPT_AUDIT, false),
     ("POST", paths::REVOKE, false),
     ("GET", paths::AUDIT, false),
     ("GET", paths::AUDIT_VERIFY, false),
     ("POST", paths::LOGOUT, false),
+    ("GET", paths::PAGE_SESSION, false),
 ];
 
 /// Every path as a request names it.
 fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
     PATHS.iter().map(|(method, path, body)| {
         let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
-        (*method, path.replace("{deviceId}", "ZM-001"), *body)
+        (*method, path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B"), *body)
     })
 }
 

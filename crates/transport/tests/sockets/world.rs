@@ -65,28 +65,32 @@ impl World {
     }
 
     pub(crate) async fn open_with(provider: Provider, times: ClientTimes) -> Self {
-        Self::compose(provider, times, None).await
+        Self::compose(provider, times, |bound| bound).await
     }
 
     /// A world with somebody between the devices and the station.
     pub(crate) async fn open_behind(interposed: Arc<dyn Interposed>) -> Self {
         let provider = providers().swap_remove(0);
-        Self::compose(provider, ClientTimes::default(), Some(interposed)).await
+        let behind = |bound: BoundListeners| bound.interpose(interposed);
+        Self::compose(provider, ClientTimes::default(), behind).await
+    }
+
+    /// A world with pages beside the operators' interface.
+    pub(crate) async fn open_showing(pages: axum::Router) -> Self {
+        let provider = providers().swap_remove(0);
+        Self::compose(provider, ClientTimes::default(), |bound| bound.pages(pages)).await
     }
 
     async fn compose(
         provider: Provider,
         times: ClientTimes,
-        interposed: Option<Arc<dyn Interposed>>,
+        change: impl FnOnce(BoundListeners) -> BoundListeners,
     ) -> Self {
         let clock = StationClock::new();
         let tls =
             TlsContext::new(Arc::clone(&provider.tls), move || u64::try_from(clock.unix()).ok());
         let bound = BoundListeners::bind(Binds::new(localhost(), localhost(), Vec::new())).await;
-        let mut bound = bound.unwrap();
-        if let Some(interposed) = interposed {
-            bound = bound.interpose(interposed);
-        }
+        let bound = change(bound.unwrap());
         let ca = CaMaterial::from_parts(&CA).unwrap();
         let url = ServerUrl::parse(&format!("https://{}", bound.devices().unwrap())).unwrap();
         let store = Arc::new(MemoryStore::default());

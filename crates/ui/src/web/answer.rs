@@ -2,20 +2,18 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_wire::problem::{MEDIA_TYPE, Problem};
 use zmon_wire::strict;
 
+use crate::files;
+
 /// Nothing from elsewhere, nothing inline, no frame around it, no form.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// A refusal on its way out.
 pub(super) struct Refused(ErrorReport);
@@ -58,10 +56,6 @@ pub(super) async fn method_not_allowed() -> Refused {
 
 /// What every answer tells the browser.
 pub(super) async fn protected(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    files::protect(&mut response, POLICY);
     response
 }

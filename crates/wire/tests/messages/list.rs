@@ -4,7 +4,7 @@ use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
     admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, pair, pake, problem, pull, qr, ready, retire, screen, session,
+    outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
     strict::{self, WireError},
 };
 
@@ -116,4 +116,7 @@ goldens! {
     screen::ScreenRequest: "screen-enter", "screen-reprovision", "screen-migrate", "screen-postpone",
         "screen-regenerate", "screen-cancel", "screen-simulate", "screen-confirm-station",
         "screen-refuse-station";
+    page::PageView: "page-view";
+    page::Progress: "progress";
+    page::TrustView: "trust";
 }

@@ -59,7 +59,7 @@ CREATE TABLE devices (
   language TEXT NULL,
   sync_interval INTEGER NULL,
   registered_at INTEGER NOT NULL
-, ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535)) STRICT;
+, ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535), model TEXT NULL) STRICT;
 CREATE TABLE logins (
   token_hash BLOB PRIMARY KEY CHECK (length(token_hash) = 32),
   operator TEXT NOT NULL REFERENCES operators (id),

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::CryptoRng;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_protocol::station::TypedTries;
@@ -113,6 +113,10 @@ impl StationStore for MemoryStore {
     }
     async fn device_by_identity(&self, of: &Thumbprint) -> Result<Option<DeviceRow>, StoreError> {
         Ok(self.read(|t| t.devices.values().find(|row| row.identity == *of).cloned()))
+    }
+    async fn devices_at_bed(&self, bed: &BedId) -> Result<Vec<DeviceRow>, StoreError> {
+        let there = |row: &&DeviceRow| row.bed.as_ref() == Some(bed);
+        Ok(self.read(|t| t.devices.values().filter(there).cloned().collect()))
     }
     async fn devices(&self, page: Page) -> Result<Vec<DeviceRow>, StoreError> {
         let skip = usize::try_from(page.offset).unwrap();
