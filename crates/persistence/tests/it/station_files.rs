@@ -37,6 +37,7 @@ async fn registered() -> Home {
         port: None,
         bed: None,
         label: None,
+        model: None,
         unit: None,
         language: None,
         sync_interval: None,
