@@ -46,7 +46,8 @@ async fn key_in_force(device: &SimulatedDevice) -> Vec<u8> {
     let slot = device.store().load().await.unwrap().slot_a.unwrap();
     let key = TlsKey::from_pkcs8(slot.client_key.expose()).unwrap();
     let credentials = slot.credentials().unwrap();
-    assert_eq!(key.public().spki_der(), x509::spki_of(&credentials.client_chain[0]).unwrap());
+    let leaf = credentials.client_chain.first().unwrap();
+    assert_eq!(key.public().spki_der(), x509::spki_of(leaf).unwrap());
     slot.client_key.expose().to_vec()
 }
 

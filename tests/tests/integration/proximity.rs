@@ -71,10 +71,13 @@ async fn an_operator_confirms_the_station_by_four_words() {
 
         // The level stands in the certificate, the registry and both logs.
         let current = station.certificates(&device, CertificateState::Current).await;
-        assert_eq!(trust_level_of(&current[0].der).unwrap(), Some(TrustLevel::Proximity));
+        assert_eq!(
+            trust_level_of(&current.first().unwrap().der).unwrap(),
+            Some(TrustLevel::Proximity)
+        );
         let listed = station.technician().devices().await.unwrap();
-        assert_eq!(listed.devices[0].trust_level, Some(TrustLevel::Proximity));
-        assert!(told(&device.audit().await, EventType::StationConfirmed, &shown.words[0]).await);
+        assert_eq!(listed.devices.first().unwrap().trust_level, Some(TrustLevel::Proximity));
+        assert!(told(&device.audit().await, EventType::StationConfirmed, shown.words[0]).await);
         let log = format!("{:?}", station.audit().await);
         assert!(log.contains("proximity"), "{log}");
 
