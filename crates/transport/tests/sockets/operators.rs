@@ -113,7 +113,7 @@ async fn every_path_with_a_body_takes_json_only() {
 async fn strangers_get_one_answer() {
     let world = World::open().await;
     let mut tablet = world.tablet().await;
-    let open = [paths::HEALTH, paths::LOGIN, paths::OUTCOME];
+    let open = [paths::HEALTH, paths::LOGIN, paths::OUTCOME, paths::PAGE_SESSION];
     let long = "A".repeat(43);
     let bearers = ["", "Bearer", "Bearer x", "Basic YTpi", &format!("Bearer {long}")];
     let mut first = None;

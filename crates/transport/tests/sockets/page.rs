@@ -196,13 +196,15 @@ async fn pages_stand_beside_the_interface_behind_the_same_gate() {
     let pages = Router::new().route("/", get(async || "page"));
     let world = World::open_showing(pages).await;
     let mut browser = Browser::open(&world).await;
-    assert_eq!(&browser.get("/").await.body[..], b"page");
+    assert_eq!(&browser.get("/").await.body[..], b"page", "without a login");
+    assert_eq!(problem(&browser.get("/nothing").await).code, ErrorCode::AuthenticationFailed);
+    browser.log_in("ada").await;
     let answer = browser.get("/api/health").await;
     let policy = answer.headers.get(CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'"));
     let ask = Ask::get("/").header(http::header::HOST, HeaderValue::from_static("evil.example"));
     assert_eq!(browser.send(ask).await.status, 421);
     assert_eq!(problem(&browser.get("/nothing").await).code, ErrorCode::RouteUnknown);
-    let refused = browser.send(Ask::post("/", JSON, "{}")).await;
+    let refused = browser.post("/", "{}").await;
     assert_eq!(problem(&refused).code, ErrorCode::MethodNotAllowed);
 }
