@@ -42,7 +42,7 @@ pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Fail
     logging::init(settings.log.clone(), settings.log_format);
     let served = serve(&args, &settings, streams).await;
     if let Err(failure) = &served {
-        logging::ending(failure.code());
+        logging::ending(&failure.report());
     }
     served
 }

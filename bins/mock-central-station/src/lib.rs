@@ -19,6 +19,7 @@ pub mod vocabulary;
 pub use args::{Args, Command, Ephemeral, Init, Logging, Run};
 
 use zmon_cli::{ExitClass, Failure, Streams};
+use zmon_domain::error::Side;
 use zmon_persistence::PersistenceError;
 use zmon_station::StationError;
 
@@ -35,7 +36,7 @@ pub async fn run(args: Args, streams: &mut Streams<'_>) -> ExitClass {
     };
     match done {
         Ok(()) => ExitClass::Ok,
-        Err(failure) => failure.show(streams),
+        Err(failure) => failure.on(Side::Station).show(streams),
     }
 }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use zmon_cli::{Failure, Streams, logging, stop::StopSignal};
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, Side};
 use zmon_station::ports::Clock;
 use zmon_wire::ready::Ready;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Fail
     let running = match compose::start(&args.dir, &settings, Disturbance::default()).await {
         Ok(running) => running,
         Err(failure) => {
-            logging::ending(failure.code());
+            logging::ending(&failure.report().on(Side::Station));
             return Err(failure);
         }
     };

@@ -150,6 +150,20 @@ fn a_damaged_or_unreadable_database_stops_the_start() {
 }
 
 #[test]
+fn what_is_wrong_with_the_stations_files_is_on_the_stations_side() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("station");
+    let path = dir.to_str().unwrap();
+    assert!(station(&["init", path, "--listen", "127.0.0.1:0"]).status.success());
+    for entry in fs::read_dir(dir.join("keys")).unwrap() {
+        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let refused = json(&station(&["--json", "run", path]).stdout);
+    assert_eq!(refused["code"], "key_file_mode_too_wide");
+    assert_eq!(refused["side"], "station");
+}
+
+#[test]
 fn a_weak_password_is_refused_before_anything_is_made() {
     let home = tempfile::tempdir().unwrap();
     let (dir, file) = (home.path().join("station"), home.path().join("password"));

@@ -17,13 +17,14 @@ use std::io;
 
 use clap::CommandFactory;
 use zmon_cli::{ExitClass, Failure, Streams};
+use zmon_domain::error::Side;
 
 /// Carries out one command line and returns the class of its exit code.
 pub async fn run(args: Args, streams: &mut Streams<'_>) -> ExitClass {
     streams.set_json(args.json);
     match carry_out(args.command, streams).await {
         Ok(()) => ExitClass::Ok,
-        Err(failure) => failure.show(streams),
+        Err(failure) => failure.on(Side::Operator).show(streams),
     }
 }
 

@@ -289,8 +289,8 @@ fn unreachable(error: &ClientError) -> Failure {
             ErrorCode::StationUnreachable
         }
         ClientError::Timeout => ErrorCode::Timeout,
-        ClientError::Certificate(Refusal::ServerExpired) => ErrorCode::CertificateExpired,
-        ClientError::Certificate(_) => ErrorCode::StationNotAnchored,
+        ClientError::Certificate(Refusal::ServerExpired) => ErrorCode::ServerCertificateExpired,
+        ClientError::Certificate(_) => ErrorCode::ServerUntrusted,
         _ => ErrorCode::NetworkError,
     };
     Failure::new(code)

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, io};
 
 use serde::Serialize;
-use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError, Side};
 use zmon_wire::{problem::Problem, strict::WireError};
 
 use crate::{ExitClass, Streams, wrap::paragraph};
@@ -15,8 +15,7 @@ use crate::{ExitClass, Streams, wrap::paragraph};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     class: ExitClass,
-    code: ErrorCode,
-    detail: Option<FieldError>,
+    report: ErrorReport,
     context: Option<String>,
     next: Option<String>,
     /// Nothing is to be said about it any more.
@@ -29,8 +28,7 @@ impl Failure {
     pub fn new(code: ErrorCode) -> Self {
         Self {
             class: ExitClass::from(code),
-            code,
-            detail: None,
+            report: ErrorReport::new(code),
             context: None,
             next: None,
             is_silent: false,
@@ -74,13 +72,19 @@ impl Failure {
     /// The code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.report.code
+    }
+
+    /// Says whose ground it is that a failed file or a defect lies on: that of the program.
+    #[must_use]
+    pub fn on(self, side: Side) -> Self {
+        Self { report: self.report.on(side), ..self }
     }
 
     /// The code with the field and rule.
     #[must_use]
     pub fn report(&self) -> ErrorReport {
-        ErrorReport { code: self.code, detail: self.detail.clone() }
+        self.report.clone()
     }
 
     /// The class of the exit code.
@@ -92,12 +96,15 @@ impl Failure {
     /// The lines a person reads, each at most 80 columns where words allow.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let code = self.code;
+        let code = self.code();
         let mut lines = vec![
             paragraph(&format!("error[{}]: ", code.as_str()), code.message()),
-            paragraph("  where: ", &format!("step {}, on the {}'s side", code.step(), code.side())),
+            paragraph(
+                "  where: ",
+                &format!("step {}, on the {}'s side", code.step(), self.report.side()),
+            ),
         ];
-        if let Some(detail) = &self.detail {
+        if let Some(detail) = &self.report.detail {
             lines.push(paragraph("  field: ", &detail.to_string()));
         }
         if let Some(context) = &self.context {
@@ -112,13 +119,13 @@ impl Failure {
     pub fn to_document(&self) -> FailureDocument<'_> {
         FailureDocument {
             success: false,
-            code: self.code.as_str(),
-            message: self.code.message(),
-            step: self.code.step().as_str(),
-            side: self.code.side().as_str(),
-            next: self.next.as_deref().unwrap_or(self.code.next()),
-            field: self.detail.as_ref().map(FieldError::field),
-            rule: self.detail.as_ref().map(FieldError::rule),
+            code: self.code().as_str(),
+            message: self.code().message(),
+            step: self.code().step().as_str(),
+            side: self.report.side().as_str(),
+            next: self.next.as_deref().unwrap_or(self.code().next()),
+            field: self.report.detail.as_ref().map(FieldError::field),
+            rule: self.report.detail.as_ref().map(FieldError::rule),
             cause: self.context.as_deref(),
         }
     }
@@ -163,7 +170,7 @@ impl From<ErrorCode> for Failure {
 
 impl From<ErrorReport> for Failure {
     fn from(report: ErrorReport) -> Self {
-        Self { detail: report.detail, ..Self::new(report.code) }
+        Self { class: ExitClass::from(report.code), report, ..Self::new(ErrorCode::Internal) }
     }
 }
 
@@ -171,7 +178,7 @@ impl From<FieldError> for Failure {
     fn from(error: FieldError) -> Self {
         Self {
             class: ExitClass::Usage,
-            detail: Some(error),
+            report: ErrorReport::field(ErrorCode::SettingsInvalid, error),
             ..Self::new(ErrorCode::SettingsInvalid)
         }
     }

@@ -11,7 +11,7 @@ use tracing_subscriber::{
     registry,
     util::SubscriberInitExt,
 };
-use zmon_domain::error::{ErrorCode, FieldError};
+use zmon_domain::error::{ErrorReport, FieldError};
 
 /// Shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -59,9 +59,10 @@ pub fn init(filter: Filter, format: LogFormat) {
     }
 }
 
-/// Records that the process ends because of `code`.
-pub fn ending(code: ErrorCode) {
-    tracing::error!(code = code.as_str(), step = %code.step(), side = %code.side(), "stopped");
+/// Records that the process ends because of `report`.
+pub fn ending(report: &ErrorReport) {
+    let (code, side) = (report.code, report.side());
+    tracing::error!(code = code.as_str(), step = %code.step(), side = %side, "stopped");
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError, Side};
 use zmon_domain::ids::{OperatorId, SessionId};
 
 use zmon_protocol::station::Refusal;
@@ -64,6 +64,7 @@ impl From<Refusal> for StationError {
 
 impl From<ErrorReport> for StationError {
     fn from(report: ErrorReport) -> Self {
+        let report = report.on(Side::Station);
         Self { report, holder: None, session: None, retry_after: None }
     }
 }

@@ -10,7 +10,7 @@ use common::{FakeDevice, Fault, World, administrator, operator, pass, technician
 use zmon_crypto::Suite;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, Side};
 use zmon_domain::ids::DeviceId;
 use zmon_domain::role::Role;
 use zmon_station::ports::{CertificateState, SessionPhase};
@@ -456,6 +456,16 @@ async fn another_code_or_token_does_not_go_on_with_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_devices_full_disk_is_not_the_stations() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    device.misbehave(Fault::FullDisk);
+    world.know(&[&device]).await;
+    refuse(&world, &device, ErrorCode::DeviceFailed).await;
+    assert_eq!(ErrorCode::DeviceFailed.side(), Side::Device);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_claims_success_without_a_commit_is_not_paired() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
@@ -472,7 +482,7 @@ async fn without_an_audit_row_nothing_happens() {
     world.know(&[&device]).await;
     world.store.fail_commits(true);
     let error = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::AuditUnavailable);
+    assert_eq!((error.code(), error.report.side()), (ErrorCode::AuditUnavailable, Side::Station));
     assert_eq!(world.lan.dialled(), []);
     world.store.fail_commits(false);
     let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();

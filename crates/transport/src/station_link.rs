@@ -8,7 +8,7 @@ use http::StatusCode;
 use rustls::ClientConfig;
 use zmon_crypto::Secret32;
 use zmon_domain::address::ServerUrl;
-use zmon_domain::error::{ErrorCode, ErrorName};
+use zmon_domain::error::{ErrorCode, ErrorName, Side};
 use zmon_protocol::PullMethod;
 use zmon_protocol::device::{LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_provisioning::ports::StationLink;
@@ -284,8 +284,9 @@ fn classify(error: &ClientError) -> LinkError {
     match error {
         ClientError::Certificate(refusal) => LinkError::Certificate(match refusal {
             Refusal::ServerPin => ErrorCode::ServerPinMismatch,
-            Refusal::ServerExpired | Refusal::OwnExpired => ErrorCode::CertificateExpired,
-            Refusal::ServerUntrusted => ErrorCode::StationNotAnchored,
+            Refusal::OwnExpired => ErrorCode::CertificateExpired,
+            Refusal::ServerExpired => ErrorCode::ServerCertificateExpired,
+            Refusal::ServerUntrusted => ErrorCode::ServerUntrusted,
             Refusal::OwnRevoked => ErrorCode::CertificateRevoked,
             Refusal::OwnRefused => ErrorCode::ClientCertificateInvalid,
         }),
@@ -304,8 +305,9 @@ fn accepted(answer: &Answer) -> Result<(), LinkError> {
     if answer.status.is_success() {
         return Ok(());
     }
-    let code = reported(answer).map(|report| report.code);
-    tracing::info!(status = %answer.status, code = code.map(ErrorCode::as_str), "station refused");
+    let said = reported(answer).map(|report| report.code);
+    tracing::info!(status = %answer.status, code = said.map(ErrorCode::as_str), "station refused");
+    let code = said.map(|code| code.of_peer(Side::Station));
     // Overload and defects pass, decisions do not.
     if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
         return Err(LinkError::Network(code.unwrap_or(ErrorCode::NetworkError)));

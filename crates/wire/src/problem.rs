@@ -81,7 +81,7 @@ impl Problem {
             code,
             name: code.name(),
             step: code.step(),
-            side: code.side(),
+            side: report.side(),
             next: code.next().into(),
             field: report.detail.as_ref().map(|detail| detail.field().into()),
             rule: report.detail.as_ref().map(|detail| detail.rule().into()),
@@ -99,10 +99,11 @@ impl Problem {
     #[must_use]
     pub fn report(&self) -> ErrorReport {
         let detail = self.field.clone().zip(self.rule.clone());
-        ErrorReport {
-            code: self.code,
-            detail: detail.map(|(field, rule)| FieldError::owned(field, rule)),
-        }
+        let report = match detail {
+            Some((field, rule)) => ErrorReport::field(self.code, FieldError::owned(field, rule)),
+            None => ErrorReport::new(self.code),
+        };
+        report.on(self.side)
     }
 }
 

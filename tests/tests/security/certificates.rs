@@ -148,7 +148,7 @@ async fn a_device_does_not_talk_to_another_server_of_the_same_name() {
         ..good.clone()
     };
     let refused = link.test(&led_astray).await.unwrap_err();
-    assert_eq!(refused, LinkError::Certificate(ErrorCode::StationNotAnchored));
+    assert_eq!(refused, LinkError::Certificate(ErrorCode::ServerUntrusted));
     let mut pinned = good;
     pinned.server_pin = Some(zmon_domain::ids::Thumbprint::from_bytes([1; 32]));
     let refused = link.test(&pinned).await.unwrap_err();

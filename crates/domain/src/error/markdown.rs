@@ -8,7 +8,7 @@ const HEAD: &str = "# Errors
 
 Made from the table in `crates/domain/src/error/table.rs`; a test compares the two. Every error has
 one stable code. The same code, text and next step appear on every screen, in every answer and in the
-audit log. `retry` says whether the same request may succeed if it is simply repeated.
+audit log. Where the side is `own` the cause lies with whoever reports it, device or station. `retry` says whether the same request may succeed if it is simply repeated.
 
 Before a network peer has proved that it holds the pairing code or token, it gets the one answer
 `claim_refused` for every cause; the precise code is in the device's audit log.
@@ -36,7 +36,7 @@ fn section(text: &mut String, title: &str, name: Option<ErrorName>) {
             "| `{code}` | {} | {} | {} | {} | {retry} | {} | {} |\n",
             code.blame(),
             code.step(),
-            code.side(),
+            if code.is_own_ground() { "own" } else { code.side().as_str() },
             code.http_status(),
             code.message(),
             code.next(),

@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, string::String};
 use core::fmt;
 
-use super::ErrorCode;
+use super::{ErrorCode, Side};
 
 /// A field that broke a rule. It names both and never the value: values may be secret, and what an
 /// attacker sent must not reach a screen or a log.
@@ -54,19 +54,41 @@ pub struct ErrorReport {
     pub code: ErrorCode,
     /// The field and rule, where a message or setting was malformed.
     pub detail: Option<FieldError>,
+    /// Who found it on their own ground; see [`ErrorReport::on`].
+    own: Option<Side>,
 }
 
 impl ErrorReport {
     /// An error without a detail.
     #[must_use]
     pub const fn new(code: ErrorCode) -> Self {
-        Self { code, detail: None }
+        Self { code, detail: None, own: None }
     }
 
     /// An error about a field.
     #[must_use]
     pub const fn field(code: ErrorCode, detail: FieldError) -> Self {
-        Self { code, detail: Some(detail) }
+        Self { code, detail: Some(detail), own: None }
+    }
+
+    /// Says whose ground it is, where the code alone does not ([`ErrorCode::is_own_ground`]): a full
+    /// disk is the station's when the station reports it. Whoever says it first is right; every other
+    /// code keeps the side of the table.
+    #[must_use]
+    pub const fn on(mut self, side: Side) -> Self {
+        if self.code.is_own_ground() && self.own.is_none() {
+            self.own = Some(side);
+        }
+        self
+    }
+
+    /// Where the cause lies.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        match self.own {
+            Some(side) => side,
+            None => self.code.side(),
+        }
     }
 
     /// The cause.
@@ -106,6 +128,16 @@ impl core::error::Error for ErrorReport {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_side_of_what_is_on_ones_own_ground_depends_on_who_reports_it() {
+        for code in ErrorCode::ALL {
+            let report = ErrorReport::new(*code).on(Side::Station);
+            let side = if code.is_own_ground() { Side::Station } else { code.side() };
+            assert_eq!(report.side(), side, "{code}");
+            assert_eq!(report.clone().on(Side::Device), report, "{code}");
+        }
+    }
 
     #[test]
     fn a_report_reads_as_one_sentence_with_its_field() {

@@ -210,6 +210,12 @@ errors! {
     RecoveryReplayed = "recovery_replayed": CertificateValidationFailed, Peer, Connect, Device, 409, no,
         "This request for recovery, or a later one, was used before.",
         "Renew the certificate again on the monitor; if nobody repeated a request, call the administrator.";
+    ServerUntrusted = "server_untrusted": CertificateValidationFailed, Peer, Test, Station, 502, no,
+        "The server's certificate was not issued by the authority that the configuration names.",
+        "Check the server URL; if the server's authority was renewed, re-provision the monitor.";
+    ServerCertificateExpired = "server_certificate_expired": CertificateValidationFailed, Expired, Test, Station, 502, no,
+        "The server's certificate is expired or not valid yet.",
+        "Check the clocks, then renew the server's certificate.";
     ServerPinMismatch = "server_pin_mismatch": CertificateValidationFailed, Peer, Test, Station, 502, no,
         "The server has another key than the configuration pins.",
         "Check the server URL; if the server's key was renewed, re-provision the monitor.";
@@ -251,6 +257,12 @@ errors! {
     Timeout = "timeout": NetworkError, Environment, Connect, Network, 504, yes,
         "The other side did not answer in time.",
         "Check the network connection, then retry.";
+    DeviceFailed = "device_failed": NetworkError, Environment, Connect, Device, 502, yes,
+        "The device could not do its part because of a fault of its own.",
+        "Read the monitor's log and mend it, then retry.";
+    StationFailed = "station_failed": NetworkError, Environment, Connect, Station, 502, yes,
+        "The station could not do its part because of a fault of its own.",
+        "Read the station's log and mend it, then retry.";
     AddressNotPermitted = "address_not_permitted": NetworkError, Operator, Scan, Station, 422, no,
         "The device's address lies outside the networks or ports that the station may use.",
         "Check the address in the QR code, or let the administrator add the network.";
@@ -402,7 +414,7 @@ errors! {
     TooManyRequests = "too_many_requests": -, Environment, Connect, Operator, 429, yes,
         "Too many requests at a time.",
         "Wait a little, then retry.";
-    Internal = "internal": -, Defect, Store, Station, 500, no,
+    Internal = "internal": -, Defect, Store, Device, 500, no,
         "An internal error occurred.",
         "Report it with the log; the state was not changed.";
 }
@@ -431,6 +443,24 @@ impl ErrorCode {
     #[must_use]
     pub const fn step(self) -> Step {
         self.row().step
+    }
+
+    /// Whether the cause lies with whoever reports it: its own files, keys, database or program. Its
+    /// [`side`](Self::side) is then the device's unless the report says otherwise.
+    #[must_use]
+    pub const fn is_own_ground(self) -> bool {
+        matches!(self.step(), Step::Start | Step::Store) && matches!(self.side(), Side::Device)
+    }
+
+    /// What the code of a peer on side `peer` is called on this one. What went wrong on the peer's own
+    /// ground is nobody's full disk here: it has a code of its own.
+    #[must_use]
+    pub const fn of_peer(self, peer: Side) -> Self {
+        match peer {
+            Side::Station if self.is_own_ground() => Self::StationFailed,
+            Side::Device if self.is_own_ground() => Self::DeviceFailed,
+            Side::Station | Side::Device | Side::Operator | Side::Network => self,
+        }
     }
 
     /// Where the cause lies.
@@ -549,6 +579,23 @@ mod tests {
         {
             assert!(!code.retryable());
         }
+    }
+
+    #[test]
+    fn a_peers_own_ground_is_not_ours() {
+        for code in ErrorCode::ALL {
+            for (peer, failed) in
+                [(Side::Station, ErrorCode::StationFailed), (Side::Device, ErrorCode::DeviceFailed)]
+            {
+                let expected = if code.is_own_ground() { failed } else { *code };
+                assert_eq!(code.of_peer(peer), expected);
+                assert_eq!(failed.side(), peer);
+            }
+        }
+        assert!(
+            ErrorCode::StorageUnavailable.is_own_ground() && ErrorCode::Internal.is_own_ground()
+        );
+        assert!(!ErrorCode::SettingsInvalid.is_own_ground());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, Side};
 use zmon_domain::ids::{DeviceId, SessionId, WindowId};
 use zmon_protocol::station::Target as ProposedTarget;
 use zmon_wire::kind::TrustLevel;
@@ -48,7 +48,12 @@ impl From<DialError> for Failure {
             DialError::Unreachable { cause } => {
                 Self { code: ErrorCode::DeviceUnreachable, cause: Some(cause) }
             }
-            DialError::Refused { report } => Self { code: report.code, cause: None },
+            DialError::Refused { report } => {
+                let code = report.code.of_peer(Side::Device);
+                // The tablet hears that the device failed, the log what it said.
+                let cause = (code != report.code).then(|| report.code.to_string());
+                Self { code, cause }
+            }
         }
     }
 }

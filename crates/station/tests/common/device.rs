@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     Unreachable,
     /// It refuses the claim.
     RefusesClaim,
+    /// Its disk is full.
+    FullDisk,
     /// Its identity document answers another hello.
     WrongNonce,
     /// Its identity document is signed by another key.
@@ -344,6 +346,9 @@ impl FakeDevice {
         let fault = *self.fault.lock().unwrap();
         if fault == Fault::Unreachable {
             return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+        }
+        if fault == Fault::FullDisk {
+            return Err(DialError::Refused { report: ErrorCode::StorageUnavailable.into() });
         }
         let mut window = self.window.lock().unwrap();
         let hello = open.hello.as_bytes();

@@ -37,6 +37,7 @@ use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
+use zmon_domain::error::{ErrorCode, ErrorReport, Side};
 use zmon_station::Station;
 
 use self::gate::Behind;
@@ -76,7 +77,10 @@ impl Api {
             // Each answer is the last of its connection: strangers keep no place of a monitor.
             Behind::Strangers => outer.layer(map_response(answer::closing)),
         };
-        Service::new(router, |fault| problem::response(&fault_code(fault).into()))
+        Service::new(router, |fault| {
+            let report = ErrorReport::from(fault_code(fault)).on(Side::Station);
+            problem::response(&report)
+        })
     }
 
     fn gated(self, router: Router<Self>) -> Router {
@@ -88,10 +92,10 @@ impl Api {
     }
 }
 
-fn fault_code(fault: Fault) -> zmon_domain::error::ErrorCode {
+fn fault_code(fault: Fault) -> ErrorCode {
     match fault {
-        Fault::Timeout => zmon_domain::error::ErrorCode::Timeout,
-        Fault::Panic => zmon_domain::error::ErrorCode::Internal,
+        Fault::Timeout => ErrorCode::Timeout,
+        Fault::Panic => ErrorCode::Internal,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::list;
 use serde_json::Value;
 use zmon_domain::{
-    error::ErrorCode, error::ErrorReport, error::FieldError, limits, time::UnixTime,
+    error::ErrorCode, error::ErrorReport, error::FieldError, error::Side, limits, time::UnixTime,
 };
 use zmon_wire::{
     configuration::{ConfigurationDocument, ProvisioningPayload},
@@ -223,7 +223,11 @@ fn a_problem_is_the_report_and_nothing_else() {
             assert_eq!(value["status"], code.http_status());
             assert_eq!(value["next"], code.next());
             let read: Problem = strict::parse(&json, 4096).unwrap();
-            assert_eq!((read.report(), &read), (report, &problem));
+            // Who found it on their own ground travels along; every other side is the table's.
+            assert_eq!((read.report(), &read), (report.clone().on(problem.side), &problem));
+            let theirs = Problem::new(&report.on(Side::Station));
+            let side = if code.is_own_ground() { Side::Station } else { code.side() };
+            assert_eq!((theirs.side, theirs.report().side()), (side, side));
         }
     }
 }
