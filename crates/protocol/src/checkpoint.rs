@@ -41,6 +41,13 @@ pub(crate) fn vouched(checkpoint: &str, kept: Option<&str>) -> Result<Standing, 
     compare(checkpoint, &unsigned(checkpoint)?, kept)
 }
 
+/// Whether a checkpoint that was checked before goes on from another one of the same log, so that it
+/// may take its place.
+#[must_use]
+pub fn goes_on(checkpoint: &str, kept: &str) -> bool {
+    vouched(checkpoint, Some(kept)) == Ok(Standing::Newer)
+}
+
 fn compare(
     checkpoint: &str,
     stated: &Checkpoint,

@@ -11,7 +11,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, OverrideReason};
 use zmon_domain::limits;
-use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_protocol::device::DeviceInput;
 use zmon_wire::session::StatusDocument;
@@ -119,17 +119,18 @@ impl CentralStationProvisioningService {
         Arc::new(SlotSettings::new(self.shared.settings.subscribe()))
     }
 
-    /// Audits that `actor` was not let into provisioning mode, before any proof existed (a wrong
-    /// PIN). Proofs that do not suffice are audited by the machine itself.
+    /// Audits that somebody was not let into provisioning mode, before the machine was asked (a wrong
+    /// PIN: then there is no proof). Proofs that do not suffice are audited by the machine itself.
     ///
     /// # Errors
     ///
     /// `audit_unavailable` or `storage_unavailable` if the row could not be written.
     pub async fn audit_refusal(
         &self,
-        actor: Actor,
+        by: Option<&OperatorProof>,
         code: ErrorCode,
     ) -> Result<(), ProvisioningError> {
+        let actor = self.asking(by);
         match self.handle.input(DeviceInput::EnterRefused { actor, code }).await {
             // The machine answers with the refusal it wrote down.
             Err(error) if error.code != code => Err(error),
@@ -155,10 +156,24 @@ impl CentralStationProvisioningService {
         Ok(self.store.verify_audit().await?)
     }
 
-    /// Asks the interlock, and audits its objection (D22).
-    async fn clear_to_enter(&self, proof: &OperatorProof) -> Result<(), ProvisioningError> {
+    /// Who asks, for the row: an operator whose proof still counts, else somebody at the device.
+    fn asking(&self, by: Option<&OperatorProof>) -> Actor {
+        let now = self.clock.now().mono;
+        by.filter(|proof| now <= proof.expires()).map_or(Actor::Local, OperatorProof::actor)
+    }
+
+    /// Asks the interlock, and audits its objection (D22). Whoever may not ask for `action` learns
+    /// nothing about the patient: the machine refuses them, with its row.
+    async fn clear_to_enter(
+        &self,
+        proof: &OperatorProof,
+        action: Action,
+    ) -> Result<(), ProvisioningError> {
+        if proof.authorise(action, self.clock.now().mono).is_err() {
+            return Ok(());
+        }
         let Err(objection) = self.gate.check(Moment::Enter).await else { return Ok(()) };
-        self.audit_refusal(proof.actor(), objection.code()).await?;
+        self.audit_refusal(Some(proof), objection.code()).await?;
         Err(objection)
     }
 
@@ -193,6 +208,29 @@ impl CentralStationProvisioningService {
             Err(error) if error.code != problem.code => Err(error),
             Ok(_) | Err(_) => Err(problem),
         }
+    }
+
+    /// What [I §2.1] has checked before the seal: the code against this session, members, device, expiry.
+    fn admit<'a>(
+        &self,
+        payload: &'a ProvisioningPayload,
+        pairing_code: &str,
+    ) -> Result<&'a [u8], ProvisioningError> {
+        let now = self.clock.now();
+        let verdict = self.shared.ledger().judge_for_session(pairing_code, now.mono);
+        if let Some(code) = verdict.error() {
+            return Err(code.into());
+        }
+        payload.check(&self.device_id, &now)?;
+        payload.envelope().ok_or(ErrorCode::EnvelopeMalformed.into())
+    }
+
+    /// A refusal of a configuration that the machine never saw: with its row, as the machine's own.
+    async fn refuse_configuration(&self, report: ProvisioningError) -> ProvisioningResult {
+        let refused = DeviceInput::ConfigurationRefused { report: report.clone() };
+        // The machine answers with the refusal it wrote down; without a row it says why there is none.
+        let answer = self.handle.input(refused).await.err();
+        ProvisioningResult::failure(answer.unwrap_or(report))
     }
 
     async fn command(&self, input: DeviceInput) -> Result<(), ProvisioningError> {
@@ -230,7 +268,7 @@ impl IProvisioningService for CentralStationProvisioningService {
     }
 
     async fn enter_provisioning_mode(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
-        self.clear_to_enter(&proof).await?;
+        self.clear_to_enter(&proof, Action::EnterProvisioning).await?;
         self.command(DeviceInput::Enter { proof, address: self.address }).await
     }
 
@@ -249,7 +287,11 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.handle.overriding(overriding, opening).await.map(drop)
     }
 
-    async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError> {
+    async fn exit_provisioning_mode(
+        &self,
+        by: Option<&OperatorProof>,
+    ) -> Result<(), ProvisioningError> {
+        let actor = self.asking(by);
         self.command(DeviceInput::Exit { actor }).await
     }
 
@@ -269,7 +311,11 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.draw()
     }
 
-    async fn regenerate(&self, actor: Actor) -> Result<PairingCode, ProvisioningError> {
+    async fn regenerate(
+        &self,
+        by: Option<&OperatorProof>,
+    ) -> Result<PairingCode, ProvisioningError> {
+        let actor = self.asking(by);
         self.command(DeviceInput::Regenerate { actor }).await?;
         Ok(self.pairing()?.code)
     }
@@ -293,16 +339,9 @@ impl IProvisioningService for CentralStationProvisioningService {
         payload: &ProvisioningPayload,
         pairing_code: &str,
     ) -> ProvisioningResult {
-        let now = self.clock.now();
-        let verdict = self.shared.ledger().judge_for_session(pairing_code, now.mono);
-        if let Some(code) = verdict.error() {
-            return ProvisioningResult::failure(code);
-        }
-        if let Err(error) = payload.check(&self.device_id, &now) {
-            return ProvisioningResult::failure(error);
-        }
-        let Some(envelope) = payload.envelope() else {
-            return ProvisioningResult::failure(ErrorCode::EnvelopeMalformed);
+        let envelope = match self.admit(payload, pairing_code) {
+            Ok(envelope) => envelope,
+            Err(report) => return self.refuse_configuration(report).await,
         };
         match self.receive_configuration(envelope).await {
             Ok(verified) => verified.result().await,
@@ -363,7 +402,7 @@ impl IProvisioningService for CentralStationProvisioningService {
     }
 
     async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
-        self.clear_to_enter(&proof).await?;
+        self.clear_to_enter(&proof, Action::Migrate).await?;
         match self.find_manual().await {
             Ok(Some(_)) => {
                 self.command(DeviceInput::Migrate { proof, address: self.address }).await
@@ -382,7 +421,7 @@ impl IProvisioningService for CentralStationProvisioningService {
     }
 
     async fn reprovision_device(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
-        self.clear_to_enter(&proof).await?;
+        self.clear_to_enter(&proof, Action::Reprovision).await?;
         self.command(DeviceInput::Reprovision { proof, address: self.address }).await
     }
 
@@ -403,7 +442,7 @@ impl IProvisioningService for CentralStationProvisioningService {
     }
 
     async fn retry(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
-        self.clear_to_enter(&proof).await?;
+        self.clear_to_enter(&proof, Action::Retry).await?;
         self.command(DeviceInput::Retry { proof }).await
     }
 

@@ -235,6 +235,37 @@ async fn asking_anew_ends_what_was_begun_and_an_operator_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_ends_no_session_of_the_device() {
+    let world = World::with(|policy| policy.recovery = true).await;
+    let (device, old) = paired(&world).await;
+    let live = |world: &World| {
+        world.store.sessions().into_iter().find(|row| row.reserved).map(|row| row.id)
+    };
+    // A scan that the registry does not bear out.
+    renew(&world, &device, &old).await.unwrap();
+    let begun = live(&world);
+    device.open_window();
+    let scan = zmon_wire::pair::ScanRequest {
+        device_serial: Some(zmon_domain::ids::DeviceSerial::parse("SN-OTHER").unwrap()),
+        ..device.scan_request()
+    };
+    let refused = world.station.scan(&technician(), scan).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::DeviceMismatch);
+    assert!(begun.is_some() && live(&world) == begun);
+    // A recorded request for recovery.
+    pass(DAY * 91).await;
+    recover(&world, &device, &old, 5).await.unwrap();
+    let begun = live(&world);
+    for replayed in [5, 4] {
+        let refused = recover(&world, &device, &old, replayed).await.unwrap_err();
+        assert_eq!(refused, ErrorCode::RecoveryReplayed);
+    }
+    assert!(begun.is_some() && live(&world) == begun);
+    recover(&world, &device, &old, 6).await.unwrap();
+    assert_ne!(live(&world), begun);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_finished_ends_by_time() {
     let world = World::new().await;
     let (device, old) = paired(&world).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::role::OperatorProof;
 use zmon_domain::time::{Tick, UnixTime};
 use zmon_provisioning::ports::Clock;
 use zmon_provisioning::{
@@ -73,8 +73,11 @@ impl ProvisioningViewModel {
     /// # Errors
     ///
     /// As [`IProvisioningService::exit_provisioning_mode`].
-    pub async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError> {
-        self.service.exit_provisioning_mode(actor).await
+    pub async fn exit_provisioning_mode(
+        &self,
+        by: Option<&OperatorProof>,
+    ) -> Result<(), ProvisioningError> {
+        self.service.exit_provisioning_mode(by).await
     }
 
     /// "Regenerate QR Code": new code and token, the old ones are void.

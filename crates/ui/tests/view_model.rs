@@ -185,7 +185,7 @@ async fn a_provisioned_device_shows_server_and_certificate() {
     let phase = ReprovisioningPhase::ReadyToPair;
     assert_eq!(again.provisioning_state, ProvisioningState::Reprovisioning(phase));
     assert!(again.is_provisioned && !again.pairing_code.is_empty());
-    screen.model.exit_provisioning_mode(screen.proof().actor()).await.unwrap();
+    screen.model.exit_provisioning_mode(Some(&screen.proof())).await.unwrap();
     assert_eq!(screen.shown().await.provisioning_state, ProvisioningState::Provisioned);
 }
 
@@ -205,8 +205,8 @@ async fn refusals_come_back_from_the_invokable() {
     let screen = Screen::new(None);
     let closed = screen.model.regenerate_qr_code().await.unwrap_err();
     assert_eq!(closed.code(), ErrorCode::NotInProvisioningMode);
-    let actor = screen.proof().actor();
-    assert!(screen.model.exit_provisioning_mode(actor).await.is_err());
+    let technician = screen.proof();
+    assert!(screen.model.exit_provisioning_mode(Some(&technician)).await.is_err());
     assert!(screen.model.reprovision_device(screen.proof()).await.is_err());
     let simulated = screen.model.simulate_configuration().await;
     assert!(!simulated.is_success());
@@ -299,7 +299,7 @@ async fn each_invokable_answers_in_every_state() {
             let (model, proof) = (&screen.model, screen.proof());
             let answer = match *name {
                 "enterProvisioningMode" => model.enter_provisioning_mode(proof).await,
-                "exitProvisioningMode" => model.exit_provisioning_mode(proof.actor()).await,
+                "exitProvisioningMode" => model.exit_provisioning_mode(Some(&proof)).await,
                 "regenerateQRCode" => model.regenerate_qr_code().await,
                 "simulateConfiguration" => {
                     model.simulate_configuration().await.error.map_or(Ok(()), Err)

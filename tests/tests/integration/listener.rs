@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use zmon_domain::limits;
-use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
 use zmon_testkit::{DeviceOptions, Peer, SimulatedDevice, TestStation};
@@ -58,7 +57,7 @@ async fn the_listener_closes_when_the_window_expires() {
 async fn the_listener_closes_when_the_window_is_cancelled_and_when_the_device_stops() {
     let (_station, mut device) = alone([127, 77, 0, 3]).await;
     let open = window(&device).await;
-    device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+    device.service().exit_provisioning_mode(None).await.unwrap();
     Peer::until_closed(open).await;
 
     let open = window(&device).await;

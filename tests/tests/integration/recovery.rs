@@ -5,7 +5,6 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
-use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
 use zmon_station::ports::CertificateState;
@@ -45,7 +44,7 @@ async fn recovers(station: &TestStation, device: &SimulatedDevice) {
     match device.state() {
         ProvisioningState::Error => {}
         ProvisioningState::ReadyToPair | ProvisioningState::Pairing => {
-            device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+            device.service().exit_provisioning_mode(None).await.unwrap();
         }
         other => panic!("{other:?}"),
     }
@@ -92,7 +91,7 @@ async fn the_network_is_tried_three_times_in_all_and_a_certificate_once() {
     let (station, device) = registered().await;
     refused(&station, &device, Fault::new(Step::Dial, Kind::Fail)).await;
     assert_eq!(station.faults().count(Step::Dial), 3);
-    device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+    device.service().exit_provisioning_mode(None).await.unwrap();
 
     refused(&station, &device, Fault::new(Step::Test, Kind::Fail)).await;
     assert_eq!(device.faults().count(Step::Test), 3);
@@ -220,7 +219,7 @@ async fn a_station_that_goes_down_before_the_test_can_be_paired_with_afterwards(
     let clock = station.clock().clone();
     let failed = device.until_state(ProvisioningState::Error);
     let view = clock.hurry(DOUBT, failed).await;
-    assert_eq!(view.last_error.unwrap().code, ErrorCode::StationUnreachable);
+    assert_eq!(view.last_error.unwrap().code, ErrorCode::ConnectionTestFailed);
     assert!(pairing.await.unwrap().is_err(), "the tablet's connection broke");
 
     station.restart().await;
@@ -276,7 +275,7 @@ async fn every_state_can_be_cancelled() {
     for state in LEAVABLE {
         let (station, device) = registered().await;
         in_state(&station, &device, state).await;
-        device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+        device.service().exit_provisioning_mode(None).await.unwrap();
         assert_eq!(device.state(), ProvisioningState::NotProvisioned, "{state:?}");
         device.faults().clear();
         let qr = device.open_window().await;
@@ -315,7 +314,7 @@ async fn a_commit_in_doubt_cannot_be_cancelled_or_reset() {
     let pairing = tokio::spawn(async move { tablet.pair(&qr).await });
     device.faults().reached(Step::Commit, 1).await;
     let service = device.service();
-    let cancelled = service.exit_provisioning_mode(Actor::System).await.unwrap_err();
+    let cancelled = service.exit_provisioning_mode(None).await.unwrap_err();
     assert_eq!(cancelled.code, ErrorCode::StateConflict);
     let reset = service.reset(device.technician().await).await.unwrap_err();
     assert_eq!(reset.code, ErrorCode::StateConflict);
@@ -331,7 +330,7 @@ async fn the_operator_of_the_station_can_give_a_session_up() {
     let scanned = station.technician().scan(&qr).await.unwrap();
     station.technician().cancel(scanned.session_id).await.unwrap();
     assert!(station.technician().result(scanned.session_id).await.is_err());
-    device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+    device.service().exit_provisioning_mode(None).await.unwrap();
     let qr = device.open_window().await;
     station.pair(&qr).await.unwrap();
     device.until_connected().await;

@@ -3,7 +3,6 @@
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
-use zmon_domain::role::Actor;
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_provisioning::IProvisioningService;
 use zmon_station::ports::CertificateState;
@@ -50,7 +49,7 @@ async fn a_failed_reprovisioning_leaves_the_old_configuration_at_work() {
         let view = device.until_state(ProvisioningState::Provisioned).await;
         assert!(view.last_error.is_some());
         assert_eq!(device.credentials().await.client_chain, old.client_chain);
-        device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+        device.service().exit_provisioning_mode(None).await.unwrap();
     }
     let beats = device.faults().count(Step::Heartbeat);
     let beat = device.faults().reached(Step::Heartbeat, beats + 1);

@@ -3,7 +3,6 @@
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
-use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
 use zmon_testkit::{Kind, RETRIES, Step, disk, paired, registered, wait};
@@ -125,7 +124,7 @@ async fn the_documents_nine_events_are_all_reached_and_shown_by_its_view() {
     station.pair(&device.open_window().await).await.unwrap();
     device.until_connected().await;
     device.enter().await;
-    device.service().exit_provisioning_mode(Actor::System).await.unwrap();
+    device.service().exit_provisioning_mode(None).await.unwrap();
 
     let view = "SELECT DISTINCT event_type FROM provisioning_events ORDER BY event_type";
     let shown = disk::texts(&device.database(), view).await;

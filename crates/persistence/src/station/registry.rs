@@ -128,11 +128,16 @@ pub(super) async fn set_status(
     Ok(())
 }
 
+/// Two requests of a device may be answered at a time: what is kept never moves back (D16).
 pub(super) async fn keep_peer_checkpoint(
     connection: &mut SqliteConnection,
     id: &DeviceId,
     checkpoint: &str,
 ) -> Result<()> {
+    let kept = peer_checkpoint(connection, id).await?;
+    if kept.is_some_and(|kept| !zmon_protocol::checkpoint::goes_on(checkpoint, &kept)) {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO peer_checkpoints (device_id, checkpoint) VALUES ($1, $2) \
          ON CONFLICT (device_id) DO UPDATE SET checkpoint = excluded.checkpoint",
@@ -164,14 +169,21 @@ pub(super) async fn raise_recovery_counter(
     if raised.rows_affected() == 1 {
         return Ok(());
     }
-    let latest: i64 =
+    let latest = recovery_counter(connection, id).await?;
+    Err(Stop::Refused(Refusal::CounterBehind { latest }))
+}
+
+pub(super) async fn recovery_counter(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+) -> Result<u64> {
+    let latest: Option<i64> =
         sqlx::query_scalar("SELECT counter FROM recovery_counters WHERE device_id = $1")
             .bind(id.as_str())
-            .fetch_one(connection)
+            .fetch_optional(connection)
             .await
             .map_err(failed("recovery_counters"))?;
-    let latest = u64::try_from(latest).unwrap_or(0);
-    Err(Stop::Refused(Refusal::CounterBehind { latest }))
+    Ok(latest.and_then(|latest| u64::try_from(latest).ok()).unwrap_or(0))
 }
 
 pub(super) async fn forget_peer_checkpoint(

@@ -194,6 +194,10 @@ impl StationStore for SqliteStationStore {
         read!(self, registry::peer_checkpoint, id)
     }
 
+    async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError> {
+        read!(self, registry::recovery_counter, id)
+    }
+
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
         read!(self, registry::operator, id)
     }

@@ -6,6 +6,7 @@ use std::task::Poll;
 use crate::common::{Home, at, device_id, now, run, seeded, session};
 use rand_core::CryptoRng;
 use zmon_crypto::IdentityKey;
+use zmon_crypto::jws::{self, Typ};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
@@ -218,11 +219,33 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
     assert_eq!(store.certificate(&serial(1)).await.unwrap(), None);
 
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
-    answer(&store, vec![checkpoint("one"), checkpoint("two")]).await.unwrap();
-    assert_eq!(store.peer_checkpoint(&id).await.unwrap().as_deref(), Some("two"));
+    // Two requests of a device were answered at a time: what is kept never moves back.
+    let [one, two, other] = [(1, 1), (2, 2), (2, 3)].map(|(seq, hash)| signed_heads(seq, hash));
+    answer(&store, vec![checkpoint(&two), checkpoint(&one), checkpoint(&other)]).await.unwrap();
+    assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(two));
+    let three = signed_heads(3, 4);
+    answer(&store, vec![checkpoint(&three)]).await.unwrap();
+    assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(three));
     let forget = StationWrite::ForgetPeerCheckpoint { device_id: id.clone() };
     answer(&store, vec![forget]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
+    answer(&store, vec![checkpoint(&one)]).await.unwrap();
+    assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(one), "a new log begins");
+}
+
+/// A device's checkpoint over one lane.
+fn signed_heads(seq: u64, hash: u8) -> String {
+    let lane = "device:ZM-001".to_owned();
+    let statement = zmon_wire::checkpoint::Checkpoint {
+        rows: seq,
+        heads: vec![zmon_wire::checkpoint::LaneHead { hash: [hash; 32], lane, seq }],
+        previous: None,
+        timestamp: None,
+        v: zmon_wire::kind::V1::default(),
+    };
+    let payload = zmon_wire::strict::to_vec(&statement).unwrap();
+    let key = crate::common::identity(72);
+    jws::sign(Typ::Checkpoint, None, &payload, &key, &mut seeded(73)).unwrap()
 }
 
 #[tokio::test]
@@ -230,6 +253,7 @@ async fn a_devices_counter_only_rises_and_each_value_counts_once() {
     let home = Home::new();
     let store = open(&home).await;
     let raise = |n: u8, counter| StationWrite::RecoveryCounter { device_id: device(n).id, counter };
+    assert_eq!(store.recovery_counter(&device(1).id).await.unwrap(), 0);
     answer(&store, vec![raise(1, 3), raise(2, 1)]).await.unwrap();
     for counter in [3, 2] {
         let refused = answer(&store, vec![raise(1, counter)]).await.unwrap_err();

@@ -76,6 +76,16 @@ fn refused(
     core.junk.refusal(step, row, report.code);
 }
 
+/// A configuration handed over at the device itself was refused before it was opened; only a row.
+pub(super) fn refused_here(step: &mut Step<'_>, state: State, report: ErrorReport) -> Outcome {
+    let mut row = step.failure(EventType::ConfigurationRefused, Actor::Local, report.code);
+    if let Some(detail) = &report.detail {
+        row = row.with("field", detail.field()).with("rule", detail.rule());
+    }
+    step.out.row(row);
+    (state, Err(report))
+}
+
 /// Whether the header of these bytes names the session. Its id is known to its own peer only: it
 /// was said nowhere but inside TLS.
 fn speaks_of(bytes: &[u8], session: SessionId) -> bool {

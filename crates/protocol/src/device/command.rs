@@ -15,7 +15,7 @@ use super::profile::StationTrust;
 use super::state::{Base, Mode, Origin, State};
 use super::step::{Outcome, Step, done};
 use super::window;
-use super::{end, retire};
+use super::{end, renew, retire};
 
 /// [W §2.1] step 1, on a device without slot A.
 pub(super) fn enter(
@@ -281,7 +281,10 @@ pub(super) fn start(
         State::NotProvisioned => Origin::Unprovisioned(Base::Fresh),
         State::Deprovisioned => Origin::Unprovisioned(Base::Deprovisioned),
         State::Error(failed) => Origin::Unprovisioned(failed.base),
-        State::Provisioned(provisioned) => Origin::Active(provisioned.active),
+        State::Provisioned(provisioned) => {
+            renew::give_way(core);
+            Origin::Active(provisioned.active)
+        }
         State::Ready(_) | State::Pairing(_) | State::Configuring(_) | State::Validating(_) => {
             return step.refuse_mode(state, actor, ErrorCode::AlreadyInProvisioningMode);
         }

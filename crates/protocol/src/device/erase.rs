@@ -163,6 +163,7 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::PakeStart { .. }
         | DeviceInput::PakeConfirm { .. }
         | DeviceInput::Configuration { .. }
+        | DeviceInput::ConfigurationRefused { .. }
         | DeviceInput::Junk { .. }
         | DeviceInput::Tested(_)
         | DeviceInput::CommitAnswered(_)

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zmon_crypto::Secret32;
 use zmon_crypto::pake::{Confirmation, SHARE_LEN};
 use zmon_domain::address::DeviceAddress;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
 
@@ -170,6 +170,12 @@ pub enum DeviceInput {
     Configuration {
         /// The envelope, exact bytes.
         envelope: Vec<u8>,
+    },
+    /// A configuration that was handed over at the device was refused before its seal was looked at:
+    /// the code that was typed beside it, its device, its expiry ([I §2.1]); only a row.
+    ConfigurationRefused {
+        /// Why it was refused.
+        report: ErrorReport,
     },
     /// Something that is no message at all came from a peer that proved nothing.
     Junk {

@@ -194,6 +194,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         }
         DeviceInput::RefuseStation { actor } => confirm::refuse(core, step, state, actor),
         DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),
+        DeviceInput::ConfigurationRefused { report } => apply::refused_here(step, state, report),
         DeviceInput::Junk { code } => {
             core.junk.count(step, code);
             done(state)

@@ -57,21 +57,31 @@ pub(super) fn begin(
         }
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {}
     }
-    if core.migration != Migration::Removing {
-        core.migration = Migration::Begun;
-    }
-    step.note(EventType::MigrationStarted, actor.clone());
-    step.out.write(DeviceWrite::Migrating(true));
-    match state {
-        State::Provisioned(_) => done(state),
+    let state = match state {
+        State::Provisioned(_) => {
+            step.note(EventType::MigrationStarted, actor);
+            state
+        }
         State::NotProvisioned
         | State::Deprovisioned
         | State::Error(_)
         | State::Ready(_)
         | State::Pairing(_)
         | State::Configuring(_)
-        | State::Validating(_) => command::start(core, step, state, actor, address, None),
+        | State::Validating(_) => {
+            let first = Some(EventType::MigrationStarted);
+            match command::start(core, step, state, actor, address, first) {
+                (state, Ok(_)) => state,
+                // Without its window nothing has begun.
+                refused => return refused,
+            }
+        }
+    };
+    if core.migration != Migration::Removing {
+        core.migration = Migration::Begun;
     }
+    step.out.write(DeviceWrite::Migrating(true));
+    done(state)
 }
 
 /// "Not now" is an answer: the manual configuration stays, whatever is provisioned meanwhile.

@@ -137,6 +137,14 @@ pub(super) fn expired(core: &mut Core, step: &mut Step<'_>, state: State) -> Sta
     }
 }
 
+/// A window opens over a pull whose answer nobody waits for any longer: that is no failure, and no
+/// reason to ask again before the renewal is due.
+pub(super) fn give_way(core: &mut Core) {
+    if let Some(renewal) = &mut core.renewal {
+        renewal.running = false;
+    }
+}
+
 /// An operator asks for a new certificate, due or not.
 pub(super) fn command(
     core: &mut Core,

@@ -120,6 +120,8 @@ kinds! {
         RefuseStation,
         /// `Configuration`
         Configuration,
+        /// `ConfigurationRefused`
+        ConfigurationRefused,
         /// `Junk`
         Junk,
         /// `Tested`
@@ -169,6 +171,7 @@ impl DeviceInput {
             Self::ConfirmStation { .. } => InputKind::ConfirmStation,
             Self::RefuseStation { .. } => InputKind::RefuseStation,
             Self::Configuration { .. } => InputKind::Configuration,
+            Self::ConfigurationRefused { .. } => InputKind::ConfigurationRefused,
             Self::Junk { .. } => InputKind::Junk,
             Self::Tested(_) => InputKind::Tested,
             Self::CommitAnswered(_) => InputKind::CommitAnswered,
@@ -369,6 +372,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         | InputKind::Renew
         | InputKind::AskWindow
         | InputKind::PakeStart
+        | InputKind::ConfigurationRefused
         | InputKind::Junk => STAY,
     }
 }

@@ -1,9 +1,10 @@
 //! The connection test over slot B: 3 attempts in all at what may pass, 1 at what will not ([W §7.2]).
 
 use alloc::boxed::Box;
+use alloc::format;
 
 use zmon_domain::audit::EventType;
-use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
 
@@ -74,10 +75,19 @@ pub(super) fn tested(
             done(keep(validating.staged, Progress::TestPause { next: attempt + 1, at }))
         }
         Err(error) => {
-            let report = ErrorReport::from(error.code());
+            let report = match error {
+                LinkError::Network(last) => untestable(attempt, last),
+                LinkError::Refused(code) | LinkError::Certificate(code) => code.into(),
+            };
             done(end::fail(core, step, State::Validating(validating), report))
         }
     }
+}
+
+/// Every attempt was spent on the network ([W §7.1]); what the last one met is the detail.
+fn untestable(attempts: u8, last: ErrorCode) -> ErrorReport {
+    let rule = format!("failed {attempts} times, at last with {last}");
+    ErrorReport::field(ErrorCode::ConnectionTestFailed, FieldError::owned("connection", rule))
 }
 
 /// The pause after attempt `attempt`; it doubles.

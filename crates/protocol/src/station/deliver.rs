@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use zmon_crypto::jws::{Typ, Unverified};
-use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::error::{ErrorCode, ErrorReport, Side};
 use zmon_domain::ids::Serial;
 use zmon_domain::limits;
 use zmon_wire::kind::TrustLevel;
@@ -69,7 +69,10 @@ pub(super) fn delivered(
             }
             // Still at work: the record will tell.
             None => done(wait(delivering.issued)),
-            Some(code) => done(end::fail(core, step, State::Delivering(delivering), code.into())),
+            Some(code) => {
+                let report = code.of_peer(Side::Device).into();
+                done(end::fail(core, step, State::Delivering(delivering), report))
+            }
         },
         // Somebody who does not hold the identity key answered. The device itself may still commit.
         Err(_) => done(wait(delivering.issued)),

@@ -512,3 +512,16 @@ fn a_link_refused_as_expired_starts_the_recovery_of_a_device_without_a_clock() {
     assert_whole(&pair);
     assert_ne!(serial(&pair), old);
 }
+
+#[test]
+fn a_window_over_an_unanswered_pull_is_no_failed_renewal() {
+    let mut pair = Pair::provisioned(61);
+    let now = pair.now();
+    pair.device.input(&now, DeviceInput::Renew { proof: technician(&now) }).unwrap();
+    assert!(matches!(pair.device.actions.pop_front(), Some(DeviceAction::Pull { .. })));
+    pair.reprovision();
+    assert_eq!(pair.device.machine.kind(), StateKind::ReadyToPair);
+    pair.tell(DeviceInput::Exit { actor: zmon_domain::role::Actor::Local }).unwrap();
+    assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
+    assert!(!until_asked(&mut pair, DAY), "it is not due for weeks");
+}

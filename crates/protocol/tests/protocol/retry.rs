@@ -31,7 +31,11 @@ fn the_network_is_tried_three_times_in_all() {
     assert!(pair.step());
     assert_eq!((pair.tested, pair.device.machine.kind()), (3, StateKind::Error));
     assert_eq!(pair.clock.elapsed - begun, Duration::from_millis(1500), "the pause doubles");
-    assert_eq!(pair.snapshot().last_error.unwrap().code, ErrorCode::StationUnreachable);
+    let failed = pair.snapshot().last_error.unwrap();
+    assert_eq!(failed.code, ErrorCode::ConnectionTestFailed);
+    let last = failed.detail.unwrap();
+    assert_eq!(last.to_string(), "connection failed 3 times, at last with station_unreachable");
+    assert_eq!(pair.device.last().error, Some(ErrorCode::ConnectionTestFailed));
     let tests = pair.device.rows(E::ConnectionTested);
     assert_eq!(tests.len(), 3);
     for (index, row) in tests.iter().enumerate() {

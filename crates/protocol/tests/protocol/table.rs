@@ -293,6 +293,7 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::RefuseStation { actor: Actor::Local },
         DeviceInput::Configuration { envelope: Vec::new() },
         DeviceInput::Configuration { envelope: vec![1; 200] },
+        DeviceInput::ConfigurationRefused { report: ErrorCode::InvalidPairingCode.into() },
         DeviceInput::Junk { code: ErrorCode::RequestMalformed },
         DeviceInput::Tested(Ok(())),
         DeviceInput::Tested(Err(lost)),

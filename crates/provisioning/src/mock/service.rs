@@ -10,7 +10,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, OverrideReason, SessionId, WindowId};
 use zmon_domain::limits;
-use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::role::{Action, OperatorProof};
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::UnixTime;
 
@@ -218,7 +218,10 @@ impl IProvisioningService for MockProvisioningService {
         }
     }
 
-    async fn exit_provisioning_mode(&self, _actor: Actor) -> Result<(), ProvisioningError> {
+    async fn exit_provisioning_mode(
+        &self,
+        _by: Option<&OperatorProof>,
+    ) -> Result<(), ProvisioningError> {
         let mut state = self.0.lock();
         let nothing_to_leave = match state.state() {
             ProvisioningState::NotProvisioned | ProvisioningState::Deprovisioned => true,
@@ -253,7 +256,10 @@ impl IProvisioningService for MockProvisioningService {
         self.0.draw()
     }
 
-    async fn regenerate(&self, _actor: Actor) -> Result<PairingCode, ProvisioningError> {
+    async fn regenerate(
+        &self,
+        _by: Option<&OperatorProof>,
+    ) -> Result<PairingCode, ProvisioningError> {
         let now = self.0.clock.now();
         let code = self.0.lock().regenerate(&now)?;
         self.0.watch_window();

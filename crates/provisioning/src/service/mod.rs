@@ -14,7 +14,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, OverrideReason};
-use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::role::OperatorProof;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 
 use crate::link::LinkStatus;
@@ -67,11 +67,16 @@ pub trait IProvisioningService: Send + Sync {
     ) -> Result<(), ProvisioningError>;
 
     /// Closes the window and voids code and token (`exitProvisioningMode`, "Cancel Provisioning").
+    /// Nobody needs a PIN for that; the row names the operator of a proof that still counts, else
+    /// `local` (D22).
     ///
     /// # Errors
     ///
     /// `not_in_provisioning_mode` without a window or session.
-    async fn exit_provisioning_mode(&self, actor: Actor) -> Result<(), ProvisioningError>;
+    async fn exit_provisioning_mode(
+        &self,
+        by: Option<&OperatorProof>,
+    ) -> Result<(), ProvisioningError>;
 
     /// The QR code of the open window, announcing `device_ip` (`generateProvisioningQRCode`).
     ///
@@ -99,15 +104,19 @@ pub trait IProvisioningService: Send + Sync {
     ///
     /// As [`regenerate`](Self::regenerate).
     async fn generate_pairing_code(&self) -> Result<PairingCode, ProvisioningError> {
-        self.regenerate(Actor::Local).await
+        self.regenerate(None).await
     }
 
-    /// Voids code and token and makes new ones; the rows name `actor`.
+    /// Voids code and token and makes new ones. The rows name who asked as those of
+    /// [`exit_provisioning_mode`](Self::exit_provisioning_mode) do.
     ///
     /// # Errors
     ///
     /// `not_in_provisioning_mode`, `state_conflict` once a station has claimed the code.
-    async fn regenerate(&self, actor: Actor) -> Result<PairingCode, ProvisioningError>;
+    async fn regenerate(
+        &self,
+        by: Option<&OperatorProof>,
+    ) -> Result<PairingCode, ProvisioningError>;
 
     /// Judges a typed code on this device alone (`validatePairingCode`): it consumes nothing, and
     /// no network peer can ask it.

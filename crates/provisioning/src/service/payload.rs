@@ -4,7 +4,7 @@ use core::fmt;
 
 use zmon_crypto::jws::{Typ, Unverified};
 use zmon_crypto::{Algorithms, IdentityPublic};
-use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::DeviceId;
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::{Now, UnixTime};
@@ -107,9 +107,16 @@ impl ProvisioningPayload {
     /// certificate, signature. A sealed payload is valid if it is not empty.
     #[must_use]
     pub fn is_valid(&self) -> bool {
+        self.members().is_ok()
+    }
+
+    fn members(&self) -> Result<(), FieldError> {
         match &self.form {
-            Form::Sealed(envelope) => !envelope.is_empty(),
-            Form::Signed { fields, .. } | Form::Plain(fields) => fields.is_valid(),
+            Form::Sealed(envelope) if envelope.is_empty() => {
+                Err(FieldError::new("envelope", "must not be empty"))
+            }
+            Form::Sealed(_) => Ok(()),
+            Form::Signed { fields, .. } | Form::Plain(fields) => fields.check(),
         }
     }
 
@@ -140,9 +147,8 @@ impl ProvisioningPayload {
     /// What [I §2.1] has checked before anything is applied: members, device, expiry (where the
     /// clock may be compared, D14).
     pub(crate) fn check(&self, device_id: &DeviceId, now: &Now) -> Result<(), ErrorReport> {
-        if !self.is_valid() {
-            return Err(ErrorReport::from(ErrorCode::ConfigurationMalformed));
-        }
+        self.members()
+            .map_err(|member| ErrorReport::field(ErrorCode::ConfigurationMalformed, member))?;
         if self.fields().is_some_and(|fields| fields.device_id != device_id.as_str()) {
             return Err(ErrorReport::from(ErrorCode::DeviceMismatch));
         }

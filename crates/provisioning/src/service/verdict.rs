@@ -28,7 +28,7 @@ impl CodeVerdict {
         match self {
             Self::Format => Some(ErrorCode::PairingCodeMalformed),
             Self::Typo => Some(ErrorCode::PairingCodeTypo),
-            Self::Unknown => Some(ErrorCode::PairingCodeMismatch),
+            Self::Unknown => Some(ErrorCode::InvalidPairingCode),
             Self::Expired => Some(ErrorCode::PairingCodeExpired),
             Self::Consumed => Some(ErrorCode::PairingCodeConsumed),
             Self::Ok => None,

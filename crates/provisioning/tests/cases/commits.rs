@@ -5,7 +5,7 @@ use core::time::Duration;
 use tokio::time::sleep;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::role::{Actor, Role};
+use zmon_domain::role::Role;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_provisioning::{CodeVerdict, IProvisioningService};
 
@@ -90,11 +90,11 @@ async fn an_exit_without_a_row_leaves_the_window_open() {
     let service = bench.start().await;
     service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
     bench.store.fail_next(1);
-    let refused = service.exit_provisioning_mode(Actor::System).await.unwrap_err();
+    let refused = service.exit_provisioning_mode(None).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::AuditUnavailable);
     assert_eq!(service.get_status(), ProvisioningStatus::ReadyToPair);
     assert!(bench.listener.endpoint().is_some());
-    service.exit_provisioning_mode(Actor::System).await.unwrap();
+    service.exit_provisioning_mode(None).await.unwrap();
     assert!(bench.listener.endpoint().is_none());
 }
 

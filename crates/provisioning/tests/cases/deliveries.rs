@@ -139,7 +139,7 @@ async fn the_network_is_tried_three_times_in_all() {
     let service = bench.start().await;
     service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
     let status = read(&bench.pair(&service).await.unwrap());
-    assert_eq!(status.code, Some(ErrorCode::StationUnreachable));
+    assert_eq!(status.code, Some(ErrorCode::ConnectionTestFailed));
     let tested = bench.link.tested.lock().unwrap().clone();
     let millis: Vec<_> = tested.iter().map(|at| at.elapsed().as_millis()).collect();
     assert_eq!(millis, [0, 500, 1500]);
@@ -207,8 +207,9 @@ async fn cancelling_answers_the_delivery_and_drops_the_late_result() {
     let envelope = bench.station.envelope(&identified, |_| ());
     let verified = service.receive_configuration(&envelope).await.unwrap();
     settle().await;
-    let actor = bench.proof(Role::Technician).actor();
-    service.exit_provisioning_mode(actor).await.unwrap();
+    let technician = bench.proof(Role::Technician);
+    service.exit_provisioning_mode(Some(&technician)).await.unwrap();
+    assert_eq!(bench.store.rows_of(EventType::PairingCancelled)[0].actor, technician.actor());
     let result = service.apply_provisioning_config(verified).await;
     assert_eq!(result.error.unwrap().code(), ErrorCode::Cancelled);
     assert_eq!(service.state(), ProvisioningState::NotProvisioned);

@@ -28,13 +28,49 @@ async fn entering_is_refused_and_audited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_may_not_enter_learns_nothing_of_the_patient() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    bench.interlock.0.lock().unwrap().push(Moment::Enter);
+    let auditor = || bench.proof(Role::Auditor);
+    let asked = [
+        service.enter_provisioning_mode(auditor()).await,
+        service.reprovision_device(auditor()).await,
+        service.retry(auditor()).await,
+    ];
+    for refused in asked {
+        assert_eq!(refused.unwrap_err().code(), ErrorCode::NotPermitted);
+    }
+    assert_eq!(bench.store.event_types(), [EventType::ProvisioningModeRefused; 3]);
+    let late = bench.proof(Role::Technician);
+    sleep(Duration::from_secs(61)).await;
+    let refused = service.enter_provisioning_mode(late).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::ProofExpired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_names_an_operator_only_while_their_proof_counts() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    let technician = bench.proof(Role::Technician);
+    service.enter_provisioning_mode(technician.clone()).await.unwrap();
+    service.regenerate(Some(&technician)).await.unwrap();
+    service.regenerate(None).await.unwrap();
+    sleep(Duration::from_secs(61)).await;
+    service.regenerate(Some(&technician)).await.unwrap();
+    let rows = bench.store.rows_of(EventType::PairingCodeRegenerated);
+    let actors: Vec<_> = rows.into_iter().map(|row| row.actor).collect();
+    assert_eq!(actors, [technician.actor(), Actor::Local, Actor::Local]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_pin_is_audited_without_a_proof() {
     let bench = Bench::new();
     let service = bench.start().await;
-    service.audit_refusal(Actor::System, ErrorCode::AuthenticationFailed).await.unwrap();
+    service.audit_refusal(None, ErrorCode::AuthenticationFailed).await.unwrap();
     bench.store.fail_next(1);
     let code = ErrorCode::AuthenticationFailed;
-    let unwritten = service.audit_refusal(Actor::System, code).await.unwrap_err();
+    let unwritten = service.audit_refusal(None, code).await.unwrap_err();
     assert_eq!(unwritten.code(), ErrorCode::AuditUnavailable);
     assert_eq!(bench.store.event_types(), [EventType::ProvisioningModeRefused]);
 }
@@ -89,7 +125,7 @@ async fn an_administrators_override_holds_for_one_session() {
     assert_eq!(again.unwrap_err().code(), ErrorCode::InterlockActive, "the session is over");
     let administrator = bench.proof(Role::Administrator);
     service.open_despite_interlock(administrator, why(), Opening::Reprovision).await.unwrap();
-    service.exit_provisioning_mode(Actor::Local).await.unwrap();
+    service.exit_provisioning_mode(None).await.unwrap();
     let again = service.reprovision_device(bench.proof(Role::Administrator)).await;
     assert_eq!(again.unwrap_err().code(), ErrorCode::InterlockActive, "the window is over");
 }

@@ -5,8 +5,9 @@ use core::time::Duration;
 use rand_chacha::rand_core::SeedableRng;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::{Algorithms, IdentityKey};
-use zmon_domain::error::ErrorCode;
-use zmon_domain::role::Role;
+use zmon_domain::audit::EventType;
+use zmon_domain::error::{ErrorCode, Side};
+use zmon_domain::role::{Actor, Role};
 use zmon_provisioning::{IProvisioningService, ProvisioningPayload};
 
 use crate::common::{Bench, pki};
@@ -52,6 +53,50 @@ async fn an_opened_configuration_shows_its_members_and_who_signed_it() {
     let code = document.pairing_code.unwrap();
     let result = service.apply_configuration(&payload, code.expose()).await;
     assert_eq!(result.error.unwrap().code(), ErrorCode::EnvelopeMalformed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_before_the_machine_has_its_row() {
+    let bench = Bench::new();
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let code = service.generate_qr_code().await.unwrap().pairing_code().display();
+    let whole = ProvisioningPayload::mock(&crate::common::device_id(), &code, bench.now());
+    let spoilt = |spoil: fn(&mut zmon_provisioning::PayloadFields)| {
+        let mut fields = whole.fields().unwrap().clone();
+        spoil(&mut fields);
+        ProvisioningPayload::from_fields(fields)
+    };
+    let foreign = spoilt(|fields| fields.device_id = "ZM-002".into());
+    let late = spoilt(|fields| fields.timestamp = zmon_domain::time::UnixTime::EPOCH);
+    let nowhere = spoilt(|fields| fields.server_url.clear());
+    let cases = [
+        (&whole, "000-000-00R", ErrorCode::InvalidPairingCode),
+        (&whole, "000-000-000", ErrorCode::PairingCodeTypo),
+        (&foreign, &code, ErrorCode::DeviceMismatch),
+        (&late, &code, ErrorCode::ConfigurationExpired),
+        (&nowhere, &code, ErrorCode::ConfigurationMalformed),
+        (&whole, &code, ErrorCode::EnvelopeMalformed),
+    ];
+    for (index, (payload, typed, code)) in cases.into_iter().enumerate() {
+        let error = service.apply_configuration(payload, typed).await.error.unwrap();
+        assert_eq!(error.code(), code);
+        let field = error.detail.map(|detail| detail.field().to_owned());
+        let rows = bench.store.rows_of(EventType::ConfigurationRefused);
+        assert_eq!((rows.len(), rows[index].error), (index + 1, Some(code)));
+        assert_eq!(rows[index].actor, Actor::Local);
+        let named = rows[index].detail.iter().find(|(key, _)| *key == "field");
+        assert_eq!(named.map(|(_, value)| value.clone()), field);
+    }
+    assert_eq!(
+        ErrorCode::InvalidPairingCode.side(),
+        Side::Operator,
+        "a wrong code is no station's"
+    );
+    // No row, no answer but that.
+    bench.store.fail_next(1);
+    let error = service.apply_configuration(&whole, &code).await.error.unwrap();
+    assert_eq!(error.code(), ErrorCode::AuditUnavailable);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
-use zmon_domain::role::{Actor, Role};
+use zmon_domain::role::Role;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus, ReprovisioningPhase};
 use zmon_domain::time::UnixTime;
 use zmon_provisioning::{
@@ -62,7 +62,7 @@ pub(crate) async fn a_fresh_device_is_unprovisioned_and_refuses_what_needs_a_win
     assert_eq!(qr.unwrap_err().code(), closed);
     assert_eq!(service.generate_qr_code().await.unwrap_err().code(), closed);
     assert_eq!(service.generate_pairing_code().await.unwrap_err().code(), closed);
-    assert_eq!(service.exit_provisioning_mode(Actor::System).await.unwrap_err().code(), closed);
+    assert_eq!(service.exit_provisioning_mode(None).await.unwrap_err().code(), closed);
     let untested = service.test_connection().await.unwrap_err();
     assert_eq!(untested.code(), ErrorCode::StateConflict);
     assert!(service.receive_configuration(b"").await.is_err());
@@ -214,7 +214,7 @@ pub(crate) async fn exit_voids_the_window(make: &impl AsyncFn(Behaviour) -> Made
     let service = subject.service();
     let code = shown(service).await;
     let mut events = service.events();
-    service.exit_provisioning_mode(technician(&subject).actor()).await.unwrap();
+    service.exit_provisioning_mode(Some(&technician(&subject))).await.unwrap();
     let expected = ["statusChanged(READY_TO_PAIR)", "statusChanged(UNPROVISIONED)"];
     assert_eq!(drain(&mut events), expected);
     assert_eq!(service.validate_pairing_code(&code), CodeVerdict::Expired);
@@ -301,7 +301,7 @@ pub(crate) async fn a_wrong_code_changes_nothing(make: &impl AsyncFn(Behaviour) 
     let mut events = service.events();
     let plain = ProvisioningPayload::mock(service.device_id(), "", UnixTime::EPOCH);
     for (code, expected) in [
-        ("ABC-123-XYZ", ErrorCode::PairingCodeMismatch),
+        ("ABC-123-XYZ", ErrorCode::InvalidPairingCode),
         ("ABC-123-XYY", ErrorCode::PairingCodeTypo),
         ("nonsense", ErrorCode::PairingCodeMalformed),
     ] {
@@ -368,7 +368,7 @@ pub(crate) async fn reprovisioning_keeps_the_device_provisioned(
     assert_eq!(service.state(), ready);
     assert_eq!(service.get_status(), ProvisioningStatus::ReadyToPair);
     assert!(service.view().borrow().is_provisioned);
-    service.exit_provisioning_mode(technician(&subject).actor()).await.unwrap();
+    service.exit_provisioning_mode(Some(&technician(&subject))).await.unwrap();
     assert_eq!(service.state(), ProvisioningState::Provisioned);
     let mut events = service.events();
     service.reprovision_device(technician(&subject)).await.unwrap();

@@ -316,6 +316,9 @@ pub trait StationStore: Send + Sync {
     /// The latest audit checkpoint a device has sent.
     async fn peer_checkpoint(&self, id: &DeviceId) -> Result<Option<String>, StoreError>;
 
+    /// The counter of the latest recovery of a device (D23); 0 before the first.
+    async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError>;
+
     // Operators.
 
     /// An account by id.

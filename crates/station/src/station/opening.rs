@@ -12,6 +12,7 @@ use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::time::{Now, is_expired};
 use zmon_protocol::station::{
     DeviceRecord, OpenRequest, Opening, PairDetails, RegistryEntry, Reservation, SessionMachine,
+    SessionTransition,
 };
 
 use super::certificates::RACES;
@@ -21,6 +22,7 @@ use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
 use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, translate};
 
 /// What an operator read off the screen, parsed.
+#[derive(Clone)]
 pub(super) struct Scan {
     pub(super) device_id: DeviceId,
     pub(super) code: PairingCode,
@@ -75,10 +77,14 @@ impl Station {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
-                // What the device began by itself gives way to a person at it.
+                // What the device began by itself gives way to a person at it, if that one may pair it.
                 Some(row) if row.operator.is_none() => {
-                    self.end_pull(&row, &now).await?;
-                    continue;
+                    let (scan, pair) = (scan.clone(), pair.cloned());
+                    if self.propose_scan(proof, scan, None, pair).await?.reply.is_ok() {
+                        self.end_pull(&row, &now).await?;
+                        continue;
+                    }
+                    None
                 }
                 Some(row) if self.is_repeated(&row, scan) => {
                     if row.operator.as_ref() == Some(proof.id()) {
@@ -114,28 +120,10 @@ impl Station {
         holder: Option<SessionRow>,
         pair: Option<PairDetails>,
     ) -> Result<Option<Opened>, StationError> {
-        let row = self.parts.store.device(&scan.device_id).await?;
         let config_version = pair.as_ref().map_or(0, |details| details.config_version);
         let now = self.now();
-        let at = Self::wall(&now)?;
-        let opened = {
-            let mut rng = self.parts.entropy.generator();
-            let request = OpenRequest {
-                session_id: SessionId::generate(rng.as_mut()),
-                device: registry_record(row, &scan.device_id),
-                reservation: holder.and_then(held),
-                opening: scan.opening.clone(),
-                code: scan.code.clone(),
-                scanned_serial: scan.serial.clone(),
-                address: scan.address,
-                operator: proof.id().clone(),
-                role: proof.role(),
-                pair,
-            };
-            SessionMachine::open(&self.context(Checkpoints::default()), &now, rng.as_mut(), request)
-        };
-        let facts = OpenFacts::at(at, &self.parts.policy.session);
-        let mut opened = opened;
+        let facts = OpenFacts::at(Self::wall(&now)?, &self.parts.policy.session);
+        let mut opened = self.propose_scan(proof, scan.clone(), holder, pair).await?;
         let record = translate(core::mem::take(&mut opened.record), facts, None)?;
         match self.parts.store.commit(&now, &record).await? {
             Ok(()) => {}
@@ -152,6 +140,32 @@ impl Station {
         let (opening, code) = (Some(scan.opening.clone()), Some(scan.code.clone()));
         let handle = SessionDriver::spawn(self, opened, opening, code, config_version);
         Ok(Some(Opened::Live(handle)))
+    }
+
+    /// What the machine makes of a scan: a session, or its refusal. Nothing is committed.
+    async fn propose_scan(
+        &self,
+        proof: &OperatorProof,
+        scan: Scan,
+        holder: Option<SessionRow>,
+        pair: Option<PairDetails>,
+    ) -> Result<SessionTransition, StationError> {
+        let row = self.parts.store.device(&scan.device_id).await?;
+        let mut rng = self.parts.entropy.generator();
+        let request = OpenRequest {
+            session_id: SessionId::generate(rng.as_mut()),
+            device: registry_record(row, &scan.device_id),
+            reservation: holder.and_then(held),
+            opening: scan.opening,
+            code: scan.code,
+            scanned_serial: scan.serial,
+            address: scan.address,
+            operator: proof.id().clone(),
+            role: proof.role(),
+            pair,
+        };
+        let ctx = self.context(Checkpoints::default());
+        Ok(SessionMachine::open(&ctx, &self.now(), rng.as_mut(), request))
     }
 
     /// The token was claimed by a session that has ended: its code is used up, for everybody. Only the

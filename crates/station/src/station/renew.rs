@@ -198,6 +198,12 @@ impl Station {
         let device_id = &asked.device.device_id;
         let holder = self.live_reservation(device_id, now).await?;
         if let Some(row) = holder.as_ref().filter(|row| row.operator.is_none()) {
+            // A recorded request must not end what the device has begun since.
+            if let Some(counter) = asked.counter
+                && counter <= self.parts.store.recovery_counter(device_id).await?
+            {
+                return Ok(Err(ErrorCode::RecoveryReplayed));
+            }
             // The device asks anew: what it began before is over.
             self.end_pull(row, now).await?;
             return Ok(Ok(None));

@@ -149,6 +149,10 @@ impl StationStore for MemoryStore {
         Ok(self.read(|t| t.checkpoints.get(id).cloned()))
     }
 
+    async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError> {
+        Ok(self.read(|t| t.counters.get(id).copied().unwrap_or(0)))
+    }
+
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
         Ok(self.read(|t| t.operators.get(id).cloned()))
     }
@@ -264,7 +268,10 @@ impl Tables {
                 self.checkpoints.remove(device_id);
             }
             StationWrite::PeerCheckpoint { device_id, checkpoint } => {
-                self.checkpoints.insert(device_id.clone(), checkpoint.clone());
+                let kept = self.checkpoints.get(device_id);
+                if kept.is_none_or(|kept| zmon_protocol::checkpoint::goes_on(checkpoint, kept)) {
+                    self.checkpoints.insert(device_id.clone(), checkpoint.clone());
+                }
             }
             StationWrite::RecoveryCounter { device_id, counter } => {
                 let latest = self.counters.entry(device_id.clone()).or_insert(0);

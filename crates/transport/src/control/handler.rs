@@ -7,7 +7,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
-use zmon_domain::role::{Actor, OperatorProof, Role};
+use zmon_domain::role::{OperatorProof, Role};
 use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
 use zmon_provisioning::{EventStream, IProvisioningService, Opening, ProvisioningEvent};
 use zmon_wire::control::{
@@ -187,7 +187,7 @@ impl Handler {
             }
             ControlRequest::Cancel {} => {
                 // No PIN: whoever is at the device may end a window.
-                service.exit_provisioning_mode(Actor::Local).await?;
+                service.exit_provisioning_mode(None).await?;
                 DONE
             }
             ControlRequest::Retry { operator, pin } => {

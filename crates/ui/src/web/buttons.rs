@@ -10,7 +10,7 @@ use http::StatusCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
-use zmon_domain::role::{Action, Actor, OperatorProof, permits};
+use zmon_domain::role::{Action, OperatorProof, permits};
 use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_provisioning::ServiceView;
 use zmon_wire::screen::{ScreenAction, ScreenOperator, ScreenOperators, ScreenRequest};
@@ -108,7 +108,7 @@ pub(super) async fn press(
             shared.parts.service.refuse_station(Actor::Local).await?;
         }
         ScreenRequest::Regenerate {} => model.regenerate_qr_code().await?,
-        ScreenRequest::Cancel {} => model.exit_provisioning_mode(Actor::Local).await?,
+        ScreenRequest::Cancel {} => model.exit_provisioning_mode(None).await?,
         ScreenRequest::Simulate {} => {
             let result = model.simulate_configuration().await;
             if let Some(error) = result.error {

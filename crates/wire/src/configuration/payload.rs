@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
+    error::FieldError,
     limits,
     settings::{Language, MeasurementUnit, SyncInterval},
     time::{UnixTime, is_expired},
@@ -103,9 +104,24 @@ impl ProvisioningPayload {
     /// Whether the members without which nothing works are there ([I §3.2] `isValid`).
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        [&self.device_id, &self.server_url, &self.client_certificate, &self.signature]
-            .into_iter()
-            .all(|text| !text.is_empty())
+        self.check().is_ok()
+    }
+
+    /// As [`is_valid`](Self::is_valid), naming what is missing.
+    ///
+    /// # Errors
+    /// The first member without which nothing works that is empty.
+    pub fn check(&self) -> Result<(), FieldError> {
+        let needed = [
+            ("deviceId", &self.device_id),
+            ("serverUrl", &self.server_url),
+            ("clientCertificate", &self.client_certificate),
+            ("signature", &self.signature),
+        ];
+        match needed.into_iter().find(|(_, text)| text.is_empty()) {
+            Some((member, _)) => Err(FieldError::new(member, "must not be empty")),
+            None => Ok(()),
+        }
     }
 
     /// When it expires: an hour after its timestamp when it does not say.

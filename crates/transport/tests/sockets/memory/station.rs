@@ -126,6 +126,9 @@ impl StationStore for MemoryStore {
     async fn peer_checkpoint(&self, _: &DeviceId) -> Result<Option<String>, StoreError> {
         Ok(None)
     }
+    async fn recovery_counter(&self, _: &DeviceId) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
         Ok(self.read(|t| t.operators.get(id).cloned()))
     }
