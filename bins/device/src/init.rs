@@ -98,6 +98,12 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
             .device(&profile.device_id)
             .with("identityKey", &identity_key),
     ];
+    audit.extend(anchors.iter().map(|fingerprint| {
+        AuditEvent::new(EventType::AnchorInstalled, Actor::System)
+            .device(&profile.device_id)
+            .with("anchor", fingerprint)
+            .with("site", &site)
+    }));
     audit.extend(people.iter().map(|person| {
         AuditEvent::new(EventType::OperatorAdded, Actor::System)
             .device(&profile.device_id)

@@ -178,26 +178,18 @@ event_types! {
         CrlPublished = "crl_published",
         /// A key was made.
         KeyCreated = "key_created",
-        /// A key was destroyed.
+        /// The secret of a configuration slot was destroyed, and the client key in it with it.
         KeyDestroyed = "key_destroyed",
         /// An anchor was laid down.
         AnchorInstalled = "anchor_installed",
-        /// A checkpoint over the log was signed.
-        CheckpointSigned = "checkpoint_signed",
         /// The peer sent a checkpoint; a failure when it is not its own or its log has lost rows.
         CheckpointReceived = "checkpoint_received",
-        /// The log was exported.
-        AuditExported = "audit_exported",
         /// The program started.
         Started = "started",
         /// The program stopped in order.
         Stopped = "stopped",
         /// Junk from somebody unauthenticated, counted per source, reason and minute.
         JunkRefused = "junk_refused",
-        /// The link to the station came up.
-        LinkUp = "link_up",
-        /// The link to the station went down.
-        LinkDown = "link_down",
     }
 }
 

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 use zmon_crypto::{Secret32, labels};
+use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
 use zmon_domain::limits;
+use zmon_domain::role::Actor;
 use zmon_domain::settings::DeviceSettings;
-use zmon_domain::time::Now;
+use zmon_domain::time::{ClockQuality, Now, Tick};
 use zmon_protocol::device::{BootState, DeviceRecord, DeviceWrite, Slot};
 use zmon_provisioning::ports::{
     AuditPage, AuditReport, AuditRow, DeviceStore, KeyStore, SettingsManager, SharedRng, StoreError,
@@ -127,7 +129,10 @@ impl SqliteDeviceStore {
 
     async fn load_state(&self) -> Result<BootState> {
         let mut connection = self.database.write().await?;
-        self.sweep(&mut connection).await?;
+        // Before anything of the device runs: no clock has been asked yet.
+        let unknown =
+            Now { mono: Tick::ZERO, wall: None, quality: ClockQuality::None, millis: None };
+        self.sweep(&mut connection, &unknown).await?;
         let state = PlainState::read(&mut connection, &self.device, &self.state_key).await?;
         let slot_a = self.load_slot(&mut connection, Name::A, state.slot_a).await?;
         let slot_b = self.load_slot(&mut connection, Name::B, state.slot_b).await?;
@@ -168,7 +173,7 @@ impl SqliteDeviceStore {
         let mut connection = self.database.write().await?;
         let staged = match commit::staged_slot(&record.writes)? {
             Some(slot) => {
-                self.note_loose(&mut connection, slot.generation).await?;
+                self.note_loose(&mut connection, now, slot.generation).await?;
                 Some((slot, self.keys.create(slot.generation).await?))
             }
             None => None,
@@ -189,7 +194,7 @@ impl SqliteDeviceStore {
             Ok(_) => audit::rows_since_checkpoint(&mut connection).await.unwrap_or(0),
             Err(_) => 0,
         };
-        if loose && let Err(error) = self.sweep(&mut connection).await {
+        if loose && let Err(error) = self.sweep(&mut connection, now).await {
             // The record stands or fell; what is left over is destroyed at the next chance.
             tracing::warn!(error = %error.describe(), "a slot secret could not be destroyed yet");
         }
@@ -219,48 +224,59 @@ impl SqliteDeviceStore {
     }
 
     /// Notes, durably, that a secret of this generation may exist without a slot.
-    async fn note_loose(&self, connection: &mut SqliteConnection, generation: u64) -> Result<()> {
-        self.change(connection, |state| {
+    async fn note_loose(
+        &self,
+        connection: &mut SqliteConnection,
+        now: &Now,
+        generation: u64,
+    ) -> Result<()> {
+        let unused = |state: &mut PlainState| {
             if generation <= state.generation {
                 let context = "a staged slot must have a new generation";
                 return Err(PersistenceError::new(ErrorCode::StateConflict, context));
             }
             state.loose.insert(generation);
             Ok(())
-        })
-        .await
+        };
+        self.change(connection, now, &[], unused).await
     }
 
-    /// Destroys every loose secret, then forgets the notes, then empties the write-ahead log of the
-    /// pages that held their slots.
-    async fn sweep(&self, connection: &mut SqliteConnection) -> Result<()> {
+    /// Destroys every loose secret, then turns the notes into audit rows ([I §7.3]), then empties the
+    /// write-ahead log of the pages that held their slots.
+    async fn sweep(&self, connection: &mut SqliteConnection, now: &Now) -> Result<()> {
         let state = PlainState::read(connection, &self.device, &self.state_key).await?;
         if state.loose.is_empty() {
             return Ok(());
         }
         let needed = slot::generations(connection).await?;
+        let mut destroyed = Vec::new();
         for generation in state.loose.difference(&needed) {
             self.keys.destroy(*generation).await?;
+            let row = AuditEvent::new(EventType::KeyDestroyed, Actor::System).device(&self.device);
+            destroyed.push(row.with("slotGeneration", generation));
         }
-        self.change(connection, |state| {
+        let forget = |state: &mut PlainState| {
             state.loose.clear();
             Ok(())
-        })
-        .await?;
+        };
+        self.change(connection, now, &destroyed, forget).await?;
         if !crate::sqlite::truncate_log(connection).await? {
             tracing::debug!("a reader holds the log; it is emptied later");
         }
         Ok(())
     }
 
-    /// Changes nothing but the state, in a transaction of its own.
+    /// Changes nothing but the state, in a transaction of its own with its rows.
     async fn change(
         &self,
         connection: &mut SqliteConnection,
+        now: &Now,
+        rows: &[AuditEvent],
         change: impl FnOnce(&mut PlainState) -> Result<()> + Send,
     ) -> Result<()> {
         let mut transaction = self.database.begin(connection).await?;
         let before = PlainState::read(&mut transaction, &self.device, &self.state_key).await?;
+        audit::append(&mut transaction, &self.lane, Some(&self.device), now, rows).await?;
         let mut after = before.clone();
         change(&mut after)?;
         after.write(&mut transaction, &before, &self.device, &self.state_key).await?;
