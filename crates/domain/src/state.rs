@@ -19,7 +19,8 @@ pub enum ProvisioningState {
     Validating,
     /// A configuration is in force.
     Provisioned,
-    /// The last attempt failed; an older configuration may still be in force.
+    /// The last attempt failed and no configuration is in force. Where an older one is, the device is
+    /// [`Provisioned`](Self::Provisioned) again and says why the attempt failed.
     Error,
     /// As one of the four phases above, while the configuration in force goes on working.
     Reprovisioning(ReprovisioningPhase),

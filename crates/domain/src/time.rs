@@ -33,6 +33,12 @@ impl Tick {
         self.0
     }
 
+    /// The first point past this one: when what is good until here is over ([`is_expired`]).
+    #[must_use]
+    pub const fn after(self) -> Self {
+        Self(self.0.saturating_add(Duration::from_nanos(1)))
+    }
+
     /// The time from `earlier` to here; zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -212,7 +218,7 @@ impl Now {
 }
 
 /// Whether something that is good until `expires_at` has expired: the last second still counts
-/// ([I §3.1], [I §3.2]).
+/// ([I §3.1], [I §3.2]). The window of the code goes by the same rule on the monotonic clock.
 #[must_use]
 pub fn is_expired(now: UnixTime, expires_at: UnixTime) -> bool {
     now > expires_at

@@ -43,11 +43,17 @@ mod proximity;
 #[path = "protocol/recording.rs"]
 mod recording;
 #[cfg(test)]
+#[path = "protocol/reference.rs"]
+mod reference;
+#[cfg(test)]
 #[path = "protocol/renew.rs"]
 mod renew;
 #[cfg(test)]
 #[path = "protocol/retry.rs"]
 mod retry;
+#[cfg(test)]
+#[path = "protocol/signals.rs"]
+mod signals;
 #[cfg(test)]
 #[path = "protocol/station.rs"]
 mod station;

@@ -1,6 +1,7 @@
 //! The device's provisioning listener is open with a window and closed without (D17): port scans.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use zmon_domain::limits;
 use zmon_domain::state::ProvisioningState;
@@ -48,7 +49,7 @@ async fn window(device: &SimulatedDevice) -> SocketAddr {
 async fn the_listener_closes_when_the_window_expires() {
     let (station, device) = alone([127, 77, 0, 2]).await;
     let open = window(&device).await;
-    station.clock().advance(limits::WINDOW.default);
+    station.clock().advance(limits::WINDOW.default + Duration::from_millis(1));
     device.until_state(ProvisioningState::Error).await;
     Peer::until_closed(open).await;
 }

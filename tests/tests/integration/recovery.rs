@@ -82,7 +82,7 @@ faults! {
     a_spoilt_certificate_is_not_installed: "issue=tamper" => ClientCertificateInvalid, Error;
     a_spoilt_envelope_is_not_opened: "deliver=tamper" => EnvelopeMacInvalid, Pairing;
     half_an_envelope_is_not_opened: "deliver=truncate" => EnvelopeMalformed, Pairing;
-    a_station_that_cannot_be_reached_for_the_test_is_not_installed: "test=fail" => NetworkError, Error;
+    a_station_that_cannot_be_reached_for_the_test_is_not_installed: "test=fail" => ConnectionTestFailed, Error;
     another_server_at_the_test_is_not_installed: "test=tamper" => ServerPinMismatch, Error;
 }
 

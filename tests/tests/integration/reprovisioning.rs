@@ -1,5 +1,7 @@
 //! [W §13.2] "Re-provisioning process", [W §8]: the old certificate works until the new one does.
 
+use std::time::Duration;
+
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
@@ -62,7 +64,7 @@ async fn a_failed_reprovisioning_leaves_the_old_configuration_at_work() {
 async fn an_expired_window_leaves_the_old_configuration_at_work() {
     let (station, device) = paired().await;
     device.enter().await;
-    station.clock().advance(limits::WINDOW.default);
+    station.clock().advance(limits::WINDOW.default + Duration::from_millis(1));
     let view = device.until_state(ProvisioningState::Provisioned).await;
     assert_eq!(view.last_error.unwrap().code, ErrorCode::PairingCodeExpired);
     device.until_connected().await;

@@ -125,7 +125,7 @@ async fn an_expired_window_is_refused() {
     let (station, device) = registered_with(StationOptions::impatient()).await;
     let qr = device.open_window().await;
     let listener = device.listener().await;
-    device.clock().advance(limits::WINDOW.default);
+    device.clock().advance(limits::WINDOW.default + Duration::from_millis(1));
     let view = device.until_state(ProvisioningState::Error).await;
     assert_eq!(view.last_error.unwrap().code, ErrorCode::PairingCodeExpired);
     Peer::until_closed(listener).await;

@@ -132,7 +132,14 @@ impl SqliteDeviceStore {
         // Before anything of the device runs: no clock has been asked yet.
         let unknown =
             Now { mono: Tick::ZERO, wall: None, quality: ClockQuality::None, millis: None };
-        self.sweep(&mut connection, &unknown).await?;
+        match self.sweep(&mut connection, &unknown).await {
+            // A log that is full keeps no monitor from its patient; the notes stay, and with the next
+            // sweep their rows come.
+            Err(error) if error.code() == ErrorCode::AuditUnavailable => {
+                tracing::warn!(error = %error.describe(), "destroyed, and not written down yet");
+            }
+            swept => swept?,
+        }
         let state = PlainState::read(&mut connection, &self.device, &self.state_key).await?;
         let slot_a = self.load_slot(&mut connection, Name::A, state.slot_a).await?;
         let slot_b = self.load_slot(&mut connection, Name::B, state.slot_b).await?;
@@ -252,6 +259,10 @@ impl SqliteDeviceStore {
         let mut destroyed = Vec::new();
         for generation in state.loose.difference(&needed) {
             self.keys.destroy(*generation).await?;
+            if *generation > state.generation {
+                // Made for a slot that was never stored: nothing is lost with it.
+                continue;
+            }
             let row = AuditEvent::new(EventType::KeyDestroyed, Actor::System).device(&self.device);
             destroyed.push(row.with("slotGeneration", generation));
         }

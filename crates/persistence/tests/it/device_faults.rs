@@ -245,6 +245,35 @@ async fn a_secret_that_cannot_be_destroyed_is_destroyed_at_the_next_start() {
     let device = Device::open(&home).await;
     assert_eq!(shape(&device.store.load().await.unwrap()), (Some(2), None, true, false));
     assert_eq!(device.keys.slot_generations().unwrap(), [2]);
+    let rows = device.store.events(AuditPage::default()).await.unwrap();
+    let destroyed = rows.iter().filter(|row| row.event == EventType::KeyDestroyed);
+    assert_eq!(destroyed.count(), 1, "written down when it was so, before any clock");
+}
+
+#[tokio::test]
+async fn a_full_log_keeps_no_device_from_its_start() {
+    let home = Home::new();
+    drop(provisioned(&home).await);
+    let dir = home.dir();
+    let keys = Arc::new(Stubborn(FileKeyStore::open(Arc::clone(&dir)).unwrap()));
+    let store = SqliteDeviceStore::open(dir, device_id(), keys.clone(), rng(3)).await.unwrap();
+    let flip = record(&[EventType::ProvisioningCompleted], vec![DeviceWrite::Flip]);
+    store.commit(&now(), &flip).await.unwrap();
+    drop((store, keys));
+    let device = Device::open(&home).await;
+    let mut sql = home.sql(DEVICE_DATABASE).await;
+    run(
+        &mut sql,
+        "CREATE TRIGGER refuse BEFORE INSERT ON security_audit_log \
+         BEGIN SELECT RAISE(ABORT, 'the log is full'); END",
+    )
+    .await;
+    assert_eq!(shape(&device.store.load().await.unwrap()), (Some(2), None, true, false));
+    assert_eq!(device.keys.slot_generations().unwrap(), [2], "destroyed all the same");
+    run(&mut sql, "DROP TRIGGER refuse").await;
+    device.store.load().await.unwrap();
+    let rows = device.store.events(AuditPage::default()).await.unwrap();
+    assert_eq!(rows.last().unwrap().event, EventType::KeyDestroyed, "and told when it can be");
 }
 
 #[tokio::test]

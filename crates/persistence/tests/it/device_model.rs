@@ -104,6 +104,11 @@ impl Model {
             }
             Step::Restart => unreachable!("a restart writes nothing"),
         };
+        // The end of a slot's secret has its row.
+        let stored = |model: &Self| [model.a, model.b.map(|b| b.0)];
+        let left = stored(&next);
+        next.rows +=
+            stored(self).iter().flatten().filter(|old| !left.contains(&Some(**old))).count();
         (write, allowed.then_some(next))
     }
 

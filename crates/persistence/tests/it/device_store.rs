@@ -113,6 +113,10 @@ async fn a_second_pairing_destroys_the_first_one() {
     assert_eq!(device.keys.slot_generations().unwrap(), [1, 2]);
     commit(&device, &[], vec![DeviceWrite::Flip]).await;
     assert_eq!(device.keys.slot_generations().unwrap(), [2]);
+    let rows = device.store.events(AuditPage::default()).await.unwrap();
+    let last = rows.last().unwrap();
+    assert_eq!(last.event, EventType::KeyDestroyed);
+    assert_eq!(last.detail, [("slotGeneration".to_owned(), "1".to_owned())]);
     let boot = device.store.load().await.unwrap();
     assert_eq!(boot.slot_a.unwrap().generation, 2);
     assert_eq!(device.store.current().unwrap().bed.unwrap().as_str(), "ICU-2");

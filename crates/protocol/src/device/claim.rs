@@ -168,7 +168,7 @@ pub(super) fn consume(
 /// The station releases its side after [`limits::CLAIM_WITHOUT_PAIR`]; a `pair` in the last moment
 /// still gets its delivery through.
 fn release_at(now: Tick) -> Tick {
-    now + limits::CLAIM_WITHOUT_PAIR.default + limits::DELIVERY_TIMEOUT.default
+    now + limits::CLAIM_WITHOUT_PAIR.default + limits::CLAIM_GRACE.default
 }
 
 /// The rows and writes of a valid claim: they are durable before the identity document leaves.

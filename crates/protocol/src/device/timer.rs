@@ -8,7 +8,7 @@ use zmon_domain::time::Tick;
 
 use super::machine::Core;
 use super::output::DeviceEvent;
-use super::state::{Begun, Pairing, Progress, Ready, State, Validating};
+use super::state::{Begun, Pairing, Progress, Ready, State, Tokens, Validating};
 use super::step::{Outcome, Step, done};
 use super::{confirm, doubt, end, pake, renew, testing, window};
 
@@ -19,8 +19,9 @@ pub(super) fn next(core: &Core, state: &State) -> Option<Tick> {
         State::Provisioned(provisioned) => Some(renew::next(core, provisioned)),
         State::Ready(ready) => {
             let rotation = ready.tokens.as_ref().map(|tokens| tokens.rotate_at);
+            let rotation = rotation.filter(|at| *at < ready.window.deadline);
             let run = ready.typed.run.as_ref().map(|run| run.deadline);
-            rotation.into_iter().chain(run).chain([ready.window.deadline]).min()
+            rotation.into_iter().chain(run).chain([ready.window.deadline.after()]).min()
         }
         State::Pairing(pairing) => {
             let confirmed = pairing.offer.as_ref().map(|offer| offer.until);
@@ -94,8 +95,11 @@ fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
         return end::fail(core, step, State::Ready(alloc::boxed::Box::new(ready)), code.into());
     }
     pake::expire(step, &mut ready);
+    // In its last instant a code is not drawn anew.
+    let last = ready.window.deadline;
+    let rotates = |tokens: &Tokens| now >= tokens.rotate_at && now < last;
     if let Some(port) =
-        ready.tokens.as_ref().filter(|tokens| now >= tokens.rotate_at).map(|tokens| tokens.port)
+        ready.tokens.as_ref().filter(|tokens| rotates(tokens)).map(|tokens| tokens.port)
     {
         window::show(step, &mut ready, port);
     }

@@ -97,9 +97,9 @@ pub(super) fn accepted<'a>(
         .map(|minted| &minted.token)
 }
 
-/// Whether the window's time is over; 10:00.0 is over.
+/// Whether the window's time is over; 10:00.0 still counts, as the QR code's own `expiresAt` does.
 pub(super) fn expired(now: Tick, window: &Window) -> bool {
-    now >= window.deadline
+    now > window.deadline
 }
 
 fn ready(mode: Mode, window: Window) -> Ready {

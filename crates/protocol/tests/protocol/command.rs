@@ -247,7 +247,7 @@ fn reset_works_from_every_state_without_touching_slot_a() {
     assert!(pair.link.is_some() && !pair.listening);
 
     pair.reprovision();
-    pair.pass(seconds(600));
+    pair.pass(seconds(601));
     assert!(pair.snapshot().last_error.is_some());
     let now = pair.now();
     pair.tell(DeviceInput::Reset { proof: technician(&now) }).unwrap();
@@ -278,7 +278,7 @@ fn deprovisioning_wipes_and_stays() {
     pair.tell(DeviceInput::Exit { actor: actor(Role::Technician) }).unwrap();
     assert_eq!(pair.device.machine.state(), ProvisioningState::Deprovisioned);
     pair.enter();
-    pair.pass(seconds(600));
+    pair.pass(seconds(601));
     assert_eq!(pair.device.machine.state(), ProvisioningState::Error);
     let proof = technician(&pair.now());
     pair.tell(DeviceInput::Reset { proof }).unwrap();

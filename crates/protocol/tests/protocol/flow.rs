@@ -7,29 +7,12 @@ use zmon_domain::limits;
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::SyncInterval;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus, ReprovisioningPhase};
-use zmon_protocol::device::{DeviceEvent, DeviceInput, LinkError};
+use zmon_protocol::device::{DeviceInput, LinkError};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_wire::configuration::ConfigurationDocument;
 
 use crate::common::{Pair, actor, address, details, technician};
-
-/// Names of the signals, in order.
-fn names(signals: &[DeviceEvent]) -> Vec<String> {
-    signals
-        .iter()
-        .map(|signal| match signal {
-            DeviceEvent::StatusChanged(status) => format!("statusChanged {}", status.as_str()),
-            DeviceEvent::QrCodeGenerated => "qrCodeGenerated".into(),
-            DeviceEvent::QrCodeExpired => "qrCodeExpired".into(),
-            DeviceEvent::ConfigurationReceived { .. } => "configurationReceived".into(),
-            DeviceEvent::ProvisioningCompleted { .. } => "provisioningCompleted".into(),
-            DeviceEvent::ProvisioningFailed(report) => {
-                format!("provisioningFailed {}", report.code)
-            }
-            other => panic!("{other:?}"),
-        })
-        .collect()
-}
+use crate::signals::names;
 
 fn first_pairing(suite: Suite) -> Pair {
     let mut pair = Pair::with_suite(1, suite);

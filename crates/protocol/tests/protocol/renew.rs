@@ -280,7 +280,7 @@ fn a_renewal_that_falls_due_leaves_an_open_window_alone() {
     assert_eq!(pair.device.machine.kind(), StateKind::ReadyToPair);
     assert_eq!(asked(&pair), 1);
     assert_eq!(pair.snapshot().expires_in, Some(seconds(1)));
-    pair.pass(seconds(1));
+    pair.pass(seconds(2));
     assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
     assert_eq!(asked(&pair), 2, "it waited for the window to end");
     // An answer that comes after a window was opened is nobody's.

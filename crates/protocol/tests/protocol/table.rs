@@ -69,7 +69,7 @@ fn fixture(kind: StateKind, origin: Origin) -> Option<Fixture> {
         StateKind::Error if origin == Origin::Provisioned => return None,
         StateKind::Error => {
             let mut pair = window(origin);
-            pair.pass(seconds(600));
+            pair.pass(seconds(601));
             pair
         }
         StateKind::ReadyToPair => {
@@ -379,7 +379,7 @@ fn all_edges() -> BTreeSet<Edge> {
     // Retry from `Provisioned` needs a failure before.
     let mut pair = Pair::provisioned(92);
     pair.reprovision();
-    pair.pass(seconds(600));
+    pair.pass(seconds(601));
     let (clock, proof) = (pair.clock, technician(&pair.now()));
     let mut failed = Fixture { pair, honest: Vec::new() };
     seen.insert(probe(&mut failed, clock, DeviceInput::Retry { proof }));

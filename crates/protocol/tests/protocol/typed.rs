@@ -273,7 +273,7 @@ fn a_window_that_is_not_open_is_not_named() {
     let run = Run::new(&mut pair, &code);
     let answer = run.start(&mut pair).unwrap();
     let confirm_p = run.confirmation(&answer).unwrap();
-    pair.clock.pass(seconds(600));
+    pair.clock.pass(seconds(601));
     let now = pair.now();
     for input in [
         DeviceInput::AskWindow,

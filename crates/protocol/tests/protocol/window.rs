@@ -134,8 +134,8 @@ fn the_window_ends_at_ten_minutes_exactly() {
     let token = forge::token(&pair);
     let hello = forge::hello(&mut pair);
     let (hello, claim_mac) = claim_of(&mut pair, &hello, &token);
-    // The claim arrives before the timer does.
-    pair.clock.pass(Duration::from_millis(100));
+    // The claim arrives before the timer does: 10:00.0 still counts, and nothing after it.
+    pair.clock.pass(Duration::from_millis(100) + Duration::from_nanos(1));
     let now = pair.now();
     let input = DeviceInput::SessionOpen { hello, claim_mac };
     assert!(pair.device.input(&now, input).is_err());
@@ -156,6 +156,8 @@ fn a_configured_window_ends_when_it_says() {
         pair.pass(seconds(length) - Duration::from_millis(100));
         assert_eq!(pair.device.machine.state(), ProvisioningState::ReadyToPair);
         pair.pass(Duration::from_millis(100));
+        assert_eq!(pair.device.machine.state(), ProvisioningState::ReadyToPair, "the last instant");
+        pair.pass(Duration::from_nanos(1));
         assert_eq!(pair.device.machine.state(), ProvisioningState::Error);
     }
     for length in [59, 3601] {
@@ -170,7 +172,7 @@ fn an_expired_window_is_told_and_written() {
     pair.signals.clear();
     pair.trace.clear();
     let from = pair.device.audit.len();
-    pair.pass(seconds(600));
+    pair.pass(seconds(601));
     assert_eq!(
         pair.device.log_since(from),
         [
@@ -196,7 +198,7 @@ fn an_expired_window_of_a_provisioned_device_keeps_slot_a() {
     pair.reprovision();
     let state = ProvisioningState::Reprovisioning(ReprovisioningPhase::ReadyToPair);
     assert_eq!(pair.device.machine.state(), state);
-    pair.pass(seconds(600));
+    pair.pass(seconds(601));
     assert_eq!(pair.device.machine.state(), ProvisioningState::Provisioned);
     assert_eq!(pair.snapshot().last_error.unwrap().code, ErrorCode::PairingCodeExpired);
     assert!(pair.device.stored.slot_a.is_some() && pair.link.is_some());

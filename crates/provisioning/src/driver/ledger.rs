@@ -60,7 +60,7 @@ impl CodeLedger {
         let hash = code_hash(&self.key, &code);
         match self.current {
             Some((current, deadline)) if current == hash => {
-                if now < deadline {
+                if now <= deadline {
                     CodeVerdict::Ok
                 } else {
                     CodeVerdict::Expired

@@ -1,4 +1,4 @@
-//! The mock service ([I §4.2]): no network, no disk, no real clock.
+//! The mock service ([I §4.2]): no network, no disk, and the clock it is given.
 
 mod rng;
 mod service;
@@ -32,7 +32,7 @@ pub struct MockConfig {
     pub code_format: CodeFormat,
     /// Length of the window.
     pub window: Duration,
-    /// How long applying a configuration takes, in virtual time.
+    /// How long applying a configuration takes, on the mock's clock.
     pub delay: Duration,
     /// Whether a station that is not there provisions the device `delay` after each window opened.
     pub auto_provision: bool,

@@ -28,8 +28,8 @@ use crate::service::{
 };
 
 /// [`IProvisioningService`] without a station, a disk or a network ([I §4.2]): every configuration
-/// that is well formed, for this device and with the right code comes into force after a delay in
-/// virtual time. It checks no seal and no signature, and keeps nothing.
+/// that is well formed, for this device and with the right code comes into force after a delay on its
+/// clock. It checks no seal and no signature, and keeps nothing.
 ///
 /// It behaves as the production service does towards its caller; one contract suite holds both.
 pub struct MockProvisioningService(Arc<Inner>);
@@ -43,7 +43,8 @@ struct Inner {
 }
 
 impl MockProvisioningService {
-    /// A mock on a clock of its own that starts at `config.start`. Needs a tokio runtime.
+    /// A mock on a clock of its own that starts at `config.start` and goes as fast as the tokio runtime it
+    /// needs: a second is a second, unless that runtime's time is paused, as in a test.
     #[must_use]
     pub fn new(config: MockConfig) -> Self {
         let clock = Arc::new(VirtualClock::starting_at(config.start));
@@ -172,13 +173,14 @@ async fn keep_window(inner: Weak<Inner>, clock: Arc<dyn Clock>, window: WindowId
             Some((id, deadline)) if id == window => deadline,
             _ => return,
         };
-        clock.sleep_until(rotate.min(deadline)).await;
+        // In its last instant a code is not drawn anew.
+        clock.sleep_until(if rotate < deadline { rotate } else { deadline.after() }).await;
         let Some(inner) = inner.upgrade() else { return };
         let mut state = inner.lock();
         if state.window().is_none_or(|(id, _)| id != window) {
             return;
         }
-        if clock.now().mono >= deadline {
+        if clock.now().mono > deadline {
             return state.expire();
         }
         rotate = clock.now().mono + limits::ROTATION.default;

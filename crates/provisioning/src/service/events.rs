@@ -22,7 +22,8 @@ pub enum ProvisioningEvent {
         /// When the code dies; `None` without a wall clock.
         expires_at: Option<UnixTime>,
     },
-    /// `qrCodeExpired`: the window ran out or was closed.
+    /// `qrCodeExpired`: the window ran out, or its code is void after five tries (D2). One that
+    /// somebody closes or replaces is told by the status, or by the next `qrCodeGenerated`.
     QrCodeExpired,
     /// `configurationReceived`: a configuration was opened and found genuine.
     ConfigurationReceived {
@@ -102,7 +103,7 @@ impl EventStream {
         }
         match self.receiver.recv().await {
             Ok(event) => Some(event),
-            Err(RecvError::Lagged(_)) => Some(self.status()),
+            Err(RecvError::Lagged(_)) => Some(self.resynchronise()),
             Err(RecvError::Closed) => None,
         }
     }
@@ -114,15 +115,18 @@ impl EventStream {
         }
         match self.receiver.try_recv() {
             Ok(event) => Some(event),
-            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(self.status()),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(self.resynchronise()),
             Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => {
                 None
             }
         }
     }
 
-    fn status(&self) -> ProvisioningEvent {
+    /// The status, and from here on only what is sent after it: an older signal that is still kept
+    /// would set the subscriber back.
+    fn resynchronise(&mut self) -> ProvisioningEvent {
         let status = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        self.receiver = self.receiver.resubscribe();
         ProvisioningEvent::StatusChanged(*status)
     }
 }
@@ -130,5 +134,27 @@ impl EventStream {
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EventStream")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_that_lagged_gets_the_status_and_nothing_from_before_it() {
+        let hub = EventHub::new(ProvisioningStatus::Unprovisioned);
+        let mut stream = hub.subscribe();
+        let (last, others) = (ProvisioningStatus::Provisioned, ProvisioningStatus::ReadyToPair);
+        for _ in 0..2 * CAPACITY {
+            hub.emit(ProvisioningEvent::StatusChanged(others));
+        }
+        hub.emit(ProvisioningEvent::StatusChanged(last));
+        let first = ProvisioningEvent::StatusChanged(ProvisioningStatus::Unprovisioned);
+        assert_eq!(stream.try_next(), Some(first));
+        assert_eq!(stream.try_next(), Some(ProvisioningEvent::StatusChanged(last)));
+        assert_eq!(stream.try_next(), None);
+        hub.emit(ProvisioningEvent::QrCodeExpired);
+        assert_eq!(stream.try_next(), Some(ProvisioningEvent::QrCodeExpired));
     }
 }

@@ -160,9 +160,12 @@ impl FakeStation {
     ) -> Vec<u8> {
         let mut document = self.document(identified);
         spoil(&mut document);
-        let payload = document.to_json().unwrap();
-        let plaintext = self.sign(Typ::Config, &payload, false);
-        self.seal(identified, plaintext.as_bytes())
+        self.seal(identified, self.signed(&document).as_bytes())
+    }
+
+    /// The signed configuration, exact bytes.
+    pub(crate) fn signed(&self, document: &ConfigurationDocument) -> String {
+        self.sign(Typ::Config, &document.to_json().unwrap(), false)
     }
 
     /// Seals any plaintext into the session.
