@@ -7,13 +7,14 @@ use std::{path::PathBuf, process::Stdio, sync::Arc};
 use async_trait::async_trait;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
+use zmon_domain::limits;
 use zmon_provisioning::{
     DeviceParts,
     ports::{ClinicalInterlock, Moment},
 };
 
 /// Longest wait for a file to be read or a command to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = limits::INTERLOCK_PATIENCE.default;
 /// Longest content, in bytes; every word is shorter.
 const CONTENT_MAX: u64 = 64;
 

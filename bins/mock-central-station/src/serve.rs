@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use zmon_cli::{Failure, Streams, logging, stop::StopSignal};
 use zmon_domain::error::{ErrorCode, Side};
+use zmon_domain::limits;
 use zmon_station::ports::Clock;
 use zmon_wire::ready::Ready;
 
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// How often rows that no checkpoint speaks for are signed (D16).
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+const CHECKPOINT_EVERY: Duration = limits::CHECKPOINT_PAUSE.default;
 
 /// Serves a station; returns when it was told to stop and has stopped in order.
 ///

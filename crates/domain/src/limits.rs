@@ -53,6 +53,8 @@ pub struct LimitRow {
     pub max: u64,
     /// Unit of the three numbers.
     pub unit: &'static str,
+    /// What may choose another value from the range; `–` for nothing.
+    pub set_by: &'static str,
     /// Origin.
     pub clause: &'static str,
     /// What it limits.
@@ -73,7 +75,7 @@ const fn plain<T: Copy>(n: T) -> T {
 }
 
 macro_rules! limits {
-    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $make:ident, $text:literal, $default:literal, $min:literal..=$max:literal, $unit:literal, $clause:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $make:ident, $text:literal, $default:literal, $min:literal..=$max:literal, $unit:literal, $set_by:literal, $clause:literal;)+) => {
         $(
             $(#[doc = $doc])+
             pub const $name: Limit<$ty> = Limit {
@@ -91,8 +93,8 @@ macro_rules! limits {
         #[must_use]
         pub fn all() -> Vec<LimitRow> {
             alloc::vec![$(LimitRow {
-                name: $text, default: $default, min: $min, max: $max, unit: $unit, clause: $clause,
-                meaning: concat!($($doc),+),
+                name: $text, default: $default, min: $min, max: $max, unit: $unit, set_by: $set_by,
+                clause: $clause, meaning: concat!($($doc),+),
             }),+]
         }
     };
@@ -100,117 +102,131 @@ macro_rules! limits {
 
 limits! {
     /// How long a provisioning window, its code and its QR code live.
-    WINDOW: Duration = seconds, "window", 600, 60..=3600, "s", "[W §2.2], [W §4], [I §1], D10";
+    WINDOW: Duration = seconds, "window", 600, 60..=3600, "s", "`windowMinutes` of device.toml", "[W §2.2], [W §4], [I §1], D10";
     /// How often the QR code is redrawn with a new token.
-    ROTATION: Duration = seconds, "rotation", 30, 5..=300, "s", "[W §3], D10";
+    ROTATION: Duration = seconds, "rotation", 30, 5..=300, "s", "–", "[W §3], D10";
     /// Attempts in all at what may pass (the network).
-    ATTEMPTS: u8 = plain, "attempts", 3, 1..=10, "count", "[W §7.2]";
+    ATTEMPTS: u8 = plain, "attempts", 3, 1..=10, "count", "–", "[W §7.2]";
     /// Pause between two of these attempts.
-    ATTEMPT_PAUSE: Duration = milliseconds, "attemptPause", 500, 0..=60000, "ms", "[W §7.2]";
+    ATTEMPT_PAUSE: Duration = milliseconds, "attemptPause", 500, 0..=60000, "ms", "–", "[W §7.2]";
     /// From a configuration's timestamp to its expiresAt.
-    PAYLOAD_LIFETIME: Duration = seconds, "payloadLifetime", 3600, 60..=86400, "s", "[I §3.2], D14";
+    PAYLOAD_LIFETIME: Duration = seconds, "payloadLifetime", 3600, 60..=86400, "s", "`StationPolicy`", "[I §3.2], D14";
     /// Interval of the heartbeat of a provisioned device.
-    SYNC_INTERVAL: Duration = seconds, "syncInterval", 10, 1..=3600, "s", "[I §3.2]";
+    SYNC_INTERVAL: Duration = seconds, "syncInterval", 10, 1..=3600, "s", "manifest, configuration", "[I §3.2]";
     /// Delay of the mock provisioning service.
-    MOCK_DELAY: Duration = milliseconds, "mockDelay", 1000, 0..=600000, "ms", "[I §4.2]";
+    MOCK_DELAY: Duration = milliseconds, "mockDelay", 1000, 0..=600000, "ms", "`MockConfig`", "[I §4.2]";
     /// Width and height of the QR image.
-    QR_PIXELS: u32 = plain, "qrPixels", 300, 300..=1200, "px", "[I §3.1], [I §8], D15";
+    QR_PIXELS: u32 = plain, "qrPixels", 300, 300..=1200, "px", "–", "[I §3.1], [I §8], D15";
     /// Pixels of one module of the QR image.
-    QR_MODULE_PIXELS: u32 = plain, "qrModulePixels", 3, 3..=12, "px", "D15";
+    QR_MODULE_PIXELS: u32 = plain, "qrModulePixels", 3, 3..=12, "px", "–", "D15";
     /// Length of the QR content to aim at (version 17 at level H).
-    QR_CONTENT_AIM: usize = plain, "qrContentAim", 280, 1..=310, "bytes", "D15";
+    QR_CONTENT_AIM: usize = plain, "qrContentAim", 280, 1..=310, "bytes", "–", "D15";
     /// Longest QR content that keeps 300 pixels.
-    QR_CONTENT_MAX: usize = plain, "qrContentMax", 310, 1..=1273, "bytes", "D15";
+    QR_CONTENT_MAX: usize = plain, "qrContentMax", 310, 1..=1273, "bytes", "–", "D15";
     /// Longest body, message or file that is read.
-    BODY_MAX: usize = plain, "bodyMax", 65536, 1024..=1048576, "bytes", "D24";
+    BODY_MAX: usize = plain, "bodyMax", 65536, 1024..=1048576, "bytes", "–", "D24";
     /// Deepest nesting of JSON.
-    JSON_DEPTH: usize = plain, "jsonDepth", 32, 1..=64, "count", "D24";
+    JSON_DEPTH: usize = plain, "jsonDepth", 32, 1..=64, "count", "–", "D24";
     /// A claim at the scan is released when no `pair` follows for so long.
-    CLAIM_WITHOUT_PAIR: Duration = seconds, "claimWithoutPair", 120, 10..=600, "s", "D11";
+    CLAIM_WITHOUT_PAIR: Duration = seconds, "claimWithoutPair", 120, 10..=600, "s", "`StationPolicy`", "D11";
+    /// The device releases its side of such a claim so much later, for a `pair` in the last moment.
+    CLAIM_GRACE: Duration = seconds, "claimGrace", 30, 0..=120, "s", "–", "D11";
     /// A claimed session ends so long after the claim.
-    SESSION_LIFETIME: Duration = seconds, "sessionLifetime", 900, 60..=3600, "s", "D11";
+    SESSION_LIFETIME: Duration = seconds, "sessionLifetime", 900, 60..=3600, "s", "`StationPolicy`", "D11";
     /// A pending certificate is aborted so long after its issue.
-    PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "D13";
+    PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "`StationPolicy`", "D13";
     /// Envelopes that a session opens before it ends.
-    OPENS_PER_SESSION: u8 = plain, "opensPerSession", 3, 1..=10, "count", "D5";
+    OPENS_PER_SESSION: u8 = plain, "opensPerSession", 3, 1..=10, "count", "–", "D5";
     /// Runs of the typed code before the window is void.
-    TYPED_TRIES: u8 = plain, "typedTries", 5, 1..=10, "count", "D2";
+    TYPED_TRIES: u8 = plain, "typedTries", 5, 1..=10, "count", "–", "D2";
     /// How long a run of the typed code waits for the station's confirmation.
-    TYPED_RUN: Duration = seconds, "typedRun", 30, 1..=120, "s", "D2";
+    TYPED_RUN: Duration = seconds, "typedRun", 30, 1..=120, "s", "–", "D2";
     /// Runs of the typed code that fail, per operator and hour, before the station takes no more.
-    TYPED_TRIES_HOURLY: u8 = plain, "typedTriesHourly", 20, 1..=100, "count", "D2";
+    TYPED_TRIES_HOURLY: u8 = plain, "typedTriesHourly", 20, 1..=100, "count", "–", "D2";
     /// How long a device without an anchor waits for an operator to confirm its station.
-    CONFIRMATION: Duration = seconds, "confirmation", 300, 30..=900, "s", "D8";
+    CONFIRMATION: Duration = seconds, "confirmation", 300, 30..=900, "s", "–", "D8";
     /// Tolerated difference of two synchronised clocks.
-    CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "D14";
+    CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "–", "D14";
     /// Lifetime of a device's client certificate.
-    CERT_LIFETIME: Duration = days, "certLifetime", 90, 1..=825, "days", "D13";
+    CERT_LIFETIME: Duration = days, "certLifetime", 90, 1..=825, "days", "`StationPolicy`", "D13";
     /// Longest lifetime of a configuration-signing certificate.
-    SIGNING_CERT_MAX: Duration = days, "signingCertMax", 90, 1..=90, "days", "D8";
+    SIGNING_CERT_MAX: Duration = days, "signingCertMax", 90, 1..=90, "days", "–", "D8";
+    /// Validity of the station's own authorities.
+    AUTHORITY_LIFETIME: Duration = days, "authorityLifetime", 3653, 365..=9131, "days", "`CaParams`", "D8";
+    /// Validity of the station's server certificate.
+    SERVER_CERT_LIFETIME: Duration = days, "serverCertLifetime", 365, 1..=825, "days", "`CaParams`", "D17";
+    /// How long a revocation list is valid; a new one is made after half of it.
+    CRL_LIFETIME: Duration = seconds, "crlLifetime", 86400, 3600..=604800, "s", "`StationPolicy`", "D17";
     /// Fewest digits of a local operator's PIN.
-    PIN_MIN_DIGITS: usize = plain, "pinMinDigits", 6, 6..=16, "count", "D22";
+    PIN_MIN_DIGITS: usize = plain, "pinMinDigits", 6, 6..=16, "count", "–", "D22";
     /// Most digits of a local operator's PIN.
-    PIN_MAX_DIGITS: usize = plain, "pinMaxDigits", 16, 6..=64, "count", "D22";
+    PIN_MAX_DIGITS: usize = plain, "pinMaxDigits", 16, 6..=64, "count", "–", "D22";
     /// Wrong PINs before the back-off begins.
-    PIN_BACKOFF_AFTER: u32 = plain, "pinBackoffAfter", 3, 1..=10, "count", "D22";
+    PIN_BACKOFF_AFTER: u32 = plain, "pinBackoffAfter", 3, 1..=10, "count", "–", "D22";
     /// First back-off after wrong PINs; it doubles.
-    PIN_BACKOFF_FIRST: Duration = seconds, "pinBackoffFirst", 30, 1..=900, "s", "D22";
+    PIN_BACKOFF_FIRST: Duration = seconds, "pinBackoffFirst", 30, 1..=900, "s", "–", "D22";
     /// Longest back-off after wrong PINs.
-    PIN_BACKOFF_MAX: Duration = seconds, "pinBackoffMax", 900, 30..=86400, "s", "D22";
+    PIN_BACKOFF_MAX: Duration = seconds, "pinBackoffMax", 900, 30..=86400, "s", "–", "D22";
+    /// Wrong passwords from one source, over all accounts, before its back-off begins.
+    SOURCE_BACKOFF_AFTER: u32 = plain, "sourceBackoffAfter", 10, 3..=100, "count", "–", "[W §10.1]";
+    /// A source or account without a wrong password for so long starts afresh.
+    BACKOFF_FORGET: Duration = seconds, "backoffForget", 3600, 60..=86400, "s", "–", "[W §10.1]";
+    /// Longest wait for the word of a clinical interlock; none in time objects.
+    INTERLOCK_PATIENCE: Duration = seconds, "interlockPatience", 5, 1..=30, "s", "–", "D22";
     /// Lifetime of an operator's proof on the device.
-    PROOF_LIFETIME: Duration = seconds, "proofLifetime", 300, 10..=3600, "s", "D22";
+    PROOF_LIFETIME: Duration = seconds, "proofLifetime", 300, 10..=3600, "s", "–", "D22";
     /// Lifetime of an operator's session on the station.
-    LOGIN_LIFETIME: Duration = seconds, "loginLifetime", 28800, 300..=86400, "s", "[W §10.1]";
+    LOGIN_LIFETIME: Duration = seconds, "loginLifetime", 28800, 300..=86400, "s", "`StationPolicy`", "[W §10.1]";
     /// Shortest password of a station operator.
-    PASSWORD_MIN: usize = plain, "passwordMin", 12, 8..=128, "count", "[W §10.1]";
+    PASSWORD_MIN: usize = plain, "passwordMin", 12, 8..=128, "count", "–", "[W §10.1]";
     /// Longest password of a station operator.
-    PASSWORD_MAX: usize = plain, "passwordMax", 256, 64..=1024, "bytes", "[W §10.1]";
+    PASSWORD_MAX: usize = plain, "passwordMax", 256, 64..=1024, "bytes", "–", "[W §10.1]";
     /// Opening one connection.
-    CONNECT_TIMEOUT: Duration = milliseconds, "connectTimeout", 2000, 100..=60000, "ms", "D18";
+    CONNECT_TIMEOUT: Duration = milliseconds, "connectTimeout", 2000, 100..=60000, "ms", "`ClientTimes`", "D18";
     /// One request and its answer.
-    REQUEST_TIMEOUT: Duration = milliseconds, "requestTimeout", 10000, 100..=120000, "ms", "D18";
+    REQUEST_TIMEOUT: Duration = milliseconds, "requestTimeout", 10000, 100..=120000, "ms", "`ClientTimes`", "D18";
     /// How long a delivery waits for the device to apply the configuration.
-    DELIVERY_TIMEOUT: Duration = seconds, "deliveryTimeout", 30, 1..=300, "s", "D7";
+    DELIVERY_TIMEOUT: Duration = seconds, "deliveryTimeout", 30, 1..=300, "s", "–", "D7";
     /// How long `pair` waits before it answers 202.
-    PAIR_TIMEOUT: Duration = seconds, "pairTimeout", 40, 1..=300, "s", "D7";
+    PAIR_TIMEOUT: Duration = seconds, "pairTimeout", 40, 1..=300, "s", "`StationPolicy`", "D7";
     /// Reading the head of a request.
-    HEADER_TIMEOUT: Duration = milliseconds, "headerTimeout", 5000, 100..=60000, "ms", "D18";
+    HEADER_TIMEOUT: Duration = milliseconds, "headerTimeout", 5000, 100..=60000, "ms", "`ServerLimits`", "D18";
     /// Connections that one listener serves at a time.
-    CONNECTIONS_MAX: usize = plain, "connectionsMax", 64, 1..=4096, "count", "D18";
+    CONNECTIONS_MAX: usize = plain, "connectionsMax", 64, 1..=4096, "count", "`ServerLimits`", "D18";
     /// First pause before the link is tried again; it doubles.
-    LINK_BACKOFF_FIRST: Duration = milliseconds, "linkBackoffFirst", 1000, 100..=60000, "ms", "[W §9.2]";
+    LINK_BACKOFF_FIRST: Duration = milliseconds, "linkBackoffFirst", 1000, 100..=60000, "ms", "–", "[W §9.2]";
     /// Longest pause before the link is tried again.
-    LINK_BACKOFF_MAX: Duration = seconds, "linkBackoffMax", 60, 1..=3600, "s", "[W §9.2]";
+    LINK_BACKOFF_MAX: Duration = seconds, "linkBackoffMax", 60, 1..=3600, "s", "–", "[W §9.2]";
     /// Pause between two questions of a device in doubt.
-    OUTCOME_PAUSE: Duration = seconds, "outcomePause", 5, 1..=3600, "s", "D13";
+    OUTCOME_PAUSE: Duration = seconds, "outcomePause", 5, 1..=3600, "s", "–", "D13";
     /// How far the renewal of a certificate may lie before or after its point, of the lifetime.
-    RENEWAL_JITTER: u32 = plain, "renewalJitter", 5, 0..=20, "%", "D23";
+    RENEWAL_JITTER: u32 = plain, "renewalJitter", 5, 0..=20, "%", "–", "D23";
     /// Longest time between two looks at whether a renewal is due.
-    RENEWAL_LOOK: Duration = seconds, "renewalLook", 3600, 1..=86400, "s", "D23";
+    RENEWAL_LOOK: Duration = seconds, "renewalLook", 3600, 1..=86400, "s", "–", "D23";
     /// First pause after a renewal that failed; it doubles.
-    RENEWAL_RETRY_FIRST: Duration = seconds, "renewalRetryFirst", 60, 1..=3600, "s", "D23";
+    RENEWAL_RETRY_FIRST: Duration = seconds, "renewalRetryFirst", 60, 1..=3600, "s", "–", "D23";
     /// Longest pause after a renewal that failed.
-    RENEWAL_RETRY_MAX: Duration = seconds, "renewalRetryMax", 21600, 60..=86400, "s", "D23";
+    RENEWAL_RETRY_MAX: Duration = seconds, "renewalRetryMax", 21600, 60..=86400, "s", "–", "D23";
     /// Length of an identifier.
-    ID_MAX: usize = plain, "idMax", 64, 1..=64, "count", "[W §3]";
+    ID_MAX: usize = plain, "idMax", 64, 1..=64, "count", "–", "[W §3]";
     /// Length of a label or name shown to people.
-    LABEL_MAX: usize = plain, "labelMax", 64, 1..=64, "count", "[I §3.2]";
+    LABEL_MAX: usize = plain, "labelMax", 64, 1..=64, "count", "–", "[I §3.2]";
     /// Rows of the audit log between two checkpoints.
-    CHECKPOINT_ROWS: u64 = plain, "checkpointRows", 1000, 1..=100000, "count", "D16";
+    CHECKPOINT_ROWS: u64 = plain, "checkpointRows", 1000, 1..=100000, "count", "–", "D16";
     /// Longest time from a new audit row to its checkpoint.
-    CHECKPOINT_PAUSE: Duration = seconds, "checkpointPause", 60, 1..=3600, "s", "D16";
+    CHECKPOINT_PAUSE: Duration = seconds, "checkpointPause", 60, 1..=3600, "s", "–", "D16";
     /// Junk from one source is counted in one audit row for so long.
-    JUNK_WINDOW: Duration = seconds, "junkWindow", 60, 1..=3600, "s", "D16";
+    JUNK_WINDOW: Duration = seconds, "junkWindow", 60, 1..=3600, "s", "–", "D16";
     /// Rows that one import of the registry takes.
-    MANIFEST_ROWS: usize = plain, "manifestRows", 1000, 1..=10000, "count", "D9";
+    MANIFEST_ROWS: usize = plain, "manifestRows", 1000, 1..=10000, "count", "–", "D9";
     /// Longest manifest that one import takes.
-    MANIFEST_BYTES: usize = plain, "manifestBytes", 1048576, 65536..=16777216, "bytes", "D9";
+    MANIFEST_BYTES: usize = plain, "manifestBytes", 1048576, 65536..=16777216, "bytes", "–", "D9";
     /// Rows of one page of a list.
-    PAGE_ROWS: usize = plain, "pageRows", 100, 1..=1000, "count", "D16";
+    PAGE_ROWS: usize = plain, "pageRows", 100, 1..=1000, "count", "–", "D16";
     /// Lowest port of a device's provisioning listener.
-    DEVICE_PORT_FIRST: u16 = plain, "devicePortFirst", 1024, 1..=65535, "count", "D18";
+    DEVICE_PORT_FIRST: u16 = plain, "devicePortFirst", 1024, 1..=65535, "count", "`NetworkPolicy`", "D18";
     /// Highest port of a device's provisioning listener.
-    DEVICE_PORT_LAST: u16 = plain, "devicePortLast", 65535, 1..=65535, "count", "D18";
+    DEVICE_PORT_LAST: u16 = plain, "devicePortLast", 65535, 1..=65535, "count", "`NetworkPolicy`", "D18";
 }
 
 /// The part of a certificate's lifetime after which it is renewed: two thirds (D23).
@@ -223,13 +239,13 @@ pub const QR_LEVEL: char = 'H';
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(
-        "| name | default | range | unit | meaning | clause |\n|---|---|---|---|---|---|\n",
+        "| name | default | range | unit | meaning | set by | clause |\n|---|---|---|---|---|---|---|\n",
     );
     for row in all() {
-        let LimitRow { name, default, min, max, unit, clause, meaning } = row;
+        let LimitRow { name, default, min, max, unit, set_by, clause, meaning } = row;
         let meaning = meaning.trim();
         text.push_str(&format!(
-            "| `{name}` | {default} | {min}–{max} | {unit} | {meaning} | {clause} |\n"
+            "| `{name}` | {default} | {min}–{max} | {unit} | {meaning} | {set_by} | {clause} |\n"
         ));
     }
     text
@@ -243,7 +259,7 @@ mod tests {
     fn every_default_lies_in_its_range_and_no_cell_is_empty() {
         for row in all() {
             assert!(row.min <= row.default && row.default <= row.max, "{}", row.name);
-            for cell in [row.name, row.unit, row.clause, row.meaning.trim()] {
+            for cell in [row.name, row.unit, row.set_by, row.clause, row.meaning.trim()] {
                 assert!(!cell.is_empty(), "{}", row.name);
             }
         }

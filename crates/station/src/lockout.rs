@@ -17,13 +17,13 @@ use zmon_domain::time::Tick;
 const FREE: u32 = limits::PIN_BACKOFF_AFTER.default;
 /// The failure over all accounts that causes a source's first wait. Higher, because several people may
 /// share an address.
-const FREE_OF_SOURCE: u32 = 10;
+const FREE_OF_SOURCE: u32 = limits::SOURCE_BACKOFF_AFTER.default;
 /// The first wait; doubles with each further failure.
 const FIRST: Duration = limits::PIN_BACKOFF_FIRST.default;
 /// The longest wait.
 const LONGEST: Duration = limits::PIN_BACKOFF_MAX.default;
 /// An entry that has been quiet for so long starts afresh.
-const FORGET: Duration = Duration::from_secs(60 * 60);
+const FORGET: Duration = limits::BACKOFF_FORGET.default;
 /// Entries that are remembered. A flood of made-up pairs pushes out the oldest ones; each of those
 /// had to be paid for with a password hash.
 const CAPACITY: usize = 10_000;

@@ -80,7 +80,7 @@ impl StationPolicy {
             },
             login_lifetime: limits::LOGIN_LIFETIME.default,
             pair_wait: limits::PAIR_TIMEOUT.default,
-            crl_lifetime: Duration::from_secs(24 * 60 * 60),
+            crl_lifetime: limits::CRL_LIFETIME.default,
         }
     }
 

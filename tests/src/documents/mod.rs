@@ -15,7 +15,8 @@ use zmon_domain::{error, limits, role};
 const LIMITS_HEAD: &str = "# Limits
 
 Made from the table in `crates/domain/src/limits.rs`, the only home of defaults; a test compares the two.
-`default` holds when nothing is configured; a configuration may choose from `range`, both ends included.
+`default` holds when nothing is configured; what is named under `set by`, a file or a type of the
+libraries, may choose from `range`, both ends included.
 Whatever lies outside is refused with the name and the range. The error correction of the QR code is
 level H ([I §8]) and cannot be changed.
 

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use zmon_domain::ids::{SiteId, StationId, StationName};
+use zmon_domain::limits;
 
 use super::CaError;
 
@@ -65,14 +66,13 @@ impl CaParams {
         site_id: SiteId,
         server_names: Vec<ServerName>,
     ) -> Self {
-        const DAY: u64 = 24 * 60 * 60;
         Self {
             station_id,
             station_name,
             site_id,
             server_names,
-            authority_lifetime: Duration::from_secs(3653 * DAY),
-            server_lifetime: Duration::from_secs(365 * DAY),
+            authority_lifetime: limits::AUTHORITY_LIFETIME.default,
+            server_lifetime: limits::SERVER_CERT_LIFETIME.default,
         }
     }
 }
