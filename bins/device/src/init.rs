@@ -12,6 +12,7 @@ use zmon_cli::{
 use zmon_crypto::Suite;
 use zmon_domain::{
     audit::{AuditEvent, EventType},
+    error::ErrorCode,
     ids::OperatorId,
     limits,
     role::{Actor, Role},
@@ -137,7 +138,7 @@ fn people(args: &Init) -> Result<Vec<Person>, Failure> {
         let count = wanted.len();
         let given = secret::read_lines(PIN_FILE, path, count..=count)?;
         let people = wanted.into_iter().zip(given).map(|((id, role), pin)| {
-            Pin::parse(&pin).map_err(|error| error.at(PIN_FILE))?;
+            strong(id, &Pin::parse(&pin).map_err(|error| error.at(PIN_FILE))?)?;
             Ok(Person { id: id.clone(), role, pin, is_made: false })
         });
         return people.collect();
@@ -146,14 +147,32 @@ fn people(args: &Init) -> Result<Vec<Person>, Failure> {
     for (id, role) in wanted {
         let is_made = !secret::is_attended();
         let pin = if is_made {
-            secret::make_pin(MADE_DIGITS, &mut *system_rng().lock())
+            made_pin()?
         } else {
             secret::read_new(Source::Terminal, &format!("New PIN of {role} {id}"))?
         };
-        Pin::parse(&pin)?;
+        strong(id, &Pin::parse(&pin)?)?;
         people.push(Person { id: id.clone(), role, pin, is_made });
     }
     Ok(people)
+}
+
+/// Nothing is made for a PIN that anybody would try first.
+fn strong(id: &OperatorId, pin: &Pin) -> Result<(), Failure> {
+    if pin.is_weak() {
+        return Err(Failure::new(ErrorCode::PinTooWeak).context(format!("the PIN of {id}")));
+    }
+    Ok(())
+}
+
+/// A PIN that nobody would guess first: of a hundred million some thirty are thrown away.
+fn made_pin() -> Result<Zeroizing<String>, Failure> {
+    loop {
+        let pin = secret::make_pin(MADE_DIGITS, &mut *system_rng().lock());
+        if !Pin::parse(&pin)?.is_weak() {
+            return Ok(pin);
+        }
+    }
 }
 
 async fn add_people(disk: &Disk, people: &[Person]) -> Result<(), Failure> {

@@ -10,7 +10,6 @@ mod compose;
 mod identity;
 mod init;
 mod interlock;
-mod operators;
 mod serve;
 mod settings;
 

@@ -8,12 +8,13 @@ use zmon_crypto::Suite;
 use zmon_domain::{
     audit::{AuditEvent, EventType},
     error::ErrorCode,
+    limits,
     role::Actor,
 };
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::{
-    IProvisioningService,
-    ports::{Authenticator, DeviceStore},
+    AuditedOperators, IProvisioningService,
+    ports::{Authenticator, DeviceStore, OperatorAccounts},
 };
 use zmon_transport::{
     control::{ControlParts, ControlServer, LocalAccounts, SocketError},
@@ -26,12 +27,11 @@ use zmon_wire::{control::IdentityView, kind, ready::Ready};
 use crate::{
     args::{Run, ScreenAddress},
     compose::{self, Disk},
-    operators::AuditedOperators,
     settings::Settings,
 };
 
 /// How often rows that no checkpoint speaks for are signed (D16).
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+const CHECKPOINT_EVERY: Duration = limits::CHECKPOINT_PAUSE.default;
 
 /// Serves a device; returns when it was told to stop and has stopped in order.
 ///
@@ -53,12 +53,12 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
     let disk = Disk::open(&args.dir, &settings.profile, settings.clock).await?;
     record(&disk, settings, EventType::Started).await?;
     let service = compose::start(&args.dir, settings, &disk).await?;
-    let operators = Arc::new(AuditedOperators {
-        operators: Arc::clone(&disk.operators),
-        store: Arc::clone(&disk.store),
-        clock: Arc::clone(&disk.clock),
-        device: settings.profile.device_id.clone(),
-    });
+    let operators = Arc::new(AuditedOperators::new(
+        Arc::clone(&disk.operators) as Arc<dyn OperatorAccounts>,
+        Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
+        Arc::clone(&disk.clock),
+        settings.profile.device_id.clone(),
+    ));
     let control = control(&disk, settings, &service, &operators);
     let control = ControlServer::start(&settings.control, control)
         .map_err(|error| refused(settings, &error))?;

@@ -148,6 +148,29 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
 }
 
 #[test]
+fn a_weak_pin_is_refused_before_anything_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
+    fs::write(&pins, "345678\n").unwrap();
+    let (dir_text, pins) = (dir.to_str().unwrap(), pins.to_str().unwrap());
+    let args = ["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins];
+    let refused = device(&args);
+    assert_eq!(json(&refused)["code"], "pin_too_weak");
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn init_writes_down_which_anchors_it_laid_down() {
+    let made = Made::new();
+    let log = AuditLog::open_device(&made.dir).await.unwrap();
+    let mut lines = Vec::new();
+    log.export(&mut lines).await.unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    let row = lines.lines().find(|line| line.contains("anchor_installed")).unwrap();
+    assert!(row.contains("anchor") && row.contains("site"), "{row}");
+}
+
+#[test]
 fn init_makes_pins_that_are_shown_once_and_never_a_second_device() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("bed-7");

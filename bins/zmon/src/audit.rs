@@ -5,7 +5,10 @@ use std::{error::Error as _, io, path::Path, sync::Arc};
 use serde::Serialize;
 use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
 use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
-use zmon_domain::{error::ErrorCode, hex};
+use zmon_domain::{
+    error::{ErrorCode, Side},
+    hex,
+};
 use zmon_persistence::{
     AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, Protection,
     STATION_DATABASE, Verification, read_file,
@@ -58,6 +61,17 @@ struct Exported<'a> {
 /// # Errors
 /// `not_initialised` without a log, `storage_corrupt` for a damaged one.
 pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let (Audit::Verify { dir } | Audit::Export { dir, .. }) = &command;
+    let side = side(dir);
+    carry_out(command, streams).await.map_err(|failure| failure.on(side))
+}
+
+/// Whose log lies in `dir`.
+fn side(dir: &Path) -> Side {
+    if dir.join(STATION_DATABASE).exists() { Side::Station } else { Side::Device }
+}
+
+async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match command {
         Audit::Verify { dir } => {
             let found = verify(&dir).await?;
@@ -65,6 +79,7 @@ pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(),
                 let row = damage.sequence;
                 Failure::new(ErrorCode::StorageCorrupt)
                     .context(format!("audit log {lane}, row {row}: {}", damage.rule))
+                    .on(side(&dir))
             });
             show(&found, damaged.as_ref(), streams)?;
             match damaged {

@@ -123,6 +123,7 @@ impl Failure {
             message: self.code().message(),
             step: self.code().step().as_str(),
             side: self.report.side().as_str(),
+            retry: self.code().retryable(),
             next: self.next.as_deref().unwrap_or(self.code().next()),
             field: self.report.detail.as_ref().map(FieldError::field),
             rule: self.report.detail.as_ref().map(FieldError::rule),
@@ -153,6 +154,8 @@ pub struct FailureDocument<'a> {
     message: &'a str,
     step: &'a str,
     side: &'a str,
+    /// Whether the same command may succeed when it is simply repeated.
+    retry: bool,
     next: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
@@ -243,6 +246,7 @@ mod tests {
         assert_eq!(document["success"], false);
         assert_eq!(document["code"], "not_initialised");
         assert_eq!(document["next"], "device init x --anchor y");
+        assert_eq!(document["retry"], false);
         assert!(err.is_empty());
     }
 

@@ -37,6 +37,7 @@ pub mod qr;
 mod central;
 mod driver;
 mod mock;
+mod operators;
 mod rng;
 mod service;
 mod settings;
@@ -46,6 +47,7 @@ mod simulate;
 pub use central::CentralStationProvisioningService;
 pub use driver::DeviceParts;
 pub use mock::{MockConfig, MockProvisioningService};
+pub use operators::{AuditedOperators, LocalOperator};
 pub use service::{
     CertificateView, CodeVerdict, Confirmation, EventHub, EventStream, IProvisioningService,
     ManualView, Opening, PairingView, PayloadFields, ProvisioningError, ProvisioningEvent,

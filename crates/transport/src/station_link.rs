@@ -349,3 +349,42 @@ fn key(credentials: &LinkCredentials) -> Key {
     part(credentials.server_pin.as_ref().map_or(&[], |pin| pin.as_bytes()));
     zmon_crypto::sha256(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use zmon_domain::error::ErrorReport;
+    use zmon_wire::problem::Problem;
+
+    use super::*;
+
+    #[test]
+    fn whose_certificate_it_was_is_told() {
+        for (refusal, code) in [
+            (Refusal::ServerPin, ErrorCode::ServerPinMismatch),
+            (Refusal::ServerUntrusted, ErrorCode::ServerUntrusted),
+            // Not the device's own: it must not ask for a recovery because of it.
+            (Refusal::ServerExpired, ErrorCode::ServerCertificateExpired),
+            (Refusal::OwnExpired, ErrorCode::CertificateExpired),
+            (Refusal::OwnRevoked, ErrorCode::CertificateRevoked),
+            (Refusal::OwnRefused, ErrorCode::ClientCertificateInvalid),
+        ] {
+            let told = classify(&ClientError::Certificate(refusal));
+            assert_eq!(told, LinkError::Certificate(code));
+        }
+    }
+
+    #[test]
+    fn a_station_that_fails_is_no_fault_of_the_device() {
+        for code in ErrorCode::ALL.iter().filter(|code| code.is_own_ground()) {
+            let report = ErrorReport::new(*code).on(Side::Station);
+            let answer = Answer {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                headers: http::HeaderMap::new(),
+                body: strict::to_vec(&Problem::new(&report)).unwrap().into(),
+            };
+            let told = accepted(&answer).unwrap_err();
+            assert_eq!(told, LinkError::Network(ErrorCode::StationFailed), "{code}");
+            assert_eq!(told.code().side(), Side::Station);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::{Now, is_expired};
 use zmon_provisioning::{CertificateView, PairingView, ServiceView};
@@ -16,7 +17,8 @@ pub struct ProvisioningProperties {
     /// `provisioningState`: the state of [W §6].
     pub provisioning_state: ProvisioningState,
     /// `pairingCode`: as people read it, e.g. `ABC-123-XYZ`; empty without an open window.
-    pub pairing_code: String,
+    /// Wiped on drop.
+    pub pairing_code: Zeroizing<String>,
     /// `qrCodeData`: a PNG image; empty without an open window.
     pub qr_code_data: Arc<[u8]>,
     /// `expirationTime`: whole seconds until the pairing code expires; 0 without an open window.
@@ -46,7 +48,7 @@ impl ProvisioningProperties {
 
     /// The properties of `view` at `now`, with the image drawn elsewhere.
     pub(crate) fn new(view: &ServiceView, image: Arc<[u8]>, now: &Now) -> Self {
-        let code = |pairing: &PairingView| pairing.code.display().to_string();
+        let code = |pairing: &PairingView| pairing.code.display();
         let seconds = |pairing: &PairingView| pairing.seconds_left(now.mono);
         let error = view.last_error.as_ref();
         Self {

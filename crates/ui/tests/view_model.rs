@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::{OperatorProof, Role, danger};
@@ -80,7 +81,7 @@ async fn there_are_exactly_eight_properties_of_the_documents_types() {
         server_url,
         certificate_status,
     } = screen.shown().await;
-    fn types(_: ProvisioningState, _: String, _: Arc<[u8]>, _: u64) {}
+    fn types(_: ProvisioningState, _: Zeroizing<String>, _: Arc<[u8]>, _: u64) {}
     types(provisioning_state, pairing_code, qr_code_data, expiration_time);
     fn more_types(_: String, _: bool, _: String, _: String) {}
     more_types(error_message, is_provisioned, server_url, certificate_status);
@@ -132,7 +133,7 @@ async fn an_open_window_shows_code_image_and_countdown() {
     assert!(first.qr_code_data.starts_with(b"\x89PNG"));
     let qr = screen.service.generate_qr_code().await.unwrap();
     assert_eq!(&*first.qr_code_data, qr.qr_code_image());
-    assert!(!format!("{first:?} {:?}", screen.model).contains(&first.pairing_code));
+    assert!(!format!("{first:?} {:?}", screen.model).contains(first.pairing_code.as_str()));
 
     // "8:45 remaining"
     sleep(Duration::from_millis(75_500)).await;

@@ -11,7 +11,9 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{self, Action, OperatorProof, Role};
 use zmon_domain::time::Now;
-use zmon_provisioning::ports::{Authenticator, KeyStore, LocalOperators, Pin, SharedRng};
+use zmon_provisioning::ports::{
+    Authenticator, KeyStore, LocalOperators, OperatorAccounts, Pin, SharedRng,
+};
 
 use super::hashing::{HashCost, Hasher};
 use super::operators::{OperatorEntry, Operators};
@@ -68,15 +70,16 @@ impl FileAuthenticator {
     /// Makes the first operator, an administrator; only while there is none.
     ///
     /// # Errors
-    /// `StateConflict` once there is an operator; `StorageUnavailable` if nothing could be written.
+    /// `PinTooWeak`; `StateConflict` once there is an operator; `StorageUnavailable` if nothing could be written.
     pub async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<()> {
+        strong(&pin)?;
         self.add(id, Role::Administrator, pin, true).await
     }
 
     /// Adds an operator on behalf of an administrator.
     ///
     /// # Errors
-    /// `ProofExpired`, `NotPermitted`; `StateConflict` if the name is taken.
+    /// `ProofExpired`, `NotPermitted`; `PinTooWeak`; `StateConflict` if the name is taken.
     pub async fn add_operator(
         &self,
         by: &OperatorProof,
@@ -87,6 +90,7 @@ impl FileAuthenticator {
     ) -> Result<()> {
         by.authorise(Action::ManageOperators, now.mono)
             .map_err(|code| PersistenceError::new(code, "adding an operator"))?;
+        strong(&pin)?;
         self.add(id, role, pin, false).await
     }
 
@@ -112,7 +116,7 @@ impl FileAuthenticator {
     /// Gives an operator another PIN on behalf of an administrator, and forgets the wrong ones.
     ///
     /// # Errors
-    /// `ProofExpired`, `NotPermitted`; `OperatorUnknown`.
+    /// `ProofExpired`, `NotPermitted`; `OperatorUnknown`, `PinTooWeak`.
     pub async fn set_pin(
         &self,
         by: &OperatorProof,
@@ -122,6 +126,7 @@ impl FileAuthenticator {
     ) -> Result<()> {
         self.change(by, now, move |inner, state| {
             let (role, _) = state.operators.known(&id)?;
+            strong(&pin)?;
             let hash = inner.hasher.hash(&id, role, &pin, &mut *inner.rng.lock())?;
             let operators = state.operators.with_hash(&id, hash);
             operators.write(&inner.dir)?;
@@ -262,6 +267,77 @@ impl Inner {
         state.tries = tries;
         Ok(())
     }
+}
+
+#[async_trait]
+impl OperatorAccounts for FileAuthenticator {
+    async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<(), ErrorReport> {
+        self.create_administrator(id, pin).await.map_err(told)
+    }
+
+    async fn add_operator(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+        role: Role,
+        pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        self.add_operator(by, now, id, role, pin).await.map_err(|error| {
+            let is_taken = error.code() == ErrorCode::StateConflict;
+            if is_taken { ErrorCode::OperatorExists.into() } else { told(error) }
+        })
+    }
+
+    async fn remove_operator(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+    ) -> Result<(), ErrorReport> {
+        self.remove_operator(by, now, id).await.map_err(told)
+    }
+
+    async fn set_pin(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+        pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        self.set_pin(by, now, id, pin).await.map_err(told)
+    }
+
+    async fn unlock(
+        &self,
+        by: &OperatorProof,
+        now: &Now,
+        id: OperatorId,
+    ) -> Result<(), ErrorReport> {
+        self.unlock(by, now, id).await.map_err(told)
+    }
+
+    async fn operators(&self) -> Vec<(OperatorId, Role)> {
+        self.list().await.into_iter().map(|entry| (entry.id, entry.role)).collect()
+    }
+
+    async fn is_locked(&self, id: &OperatorId, now: &Now) -> Result<bool, ErrorReport> {
+        self.is_locked(id, now).await.map_err(told)
+    }
+}
+
+/// The cause for the log, the code for whoever asked.
+fn told(error: PersistenceError) -> ErrorReport {
+    tracing::warn!(error = %error.describe(), "operators not changed");
+    error.into()
+}
+
+/// A PIN that is to be set.
+fn strong(pin: &Pin) -> Result<()> {
+    if pin.is_weak() {
+        return Err(PersistenceError::new(ErrorCode::PinTooWeak, "a PIN that is to be set"));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for FileAuthenticator {

@@ -9,7 +9,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::{Action, OperatorProof, Role};
 use zmon_domain::time::{Now, Tick};
-use zmon_persistence::{FileAuthenticator, FileKeyStore, HashCost, PrivateDir};
+use zmon_persistence::{FileAuthenticator, FileKeyStore, HashCost, PersistenceError, PrivateDir};
 use zmon_provisioning::ports::{Authenticator, Pin};
 
 const PIN: &str = "314159";
@@ -86,6 +86,29 @@ async fn a_pin_gives_a_proof_of_the_operators_own_role_for_a_while() {
     assert_eq!(proof.authorise(Action::Deprovision, late), Err(ErrorCode::ProofExpired));
     assert_eq!(bench.login("ada", WRONG, 100).await.err(), Some(ErrorCode::AuthenticationFailed));
     assert_eq!(bench.login("bob", PIN, 100).await.err(), Some(ErrorCode::AuthenticationFailed));
+}
+
+#[tokio::test]
+async fn a_pin_that_anybody_would_try_first_is_not_set() {
+    let bench = Bench::new();
+    let weak = Some(ErrorCode::PinTooWeak);
+    let refused = |result: Result<(), PersistenceError>| result.err().map(|error| error.code());
+    for digits in ["000000", "777777777", "123456", "890123", "987654", "210987"] {
+        let first = bench.operators.create_administrator(id("ada"), pin(digits)).await;
+        assert_eq!(refused(first), weak, "{digits}");
+    }
+    assert!(bench.operators.list().await.is_empty());
+    let bench = Bench::with_administrator().await;
+    let ada = bench.login("ada", PIN, 0).await.unwrap();
+    let then = seconds(0);
+    let add = bench.operators.add_operator(&ada, &then, id("eve"), Role::Technician, pin("111111"));
+    assert_eq!(refused(add.await), weak);
+    let set = bench.operators.set_pin(&ada, &then, id("ada"), pin("654321"));
+    assert_eq!(refused(set.await), weak);
+    bench.login("ada", PIN, 1).await.expect("the PIN of before");
+    // A wrong one is wrong, not weak.
+    let wrong = bench.login("ada", "123456", 2).await.err();
+    assert_eq!(wrong, Some(ErrorCode::AuthenticationFailed));
 }
 
 #[tokio::test]

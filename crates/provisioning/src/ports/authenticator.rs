@@ -80,6 +80,20 @@ impl Pin {
         Err(FieldError::new("pin", rule))
     }
 
+    /// Whether anybody would try it among the first: one digit over and over, or digits in a row. Asked
+    /// where a PIN is set (`pin_too_weak`), never where one is compared.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        let digits = self.0.as_bytes();
+        let steps_by = |step: u8| {
+            digits.windows(2).all(|pair| match pair {
+                [one, next] => (one - b'0' + step) % 10 == next - b'0',
+                _ => true,
+            })
+        };
+        [0, 1, 9].into_iter().any(steps_by)
+    }
+
     /// The digits, for the password hash and nothing else.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

@@ -10,13 +10,14 @@
 //! | [`DeviceStore`] | slots and audit log in one transaction (D13, D16) |
 //! | [`Listener`], [`DeviceEndpoint`] | the device's TLS listener and what it calls (D17) |
 //! | [`StationLink`] | mTLS calls to the station: test, commit, outcome, heartbeat, retire |
-//! | [`Authenticator`] | local operators (D22) |
+//! | [`Authenticator`], [`OperatorAccounts`] | local operators (D22) |
 //! | [`KeyStore`] | identity key, root secret, slot secrets (D19) |
 //! | [`SettingsManager`] | label, bed, unit, language as other parts of the monitor see them |
 //! | [`ClinicalInterlock`] | may this be done to this patient's monitor now (D22) |
 //! | [`ClinicalData`], [`LocalOperators`], [`ManualConfiguration`] | what only a factory reset, or a migration, ends (D21) |
 //! | [`Clock`], [`SharedRng`] | time and randomness |
 
+mod accounts;
 mod authenticator;
 mod interlock;
 mod key_store;
@@ -26,6 +27,7 @@ mod settings;
 mod station_link;
 mod store;
 
+pub use accounts::OperatorAccounts;
 pub use authenticator::{Authenticator, Pin};
 pub use interlock::{AlwaysClear, ClinicalInterlock, Moment};
 pub use key_store::{KeyStore, KeyStoreError};

@@ -8,6 +8,7 @@ mod interlock;
 mod lifecycle;
 mod link;
 mod mock;
+mod operators;
 mod payload;
 mod qr;
 mod renewal;

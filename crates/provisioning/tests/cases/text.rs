@@ -41,3 +41,13 @@ fn an_audit_report_is_intact_while_no_lane_is_broken() {
     let lanes = vec![lane(None), lane(Some((4, "hash".into())))];
     assert!(!AuditReport { lanes, checkpoints: 0 }.is_intact());
 }
+
+#[test]
+fn a_weak_pin_is_one_digit_or_digits_in_a_row() {
+    for weak in ["000000", "99999999", "012345", "123456", "789012", "987654", "321098"] {
+        assert!(Pin::parse(weak).unwrap().is_weak(), "{weak}");
+    }
+    for strong in ["483920", "112233", "123457", "135790", "121212"] {
+        assert!(!Pin::parse(strong).unwrap().is_weak(), "{strong}");
+    }
+}

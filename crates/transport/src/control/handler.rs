@@ -9,7 +9,9 @@ use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{OperatorProof, Role};
 use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
-use zmon_provisioning::{EventStream, IProvisioningService, Opening, ProvisioningEvent};
+use zmon_provisioning::{
+    AuditedOperators, EventStream, IProvisioningService, LocalOperator, Opening, ProvisioningEvent,
+};
 use zmon_wire::control::{
     ControlAnswer, ControlRequest, IdentityView, OperatorView, OperatorsView,
 };
@@ -69,6 +71,47 @@ pub trait LocalAccounts: Send + Sync {
     /// # Errors
     /// `state_conflict` once there is an operator.
     async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<(), ErrorReport>;
+}
+
+#[async_trait]
+impl LocalAccounts for AuditedOperators {
+    async fn add(
+        &self,
+        proof: &OperatorProof,
+        id: OperatorId,
+        role: Role,
+        pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        self.add(proof, id, role, pin).await
+    }
+
+    async fn list(&self, proof: &OperatorProof) -> Result<Vec<OperatorView>, ErrorReport> {
+        let operators = self.list(proof).await?.into_iter();
+        let view =
+            |LocalOperator { id, role, is_locked }| OperatorView { operator: id, role, is_locked };
+        Ok(operators.map(view).collect())
+    }
+
+    async fn remove(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        self.remove(proof, account).await
+    }
+
+    async fn set_pin(
+        &self,
+        proof: &OperatorProof,
+        account: OperatorId,
+        pin: Pin,
+    ) -> Result<(), ErrorReport> {
+        self.set_pin(proof, account, pin).await
+    }
+
+    async fn unlock(&self, proof: &OperatorProof, account: OperatorId) -> Result<(), ErrorReport> {
+        self.unlock(proof, account).await
+    }
+
+    async fn create_administrator(&self, id: OperatorId, pin: Pin) -> Result<(), ErrorReport> {
+        self.create_administrator(id, pin).await
+    }
 }
 
 /// What the socket is composed of.

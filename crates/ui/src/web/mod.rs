@@ -32,8 +32,8 @@ use tokio::task::AbortHandle;
 use zmon_domain::ids::{DeviceSerial, OperatorId};
 use zmon_domain::limits;
 use zmon_domain::role::Role;
-use zmon_provisioning::IProvisioningService;
 use zmon_provisioning::ports::{Authenticator, Clock};
+use zmon_provisioning::{AuditedOperators, IProvisioningService};
 
 use crate::ProvisioningViewModel;
 use trend::Trend;
@@ -53,6 +53,13 @@ const ALIVE: Duration = Duration::from_secs(5);
 pub trait LocalOperators: Send + Sync {
     /// Every local operator with its role.
     async fn operators(&self) -> Vec<(OperatorId, Role)>;
+}
+
+#[async_trait]
+impl LocalOperators for AuditedOperators {
+    async fn operators(&self) -> Vec<(OperatorId, Role)> {
+        self.operators().await
+    }
 }
 
 /// What the screen is composed of.
