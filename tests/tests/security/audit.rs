@@ -1,7 +1,7 @@
 //! [W §13.3] "Audit logging verification": no audit row, no operation; no operation, no surprise.
 
 use zmon_domain::audit::EventType;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, Side};
 use zmon_domain::limits;
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
@@ -54,7 +54,8 @@ async fn a_configuration_that_cannot_be_logged_is_not_staged() {
     disk::refuse_audit_rows(&device.database()).await;
     station.faults().clear();
     let refused = station.clock().hurry(RETRIES, pairing).await.unwrap().unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::AuditUnavailable);
+    // The device's log is full, not the station's.
+    assert_eq!(refused.code(), ErrorCode::DeviceFailed);
     assert!(device.store().load().await.unwrap().slot_b.is_none());
     disk::accept_audit_rows(&device.database()).await;
     nothing_installed(&station, &device).await;
@@ -89,6 +90,7 @@ async fn a_station_that_cannot_log_refuses_and_pairs_afterwards() {
     let refused = station.pair(&qr).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::AuditUnavailable);
     assert!(refused.status >= 500, "{}", refused.status);
+    assert_eq!(refused.problem.side, Side::Station, "its own log is full, not the device's");
     assert_eq!(station.faults().count(Step::Dial), 0, "the device was not asked");
     let refused = station.stranger().log_in("tina", zmon_testkit::PASSWORD).await.err().unwrap();
     assert_eq!(refused.code(), ErrorCode::AuditUnavailable);

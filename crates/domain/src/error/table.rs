@@ -257,12 +257,6 @@ errors! {
     Timeout = "timeout": NetworkError, Environment, Connect, Network, 504, yes,
         "The other side did not answer in time.",
         "Check the network connection, then retry.";
-    DeviceFailed = "device_failed": NetworkError, Environment, Connect, Device, 502, yes,
-        "The device could not do its part because of a fault of its own.",
-        "Read the monitor's log and mend it, then retry.";
-    StationFailed = "station_failed": NetworkError, Environment, Connect, Station, 502, yes,
-        "The station could not do its part because of a fault of its own.",
-        "Read the station's log and mend it, then retry.";
     AddressNotPermitted = "address_not_permitted": NetworkError, Operator, Scan, Station, 422, no,
         "The device's address lies outside the networks or ports that the station may use.",
         "Check the address in the QR code, or let the administrator add the network.";
@@ -336,6 +330,12 @@ errors! {
     ListenerFailed = "listener_failed": -, Environment, Enter, Device, 503, yes,
         "The monitor cannot open its provisioning port.",
         "Check the configured ports, then retry.";
+    DeviceFailed = "device_failed": -, Environment, Connect, Device, 502, yes,
+        "The device could not do its part because of a fault of its own.",
+        "Read the monitor's log and mend it, then retry.";
+    StationFailed = "station_failed": -, Environment, Connect, Station, 502, yes,
+        "The station could not do its part because of a fault of its own.",
+        "Read the station's log and mend it, then retry.";
     // Without a name: storage and keys.
     AuditUnavailable = "audit_unavailable": -, Environment, Store, Device, 503, yes,
         "The audit log cannot be written, so nothing was done.",
