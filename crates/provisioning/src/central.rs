@@ -437,7 +437,8 @@ impl IProvisioningService for CentralStationProvisioningService {
         self.command(DeviceInput::ConfirmStation { proof, words: words.into() }).await
     }
 
-    async fn refuse_station(&self, actor: Actor) -> Result<(), ProvisioningError> {
+    async fn refuse_station(&self, by: Option<&OperatorProof>) -> Result<(), ProvisioningError> {
+        let actor = self.asking(by);
         self.command(DeviceInput::RefuseStation { actor }).await
     }
 

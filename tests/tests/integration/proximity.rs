@@ -8,7 +8,6 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
-use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::Confirmation;
 use zmon_provisioning::IProvisioningService;
@@ -116,7 +115,7 @@ async fn whoever_refuses_installs_nothing_and_the_station_learns_why() {
     let other = device.service().confirm_station(proof, "zoo zoo zoo zoo").await.unwrap_err();
     assert_eq!(other.code, ErrorCode::WordsMismatch);
     assert_eq!(device.view().confirmation, Some(shown));
-    device.service().refuse_station(Actor::Local).await.unwrap();
+    device.service().refuse_station(None).await.unwrap();
     let technician = station.technician();
     let refused = station.clock().hurry(DAY / 24, technician.finished(session)).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::ProximityRefused);

@@ -245,7 +245,7 @@ pub trait IProvisioningService: Send + Sync {
     /// # Errors
     ///
     /// `state_conflict` when no station waits.
-    async fn refuse_station(&self, _actor: Actor) -> Result<(), ProvisioningError> {
+    async fn refuse_station(&self, _by: Option<&OperatorProof>) -> Result<(), ProvisioningError> {
         Err(ErrorCode::StateConflict.into())
     }
 

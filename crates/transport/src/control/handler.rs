@@ -248,7 +248,7 @@ impl Handler {
             }
             ControlRequest::RefuseStation {} => {
                 // No PIN: whoever is at the device may end a pairing.
-                service.refuse_station(Actor::Local).await?;
+                service.refuse_station(None).await?;
                 DONE
             }
             ControlRequest::Reset { operator, pin } => {

@@ -105,7 +105,7 @@ pub(super) async fn press(
             shared.parts.service.confirm_station(proof, &words).await?;
         }
         ScreenRequest::RefuseStation {} => {
-            shared.parts.service.refuse_station(Actor::Local).await?;
+            shared.parts.service.refuse_station(None).await?;
         }
         ScreenRequest::Regenerate {} => model.regenerate_qr_code().await?,
         ScreenRequest::Cancel {} => model.exit_provisioning_mode(None).await?,
