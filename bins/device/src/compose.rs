@@ -12,6 +12,7 @@ use rand_core::UnwrapErr;
 use zmon_cli::Failure;
 use zmon_domain::{
     error::ErrorCode,
+    limits,
     time::{ClockQuality, Now},
 };
 use zmon_persistence::{
@@ -21,10 +22,15 @@ use zmon_protocol::device::{DeviceProfile, DeviceRecord, StationTrust};
 use zmon_provisioning::{
     CentralStationProvisioningService, DeviceParts,
     clock::SystemClock,
-    ports::{ClinicalData, Clock, DeviceStore, KeyStore, LocalData, LocalOperators, SharedRng},
+    ports::{
+        ClinicalData, Clock, DeviceStore, KeyStore, Listener, LocalData, LocalOperators, SharedRng,
+    },
 };
 use zmon_transport::{
-    device_listener::TlsListener, provider::Provider, station_link::TlsStationLink, tls::TlsContext,
+    device_listener::{PullParts, PullingListener, TlsListener},
+    provider::Provider,
+    station_link::TlsStationLink,
+    tls::TlsContext,
 };
 
 use crate::{
@@ -125,6 +131,20 @@ pub(crate) async fn start(
     let keys = Arc::clone(&disk.keys);
     let listener = TlsListener::new(&tls, keys, &disk.rng, settings.bind.clone())
         .map_err(|error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string()))?;
+    let anchors = anchors::load(dir)?;
+    let mut listener: Arc<dyn Listener> = Arc::new(listener);
+    if let Some(station) = settings.pull_url.clone() {
+        let parts = PullParts {
+            tls: tls.clone(),
+            station,
+            anchors: anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
+            device_id: settings.profile.device_id.clone(),
+            keys: Arc::clone(&disk.keys),
+            rng: disk.rng.clone(),
+            pause: limits::POLL_PAUSE.default,
+        };
+        listener = Arc::new(PullingListener::new(listener, parts));
+    }
     let mut profile = settings.profile.clone();
     profile.key_protection = disk.keys.protection();
     let service = CentralStationProvisioningService::start(DeviceParts {
@@ -134,7 +154,7 @@ pub(crate) async fn start(
         algorithms: provider.algorithms,
         store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         keys: Arc::clone(&disk.keys),
-        listener: Arc::new(listener),
+        listener,
         station: Arc::new(TlsStationLink::new(tls)),
         interlock: settings.interlock.adapter(),
         local: LocalData {

@@ -7,6 +7,7 @@
 mod anchors;
 mod args;
 mod compose;
+mod courier;
 mod identity;
 mod init;
 mod interlock;

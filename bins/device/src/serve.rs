@@ -13,7 +13,7 @@ use zmon_domain::{
 };
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::{
-    AuditedOperators, IProvisioningService,
+    AuditedOperators, CentralStationProvisioningService, IProvisioningService,
     ports::{Authenticator, DeviceStore, OperatorAccounts},
 };
 use zmon_transport::{
@@ -27,6 +27,7 @@ use zmon_wire::{control::IdentityView, kind, ready::Ready};
 use crate::{
     args::{Run, ScreenAddress},
     compose::{self, Disk},
+    courier::Folder,
     settings::Settings,
 };
 
@@ -125,7 +126,7 @@ impl Shown {
 fn control(
     disk: &Disk,
     settings: &Settings,
-    service: &Arc<impl IProvisioningService + 'static>,
+    service: &Arc<CentralStationProvisioningService>,
     operators: &Arc<AuditedOperators>,
 ) -> ControlParts {
     let public = disk.keys.identity().public();
@@ -140,14 +141,21 @@ fn control(
         identity_key: public.thumbprint(),
         ip_address: Some(settings.address),
     };
-    ControlParts::new(
+    let parts = ControlParts::new(
         Arc::clone(service) as Arc<dyn IProvisioningService>,
         Arc::clone(operators) as Arc<dyn Authenticator>,
         Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         Arc::clone(&disk.clock),
         identity,
     )
-    .with_accounts(Arc::clone(operators) as Arc<dyn LocalAccounts>)
+    .with_accounts(Arc::clone(operators) as Arc<dyn LocalAccounts>);
+    match &settings.courier_folder {
+        Some(path) => {
+            let folder = Folder { path: path.clone(), device: service.endpoint() };
+            parts.with_courier(Arc::new(folder))
+        }
+        None => parts,
+    }
 }
 
 /// A row about the program itself, before it serves and after it has stopped.

@@ -13,7 +13,7 @@ use zmon_cli::{
     settings,
 };
 use zmon_domain::{
-    address::DeviceAddress,
+    address::{DeviceAddress, ServerUrl},
     code::CodeFormat,
     error::{ErrorCode, FieldError},
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
@@ -68,6 +68,12 @@ pub(crate) struct SettingsFile {
     pub(crate) interlock: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recovery: Option<bool>,
+    /// The station that is asked for the messages of a pairing while a window is open (D7).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pull_url: Option<String>,
+    /// Where a courier lays files down (D7).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) courier_folder: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) station_made_keys: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +151,8 @@ pub(crate) struct Settings {
     pub(crate) manual_configuration: PathBuf,
     pub(crate) clock: ClockQuality,
     pub(crate) interlock: InterlockSetting,
+    pub(crate) pull_url: Option<ServerUrl>,
+    pub(crate) courier_folder: Option<PathBuf>,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
@@ -200,6 +208,8 @@ impl Settings {
                 (None, Some(text)) => Filter::parse(text)?,
                 (None, None) => Filter::default(),
             },
+            pull_url: file.pull_url.as_deref().map(ServerUrl::parse).transpose()?,
+            courier_folder: file.courier_folder,
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
@@ -314,6 +324,23 @@ mod tests {
         assert_eq!(flagged.address.to_string(), "127.0.0.8");
         assert_eq!(flagged.profile.window().as_secs(), 420);
         assert_eq!(flagged.interlock, InterlockSetting::File("/run/monitor/state".into()));
+    }
+
+    #[test]
+    fn a_station_to_ask_is_named_by_a_whole_url() {
+        let plain = Settings::merge(&run_args(&[]), file()).unwrap();
+        assert_eq!((plain.pull_url, plain.courier_folder), (None, None), "nobody is asked");
+        let pull_url = Some("https://station.st-mary.example:8444".to_owned());
+        let courier_folder = Some("/media/courier".into());
+        let named = SettingsFile { pull_url, courier_folder, ..file() };
+        let named = Settings::merge(&run_args(&[]), named).unwrap();
+        assert_eq!(named.pull_url.unwrap().port(), 8444);
+        assert_eq!(named.courier_folder.unwrap(), Path::new("/media/courier"));
+        for bad in ["http://station:8444", "station", "https://station:8444/poll"] {
+            let file = SettingsFile { pull_url: Some(bad.to_owned()), ..file() };
+            let failure = Settings::merge(&run_args(&[]), file).unwrap_err();
+            assert_eq!(failure.class(), ExitClass::Usage, "{bad}");
+        }
     }
 
     #[test]

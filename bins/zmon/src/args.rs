@@ -9,7 +9,7 @@ pub mod device;
 pub mod station;
 
 pub use device::{Device, DeviceCommand};
-pub use station::{Login, Pair, Registry, RegistryCommand};
+pub use station::{Courier, Login, Pair, Registry, RegistryCommand, ViaName};
 
 /// Command line of Z Monitor provisioning.
 #[derive(Debug, Parser)]
@@ -58,6 +58,19 @@ Example:
     --operator admin --qr-image screen.png --bed ICU-3B --label ICU-MON-04"
     )]
     Pair(Box<Pair>),
+    /// Carry the messages of a pairing that station and device cannot exchange.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example, on a machine that reaches both:
+  zmon courier --station https://127.0.0.1:8443 --ca anchor.pem \\
+    --operator admin --session 67e55044-10b1-426f-9247-bb680e5fe0c8
+
+With --folder it carries files: run it, take the folder to the device, run
+`zmon device courier` there, take the folder back, and run it again; in all
+twice each."
+    )]
+    Courier(Box<Courier>),
     /// Read audit logs: check the chain, export rows.
     #[command(subcommand)]
     Audit(Audit),

@@ -79,6 +79,11 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             control.done(&ControlRequest::Cancel {}).await?;
             finish(&mut control, streams).await
         }
+        DeviceCommand::Courier => {
+            let answer = control.ask(&ControlRequest::Courier {}).await?;
+            let ControlAnswer::Courier(courier) = answer else { return Err(unexpected()) };
+            show::answer(streams, &courier, show::courier)
+        }
         DeviceCommand::Retry { person } => {
             let (operator, pin) = read_person(&person)?;
             control.done(&ControlRequest::Retry { operator, pin }).await?;

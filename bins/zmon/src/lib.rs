@@ -5,6 +5,7 @@ mod administer;
 pub mod args;
 mod audit;
 mod clock;
+mod courier;
 mod demo;
 mod device;
 mod pair;
@@ -32,6 +33,7 @@ async fn carry_out(command: Command, streams: &mut Streams<'_>) -> Result<(), Fa
     match command {
         Command::Demo(demo) => demo::run(&demo, streams).await,
         Command::Pair(pair) => pair::run(&pair, streams).await,
+        Command::Courier(courier) => courier::run(&courier, streams).await,
         Command::Audit(audit) => audit::run(audit, streams).await,
         Command::Qr(qr) => qr::run(qr, streams).await,
         Command::Registry(registry) => administer::registry(registry.command, streams).await,

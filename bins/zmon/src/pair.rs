@@ -7,17 +7,20 @@ use zmon_cli::{
     Failure, Streams, files,
     secret::{self, Source},
 };
-use zmon_domain::{code::PairingCode, error::ErrorReport};
+use zmon_domain::{
+    code::PairingCode,
+    error::{ErrorCode, ErrorReport},
+};
 use zmon_wire::{
-    pair::{PairAnswer, PairRequest},
+    pair::{PairAnswer, PairPending, PairRequest},
     qr::QrContent,
     secret::SecretText,
 };
 
 use crate::{
-    args::Pair,
+    args::{Pair, ViaName},
     qr::{self, CONTENT_MAX, IMAGE_MAX},
-    station::StationClient,
+    station::{Paired, StationClient},
 };
 
 /// Text that is wiped when it was used.
@@ -31,9 +34,44 @@ pub(crate) async fn run(args: &Pair, streams: &mut Streams<'_>) -> Result<(), Fa
     let mut request = request(args)?;
     request.bed_id = args.bed.clone();
     request.device_label = args.label.clone();
+    request.delivery = args.via.map(Into::into);
     let mut station = StationClient::login(&args.login).await?;
-    let answer = station.pair(&request, |words| compare(&request, words, streams)).await?;
-    show(&request, &answer, streams)
+    match station.pair(&request, |words| compare(&request, words, streams)).await? {
+        Paired::Done(answer) => show(&request, &answer, streams),
+        Paired::Waits(pending) if args.via == Some(ViaName::Courier) => {
+            waits(&request, &pending, streams)
+        }
+        Paired::Waits(pending) => Err(stranded(&pending)),
+    }
+}
+
+/// What the operator asked for: the next step is theirs.
+fn waits(
+    request: &PairRequest,
+    pending: &PairPending,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    if streams.is_json() {
+        return Ok(streams.json(pending)?);
+    }
+    streams.say(&format!("{} waits for a courier", request.device_id))?;
+    streams.say(&format!("  session  {}", pending.session_id))?;
+    Ok(streams.say(&format!("  next     {}", next(pending)))?)
+}
+
+/// The station reaches the device by no way of its own. The session stands: nothing is used up.
+pub(crate) fn stranded(pending: &PairPending) -> Failure {
+    Failure::new(ErrorCode::DeviceUnreachable)
+        .context(format!("session {} waits for a courier", pending.session_id))
+        .next(next(pending))
+}
+
+fn next(pending: &PairPending) -> String {
+    let session = pending.session_id;
+    format!(
+        "Run on a machine that reaches both: zmon courier --session {session}; \
+         or carry files: zmon courier --session {session} --folder DIR"
+    )
 }
 
 /// The device holds no anchor: somebody there has to see these words before anything is installed.
@@ -56,6 +94,7 @@ pub(crate) fn from_content(content: QrContent) -> PairRequest {
         port: None,
         bed_id: None,
         device_label: None,
+        delivery: None,
     }
 }
 
@@ -85,6 +124,7 @@ fn request(args: &Pair) -> Result<PairRequest, Failure> {
         port: args.port,
         bed_id: None,
         device_label: None,
+        delivery: None,
     })
 }
 
@@ -117,7 +157,7 @@ fn show(
 mod tests {
     use clap::Parser;
     use zmon_cli::ExitClass;
-    use zmon_domain::error::ErrorCode;
+    use zmon_domain::route::Route;
 
     use super::*;
     use crate::{Args, Command};
@@ -182,6 +222,35 @@ mod tests {
         assert!(request.pairing_token.is_none());
         assert_eq!(request.port.unwrap().get(), 40123);
         assert!(asked(&typed, "ABC-123-XYZ").unwrap().port.is_none(), "the registry knows");
+    }
+
+    #[test]
+    fn a_pairing_that_waits_names_the_next_command() {
+        let session = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let pending = PairPending {
+            success: zmon_wire::kind::False,
+            pending: zmon_wire::kind::True,
+            session_id: session.parse().unwrap(),
+            delivery: Route::Courier,
+            events_url: String::new(),
+            words: None,
+        };
+        let failure = stranded(&pending);
+        assert_eq!(failure.class(), ExitClass::Unreachable);
+        let text = failure.to_text();
+        assert!(text.contains("waits for a courier") && text.contains("zmon courier"), "{text}");
+        assert!(text.contains(session) && text.contains("--folder DIR"), "{text}");
+    }
+
+    #[test]
+    fn a_route_may_be_chosen() {
+        for (word, route) in
+            [("push", Route::Push), ("pull", Route::Pull), ("courier", Route::Courier)]
+        {
+            let pair = parsed(&["--qr-text", "-", "--via", word]);
+            assert_eq!(pair.via.map(Route::from), Some(route));
+        }
+        assert!(parsed(&["--qr-text", "-"]).via.is_none());
     }
 
     #[test]

@@ -15,10 +15,11 @@ use zmon_domain::{
     error::ErrorCode,
     ids::{DeviceId, OperatorId, SessionId},
     limits,
+    route::Route,
 };
 use zmon_transport::{
     client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal},
-    provider,
+    paths, provider,
     tls::{TlsContext, certificates_from_pem, trusting_client},
 };
 use zmon_wire::{
@@ -26,6 +27,7 @@ use zmon_wire::{
         DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, PasswordRequest,
     },
     audit::AuditPage,
+    carry::{CourierAnswer, Return},
     pair::{PairAnswer, PairPending, PairRequest},
     problem::Problem,
     secret::SecretText,
@@ -45,6 +47,16 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// A password as it was typed.
 type Password = Zeroizing<String>;
+/// Longest message for a device, in bytes: an envelope in base64url.
+const COURIER_MAX: usize = limits::BODY_MAX.default * 2;
+
+/// What became of a pairing.
+pub(crate) enum Paired {
+    /// The device is provisioned.
+    Done(Box<PairAnswer>),
+    /// Its messages wait for a courier.
+    Waits(PairPending),
+}
 
 /// A station, one connection, one login.
 pub(crate) struct StationClient {
@@ -119,8 +131,9 @@ impl StationClient {
             .and_then(|answer| read(&answer))
     }
 
-    /// Pairs a device, and waits on when the device is slow to answer. Words that somebody has to
-    /// compare with the device's screen are given to `compare`, once.
+    /// Pairs a device, and waits on when the device is slow to answer or comes for its messages by
+    /// itself; not when a courier has to go. Words that somebody has to compare with the device's
+    /// screen are given to `compare`, once.
     ///
     /// # Errors
     /// What the station says.
@@ -128,16 +141,20 @@ impl StationClient {
         &mut self,
         request: &PairRequest,
         mut compare: impl FnMut(&str) -> Result<(), Failure>,
-    ) -> Result<PairAnswer, Failure> {
+    ) -> Result<Paired, Failure> {
         let mut shown = false;
         let mut answer = self.post("/api/provisioning/pair", request).await?;
         let deadline = clock::now().mono + limits::SESSION_LIFETIME.default;
         while answer.status == StatusCode::ACCEPTED {
-            let PairPending { session_id, words, .. } = read(&answer)?;
-            if let Some(words) = words.filter(|_| !shown) {
-                compare(&words)?;
+            let pending: PairPending = read(&answer)?;
+            if let Some(words) = pending.words.as_ref().filter(|_| !shown) {
+                compare(words)?;
                 shown = true;
             }
+            if pending.delivery == Route::Courier {
+                return Ok(Paired::Waits(pending));
+            }
+            let session_id = pending.session_id;
             if clock::now().mono >= deadline {
                 return Err(Failure::new(ErrorCode::Timeout)
                     .context(format!("the device has not answered in session {session_id}")));
@@ -145,7 +162,44 @@ impl StationClient {
             sleep(POLL).await;
             answer = self.pair_result(session_id).await?;
         }
-        read(&answer)
+        read(&answer).map(|answer| Paired::Done(Box::new(answer)))
+    }
+
+    /// The result of a session of this operator, once it has one.
+    ///
+    /// # Errors
+    /// Why the pairing failed.
+    pub(crate) async fn finished(
+        &mut self,
+        session: SessionId,
+    ) -> Result<Option<PairAnswer>, Failure> {
+        let answer = self.pair_result(session).await?;
+        if answer.status == StatusCode::ACCEPTED {
+            return Ok(None);
+        }
+        read(&answer).map(Some)
+    }
+
+    /// The next message of a session for its device.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn courier(&mut self, session: SessionId) -> Result<CourierAnswer, Failure> {
+        let path = paths::pair_courier(session);
+        read(&self.get(&path, COURIER_MAX).await?)
+    }
+
+    /// Hands a device's answer in.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn courier_return(
+        &mut self,
+        session: SessionId,
+        answer: &Return,
+    ) -> Result<(), Failure> {
+        let Done { .. } = read(&self.post(&paths::pair_courier(session), answer).await?)?;
+        Ok(())
     }
 
     async fn pair_result(&mut self, session: SessionId) -> Result<Answer, Failure> {

@@ -7,6 +7,10 @@ use std::{
     path::Path,
 };
 
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 use zmon_domain::error::ErrorCode;
 
 use crate::Failure;
@@ -43,6 +47,45 @@ pub fn read_text(flag: &'static str, path: &Path, max: usize) -> Result<String, 
     String::from_utf8(read(flag, path, max)?).map_err(|error| {
         Failure::usage(flag, "must be UTF-8 text").context(format!("{}: {error}", path.display()))
     })
+}
+
+/// Reads a file that somebody else may have put there: a regular one, reached through no link, and no
+/// more of it than one byte over `max`. `None` when there is none.
+///
+/// # Errors
+/// What the system says; a link and anything but a regular file are errors.
+pub fn read_plain(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
+    // A pipe must not keep the reader waiting.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let most = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Writes a file (0600) in place of one that may be there: the whole old one or the whole new one is
+/// found, whenever the power goes.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
 }
 
 /// Creates a file that does not exist yet, with exactly `mode`, and makes it durable.
@@ -164,5 +207,19 @@ mod tests {
             create_empty_dir(&path.join("c/d")).unwrap_err().code(),
             ErrorCode::StorageUnavailable
         );
+    }
+
+    #[test]
+    fn a_plain_file_is_no_link_and_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hello.json");
+        assert!(read_plain(&path, 3).unwrap().is_none());
+        replace(&path, b"one").unwrap();
+        replace(&path, b"three").unwrap();
+        assert_eq!(read_plain(&path, 8).unwrap().unwrap(), b"three");
+        assert_eq!(read_plain(&path, 2).unwrap().unwrap(), b"thr", "one byte more tells");
+        std::os::unix::fs::symlink("hello.json", dir.path().join("link")).unwrap();
+        assert!(read_plain(&dir.path().join("link"), 8).is_err());
+        assert!(read_plain(dir.path(), 8).is_err());
     }
 }

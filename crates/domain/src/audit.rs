@@ -84,6 +84,12 @@ event_types! {
         /// An operator confirmed at the device the station of a pairing without an anchor; a failure when
         /// it was refused or nobody came (D8).
         StationConfirmed = "station_confirmed",
+        /// A station's messages for a device take another route from here on; with an error, why.
+        RouteOffered = "route_offered",
+        /// A message for a device was handed to whoever carries it: the device itself, or a courier.
+        MessageFetched = "message_fetched",
+        /// What was brought back from a device does not hold.
+        ReplyRefused = "reply_refused",
         /// A configuration was refused.
         ConfigurationRefused = "configuration_refused",
         /// A configuration that was delivered before came again.

@@ -14,6 +14,7 @@
 //! | [`state`] | the states of a device, and the two views of them |
 //! | [`error`] | every error a person or a peer can be shown |
 //! | [`role`] | roles, the permission table, the proof of an operator |
+//! | [`route`] | how a message of a pairing gets to the other side |
 //! | [`address`] | device addresses, server URLs, network policy |
 //! | [`settings`] | what the station configures on the monitor besides its identity |
 //! | [`audit`] | event types and events of the audit log |
@@ -32,6 +33,7 @@ pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod role;
+pub mod route;
 pub mod settings;
 pub mod state;
 pub mod time;

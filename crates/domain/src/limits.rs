@@ -189,6 +189,14 @@ limits! {
     DELIVERY_TIMEOUT: Duration = seconds, "deliveryTimeout", 30, 1..=300, "s", "–", "D7";
     /// How long `pair` waits before it answers 202.
     PAIR_TIMEOUT: Duration = seconds, "pairTimeout", 40, 1..=300, "s", "`StationPolicy`", "D7";
+    /// Pause between two polls of a device whose window is open.
+    POLL_PAUSE: Duration = seconds, "pollPause", 5, 1..=60, "s", "–", "D7";
+    /// A device that polled so lately comes for its messages by itself.
+    POLL_SEEN: Duration = seconds, "pollSeen", 60, 10..=600, "s", "–", "D7";
+    /// How long a station holds an answer back until its next message for the device is made.
+    POLL_HOLD: Duration = milliseconds, "pollHold", 5000, 0..=30000, "ms", "–", "D7";
+    /// Tokens of a window that a hello brought by courier may name, besides the two that are shown.
+    COURIER_TOKENS: usize = plain, "courierTokens", 32, 0..=256, "count", "–", "D7";
     /// Reading the head of a request.
     HEADER_TIMEOUT: Duration = milliseconds, "headerTimeout", 5000, 100..=60000, "ms", "`ServerLimits`", "D18";
     /// Connections that one listener serves at a time.

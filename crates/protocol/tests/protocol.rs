@@ -52,6 +52,9 @@ mod renew;
 #[path = "protocol/retry.rs"]
 mod retry;
 #[cfg(test)]
+#[path = "protocol/routes.rs"]
+mod routes;
+#[cfg(test)]
 #[path = "protocol/signals.rs"]
 mod signals;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, OverrideReason};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::route::Route;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_protocol::device::DeviceInput;
 use zmon_wire::session::StatusDocument;
@@ -20,8 +21,8 @@ use zmon_wire::strict;
 use crate::driver::{Command, DeviceParts, Gate, Handle, Reception, Shared, Started, start};
 use crate::link::LinkStatus;
 use crate::ports::{
-    AuditPage, AuditReport, AuditRow, Clock, DeviceStore, ManualConfiguration, ManualSettings,
-    Moment, SettingsManager, StationLink,
+    AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore, ManualConfiguration,
+    ManualSettings, Moment, SettingsManager, StationLink,
 };
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
@@ -105,6 +106,12 @@ impl CentralStationProvisioningService {
     ) -> Self {
         self.simulated = Some(station);
         self
+    }
+
+    /// The device as a listener sees it, for whoever brings a station's messages on another way (D7).
+    #[must_use]
+    pub fn endpoint(&self) -> Arc<dyn DeviceEndpoint> {
+        Arc::new(self.handle.endpoint())
     }
 
     /// Closes the listener, voids an open window with an audit row, stops the link, and returns
@@ -328,7 +335,7 @@ impl IProvisioningService for CentralStationProvisioningService {
         &self,
         payload: &[u8],
     ) -> Result<VerifiedConfiguration, ProvisioningError> {
-        match self.handle.configuration(payload.to_vec()).await? {
+        match self.handle.configuration(Route::Push, payload.to_vec()).await? {
             Reception::Accepted { verified, delivery: _ } => Ok(verified),
             Reception::Ended(status) => Err(self.refusal(&status)),
         }

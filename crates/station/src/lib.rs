@@ -38,6 +38,7 @@ pub use password::Password;
 pub use policy::{DefaultSettings, OwnAddress, StationPolicy, StationProfile};
 pub use station::{
     ConfigurationSigner, ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome,
-    Peer, SessionFeed, SessionProgress, Station, StationParts, bootstrap_administrator,
+    Peer, ScanOutcome, SessionFeed, SessionProgress, Station, StationParts,
+    bootstrap_administrator,
 };
 pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};

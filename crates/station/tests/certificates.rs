@@ -438,7 +438,8 @@ async fn a_restart_releases_what_was_not_delivered() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
-    let scan = world.station.scan(&technician(), device.scan_request()).await.unwrap();
+    let scan =
+        world.station.scan(&technician(), device.scan_request()).await.unwrap().scanned().unwrap();
     let world = world.restart().await;
     let session = &world.store.sessions()[0];
     assert_eq!((session.phase, session.reserved), (SessionPhase::Released, false));

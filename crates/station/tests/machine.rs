@@ -114,6 +114,7 @@ impl Monitor {
             port: None,
             bed_id: None,
             device_label: None,
+            delivery: None,
         }
     }
 
@@ -278,6 +279,7 @@ async fn the_real_machine_is_paired_and_paired_again() {
             port: None,
             bed_id: None,
             device_label: None,
+            delivery: None,
         };
         let outcome = station.pair(&technician(), request).await.unwrap();
         assert!(matches!(outcome, PairOutcome::Paired(_)));

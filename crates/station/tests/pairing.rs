@@ -94,7 +94,7 @@ async fn a_scan_claims_at_once_and_pair_goes_on() {
     world.know(&[&device]).await;
     let tess = technician();
 
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     assert_eq!(device.opens.load(Ordering::SeqCst), 1);
     assert_eq!(scan.device_serial, device.serial);
     assert_eq!(scan.firmware_version.as_str(), "1.2.3");
@@ -130,7 +130,7 @@ async fn the_three_members_of_the_document_go_with_a_scan_or_the_registrys_addre
     assert_eq!(alone.code(), ErrorCode::RequestMalformed);
     assert_eq!(alone.report.detail.unwrap().field(), "ipAddress");
 
-    let _scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let _scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     let outcome = world.station.pair(&tess, three()).await.unwrap();
     assert!(matches!(outcome, PairOutcome::Paired(_)));
     assert_eq!(device.opens.load(Ordering::SeqCst), 1);
@@ -152,8 +152,8 @@ async fn a_repeated_scan_is_the_same_session() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let first = world.station.scan(&tess, device.scan_request()).await.unwrap();
-    let second = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let first = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
+    let second = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     assert_eq!(first, second);
     assert_eq!(device.opens.load(Ordering::SeqCst), 1);
 }
@@ -216,7 +216,7 @@ async fn a_slow_device_is_pending_and_paired_later() {
 
     let outcome = world.station.pair(&tess, device.pair_request()).await.unwrap();
     let PairOutcome::Pending(pending) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(pending.delivery, "push");
+    assert_eq!(pending.delivery, zmon_domain::route::Route::Push);
     assert_eq!(pending.events_url, format!("/api/provisioning/pair/{}", pending.session_id));
     let id = pending.session_id;
     let again = world.station.pair_result(&tess, &id).await.unwrap();

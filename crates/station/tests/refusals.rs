@@ -13,6 +13,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, Side};
 use zmon_domain::ids::DeviceId;
 use zmon_domain::role::Role;
+use zmon_domain::route::Route;
 use zmon_station::ports::{CertificateState, SessionPhase};
 use zmon_station::{DeviceTrust, OwnAddress, PairOutcome, StationEvent};
 use zmon_wire::pair::PairRequest;
@@ -102,7 +103,7 @@ async fn of_two_operators_the_first_wins_and_the_second_learns_who() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let (tess, tom) = (technician(), operator("tom", Role::Technician));
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
 
     let error = world.station.scan(&tom, device.scan_request()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::SessionReserved);
@@ -187,7 +188,7 @@ async fn a_device_taken_out_of_service_during_a_pairing_gets_no_certificate() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     world.station.decommission(&administrator(), &device.id).await.unwrap();
     let request = PairRequest { session_id: Some(scan.session_id), ..device.pair_request() };
     let error = world.station.pair(&tess, request).await.unwrap_err();
@@ -329,6 +330,16 @@ async fn the_station_s_own_addresses_are_refused_undialled() {
     assert!(world.station.pair(&technician(), device.pair_request()).await.is_ok());
 }
 
+/// An answer that offers a courier, without the session's id.
+fn strip(outcome: PairOutcome) -> String {
+    match outcome {
+        PairOutcome::Pending(pending) if pending.delivery == Route::Courier => {
+            format!("{pending:?}").replace(&pending.session_id.to_string(), "")
+        }
+        PairOutcome::Pending(_) | PairOutcome::Paired(_) => String::new(),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_there_and_a_wrong_key_read_the_same_and_are_tried_three_times() {
     let mut texts = Vec::new();
@@ -343,20 +354,20 @@ async fn nobody_there_and_a_wrong_key_read_the_same_and_are_tried_three_times() 
             // Another machine at the device's place: same address and port, another key.
             let other = other.at(device.port());
             world.plug(&other);
-            let error = world.station.pair(&technician(), request).await.unwrap_err();
-            texts.push(error.to_string());
+            texts.push(strip(world.station.pair(&technician(), request).await.unwrap()));
         } else {
             device.misbehave(Fault::Unreachable);
-            let error = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
-            texts.push(error.to_string());
+            let request = device.pair_request();
+            texts.push(strip(world.station.pair(&technician(), request).await.unwrap()));
         }
         assert_eq!(world.lan.dialled().len(), 3);
         let rows = world.store.audit_events();
-        let row = rows.iter().rfind(|row| row.event == EventType::PairingFailed).unwrap();
+        let row = rows.iter().rfind(|row| row.event == EventType::RouteOffered).unwrap();
         assert_eq!(row.error, Some(ErrorCode::DeviceUnreachable));
         let cause = if wrong_pin { "wrong pin" } else { "ordered by the test" };
         assert!(row.detail.contains(&("cause", cause.to_owned())), "{row:?}");
     }
+    assert!(!texts[0].is_empty(), "a courier is offered");
     assert_eq!(texts[0], texts[1]);
 }
 
@@ -431,7 +442,7 @@ async fn another_code_or_token_does_not_go_on_with_a_session() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     let other = FakeDevice::new(2, Suite::P256).pair_request();
     for (code, token) in [
         (other.pairing_code.clone(), None),
@@ -495,7 +506,7 @@ async fn a_session_waits_for_a_store_that_fails_a_request() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let _scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let _scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     world.store.fail_commits(true);
     let error = world.station.pair(&tess, device.pair_request()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::AuditUnavailable);
@@ -538,7 +549,8 @@ async fn a_claim_that_nobody_pairs_is_released() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
-    let scan = world.station.scan(&technician(), device.scan_request()).await.unwrap();
+    let scan =
+        world.station.scan(&technician(), device.scan_request()).await.unwrap().scanned().unwrap();
     pass(Duration::from_secs(119)).await;
     assert_eq!(world.store.sessions()[0].phase, SessionPhase::Identified);
     pass(Duration::from_secs(2)).await;
@@ -557,9 +569,9 @@ async fn a_new_code_of_the_same_device_replaces_the_operator_s_session() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let first = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let first = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     device.open_window();
-    let second = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let second = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     assert_ne!(first.session_id, second.session_id);
     let phases: Vec<_> =
         world.store.sessions().iter().map(|row| (row.id, row.phase, row.reserved)).collect();
@@ -573,7 +585,7 @@ async fn an_operator_gives_up_and_an_administrator_may_for_them() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let (tess, tom) = (technician(), operator("tom", Role::Technician));
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     let error = world.station.cancel(&tom, &scan.session_id).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::NotPermitted);
     world.station.cancel(&administrator(), &scan.session_id).await.unwrap();
@@ -583,7 +595,7 @@ async fn an_operator_gives_up_and_an_administrator_may_for_them() {
     assert_eq!(row.unwrap().actor, administrator().actor());
 
     device.open_window();
-    let scan = world.station.scan(&tom, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tom, device.scan_request()).await.unwrap().scanned().unwrap();
     world.station.cancel(&tom, &scan.session_id).await.unwrap();
     let error = world.station.cancel(&tom, &scan.session_id).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::SessionUnknown);

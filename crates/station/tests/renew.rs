@@ -229,7 +229,7 @@ async fn asking_anew_ends_what_was_begun_and_an_operator_comes_first() {
     // While an operator has the device, it asks in vain.
     let third = device.installed.lock().unwrap().last().unwrap().0;
     device.open_window();
-    world.station.scan(&technician(), device.scan_request()).await.unwrap();
+    world.station.scan(&technician(), device.scan_request()).await.unwrap().scanned().unwrap();
     let refused = renew(&world, &device, &third).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::SessionReserved);
 }

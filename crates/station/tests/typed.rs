@@ -12,6 +12,7 @@ use zmon_crypto::Suite;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
+use zmon_domain::route::Route;
 use zmon_station::{OwnAddress, PairOutcome, StationError};
 use zmon_wire::manifest;
 use zmon_wire::pair::{PairRequest, ScanRequest};
@@ -68,8 +69,12 @@ async fn a_typed_code_may_claim_first_and_pair_later() {
         port: NonZeroU16::new(device.port()),
         ..device.scan_request()
     };
-    let scanned = world.station.scan(&technician(), scan.clone()).await.unwrap();
-    assert_eq!(world.station.scan(&technician(), scan).await.unwrap(), scanned, "the same session");
+    let scanned = world.station.scan(&technician(), scan.clone()).await.unwrap().scanned().unwrap();
+    assert_eq!(
+        world.station.scan(&technician(), scan).await.unwrap().scanned().unwrap(),
+        scanned,
+        "the same session"
+    );
     let other = PairRequest { session_id: Some(scanned.session_id), ..device.pair_request() };
     let refused = world.station.pair(&technician(), other).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::InvalidPairingCode, "a token is another method");
@@ -166,7 +171,7 @@ async fn a_session_begun_by_one_method_is_not_ended_by_the_other() {
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let tess = technician();
-    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap();
+    let scan = world.station.scan(&tess, device.scan_request()).await.unwrap().scanned().unwrap();
     let refused = typed(&world, &device, &device.code()).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::StateConflict);
     // The scan is as it was.
@@ -198,8 +203,9 @@ async fn a_typed_address_is_bound_to_the_policy_and_the_registered_key() {
     let other = FakeDevice::new(2, Suite::P256);
     world.plug(&other);
     let request = at("10.1.50.2", other.port());
-    let refused = world.station.pair(&technician(), request).await.unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::DeviceUnreachable);
+    let outcome = world.station.pair(&technician(), request).await.unwrap();
+    let PairOutcome::Pending(pending) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(pending.delivery, Route::Courier);
     assert_eq!(other.opens.load(Ordering::SeqCst), 0);
     let stranger = PairRequest { device_id: other.id.clone(), ..at("10.1.50.2", other.port()) };
     let refused = world.station.pair(&technician(), stranger).await.unwrap_err();
@@ -220,7 +226,8 @@ async fn a_device_that_refuses_a_run_is_not_asked_again() {
         ..device.typed_request(WRONG)
     };
     device.misbehave(Fault::Unreachable);
-    let refused = world.station.pair(&technician(), request).await.unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::DeviceUnreachable);
+    let outcome = world.station.pair(&technician(), request).await.unwrap();
+    let PairOutcome::Pending(pending) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(pending.delivery, Route::Courier);
     assert_eq!(world.lan.dialled().len(), 1 + 3, "three questions, none of which is a try");
 }

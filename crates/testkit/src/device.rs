@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use zmon_crypto::token::PairingToken;
 use zmon_crypto::{Anchor, AnchorSet, Suite};
+use zmon_domain::address::ServerUrl;
 use zmon_domain::audit::EventType;
 use zmon_domain::code::CodeFormat;
 use zmon_domain::error::ErrorCode;
@@ -77,6 +78,8 @@ pub struct DeviceOptions {
     pub station_made_keys: bool,
     /// Whether it holds no anchor and an operator confirms its station (D8).
     pub proximity: bool,
+    /// The station it asks for the messages of a pairing, and how often.
+    pub pull: Option<(ServerUrl, Duration)>,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -98,6 +101,7 @@ impl DeviceOptions {
             recovery: false,
             station_made_keys: false,
             proximity: false,
+            pull: None,
             interlock: DeviceParts::no_patient(),
         }
     }

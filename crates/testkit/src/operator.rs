@@ -8,10 +8,13 @@ use serde::de::DeserializeOwned;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, Serial, SessionId};
+use zmon_domain::route::Route;
 use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
+use zmon_transport::paths::pair_courier;
 use zmon_wire::admin::{
     DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
 };
+use zmon_wire::carry::{CourierAnswer, Return};
 use zmon_wire::manifest::{self, ManifestRow};
 use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
 use zmon_wire::problem::Problem;
@@ -131,18 +134,61 @@ impl Operator {
         code: &str,
         place: Option<(DeviceAddress, NonZeroU16)>,
     ) -> Result<PairAnswer, ApiError> {
-        let request = PairRequest {
-            device_id: device.clone(),
-            pairing_code: SecretText::new(code),
-            pairing_token: None,
-            session_id: None,
-            device_serial: None,
-            ip_address: place.map(|(address, _)| address),
-            port: place.map(|(_, port)| port),
-            bed_id: None,
-            device_label: None,
-        };
+        let request = typed_request(device, code, place);
         self.post("/api/provisioning/pair", &request).await
+    }
+
+    /// Begins a pairing whose messages go this way; it waits for them.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair_by(&self, qr: &QrContent, route: Route) -> Result<PairPending, ApiError> {
+        self.waits(&PairRequest { delivery: Some(route), ..pair_request(qr) }).await
+    }
+
+    /// As [`Operator::pair_by`], by the typed code.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn pair_typed_by(
+        &self,
+        device: &DeviceId,
+        code: &str,
+        place: (DeviceAddress, NonZeroU16),
+        route: Route,
+    ) -> Result<PairPending, ApiError> {
+        let request = typed_request(device, code, Some(place));
+        self.waits(&PairRequest { delivery: Some(route), ..request }).await
+    }
+
+    /// `GET /api/provisioning/pair/{sessionId}/courier`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn courier(&self, session: SessionId) -> Result<CourierAnswer, ApiError> {
+        self.get(&pair_courier(session)).await
+    }
+
+    /// `POST /api/provisioning/pair/{sessionId}/courier`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn courier_return(
+        &self,
+        session: SessionId,
+        answer: &Return,
+    ) -> Result<Done, ApiError> {
+        self.post(&pair_courier(session), answer).await
+    }
+
+    async fn waits(&self, request: &PairRequest) -> Result<PairPending, ApiError> {
+        let body = strict::to_vec(request).expect("a request has a JSON form");
+        let answer = self.send(Ask::post("/api/provisioning/pair", JSON, body)).await;
+        if answer.status != http::StatusCode::ACCEPTED {
+            return Err(refusal(&answer));
+        }
+        let parsed = strict::parse(&answer.body, ANSWER_MAX);
+        Ok(parsed.unwrap_or_else(|error| panic!("{error}: {answer:?}")))
     }
 
     /// As [`Operator::pair`], whatever is answered.
@@ -312,6 +358,7 @@ pub(crate) fn scan_request(qr: &QrContent) -> ScanRequest {
         port: None,
         expires_at: Some(qr.expires_at),
         firmware_version: Some(qr.firmware_version),
+        delivery: None,
     }
 }
 
@@ -327,6 +374,26 @@ fn pair_request(qr: &QrContent) -> PairRequest {
         port: None,
         bed_id: None,
         device_label: None,
+        delivery: None,
+    }
+}
+
+fn typed_request(
+    device: &DeviceId,
+    code: &str,
+    place: Option<(DeviceAddress, NonZeroU16)>,
+) -> PairRequest {
+    PairRequest {
+        device_id: device.clone(),
+        pairing_code: SecretText::new(code),
+        pairing_token: None,
+        session_id: None,
+        device_serial: None,
+        ip_address: place.map(|(address, _)| address),
+        port: place.map(|(_, port)| port),
+        bed_id: None,
+        device_label: None,
+        delivery: None,
     }
 }
 
@@ -338,7 +405,13 @@ fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
     Err(refusal(&answer))
 }
 
+/// A pairing that only a courier can end is one that the station could not reach the device for.
 fn refusal(answer: &Answer) -> ApiError {
+    if answer.status == http::StatusCode::ACCEPTED {
+        let code = ErrorCode::DeviceUnreachable;
+        let problem = Box::new(Problem::new(&code.into()));
+        return ApiError { status: code.http_status(), problem };
+    }
     let problem = strict::parse(&answer.body, ANSWER_MAX);
     let problem = problem.unwrap_or_else(|error| panic!("{error}: {answer:?}"));
     ApiError { status: answer.status.as_u16(), problem: Box::new(problem) }

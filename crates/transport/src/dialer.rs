@@ -13,9 +13,10 @@ use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
 
-use crate::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, OCTETS};
+use crate::client::{
+    Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, OCTETS, reported,
+};
 use crate::paths;
-use crate::problem::reported;
 use crate::tls::{TlsContext, pinned_client};
 
 /// How long a delivery may take: the device answers when it has applied the configuration, at most

@@ -12,6 +12,7 @@
 //! | `screen` | plain HTTP on loopback for the device's own screen (feature `device`) | device |
 //! | `control` | the device's local control socket and its client | device, `zmon` |
 //! | `station_api` | operators' and devices' HTTP interfaces (feature `station`) | station |
+//! | `courier` | an operator's machine to device, pinned | courier |
 //! | `dialer` | station to device, pinned to the token (feature `station`) | station |
 //!
 //! # Composing a device
@@ -34,6 +35,7 @@
 
 pub mod client;
 pub mod control;
+pub mod courier;
 pub mod paths;
 pub mod provider;
 pub mod server;

@@ -34,6 +34,15 @@ pub fn pair_result(session: SessionId) -> String {
 pub const PAIR_EVENTS: &str = "/api/provisioning/pair/{sessionId}/events";
 /// Station, operators: giving one pairing up.
 pub const PAIR_CANCEL: &str = "/api/provisioning/pair/{sessionId}/cancel";
+/// Station, operators: the next message of a pairing for whoever carries it, and its answer (D7).
+pub const PAIR_COURIER: &str = "/api/provisioning/pair/{sessionId}/courier";
+/// [`PAIR_COURIER`] of one session.
+pub fn pair_courier(session: SessionId) -> String {
+    format!("{PAIR}/{session}/courier")
+}
+
+/// Station, devices whose window is open: the next message of their pairing (D7).
+pub const POLL: &str = "/api/provisioning/poll";
 /// Station, devices in doubt: the outcome of a session (D13).
 pub const OUTCOME: &str = "/api/provisioning/outcome";
 /// Station, devices without a certificate: statements about dead ones (D21).
@@ -80,13 +89,16 @@ pub const DEVICE_RENEW_IDENTITY: &str = "/api/device/renew/identity";
 /// ALPN name under which the devices' listener answers [`RECOVER`] without a client certificate: the
 /// one that the device has is expired (D23).
 pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
+/// ALPN name under which the devices' listener answers [`POLL`] without a client certificate: a device
+/// that is being paired has none (D7).
+pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 /// ALPN name (RFC 7301) under which the devices' listener answers [`OUTCOME`] and [`RETIRE`] without a
 /// client certificate: a device in doubt may hold none that is still accepted (D13), a wiped one
 /// holds none at all (D21).
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 33] = [
+pub const ALL: [&str; 35] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -100,6 +112,8 @@ pub const ALL: [&str; 33] = [
     PAIR_SESSION,
     PAIR_EVENTS,
     PAIR_CANCEL,
+    PAIR_COURIER,
+    POLL,
     OUTCOME,
     RETIRE,
     RECOVER,

@@ -9,7 +9,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_wire::problem::{MEDIA_TYPE, Problem};
 use zmon_wire::strict::{self, WireError};
 
-use crate::client::{Answer, JSON};
+use crate::client::JSON;
 use crate::server::BodyError;
 
 /// The bytes of an error's problem document.
@@ -44,12 +44,6 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Respon
 /// The report of a request that does not parse.
 pub(crate) fn malformed(error: &WireError) -> ErrorReport {
     error.report(ErrorCode::RequestMalformed)
-}
-
-/// The code in a peer's problem document, if its answer is one.
-pub(crate) fn reported(answer: &Answer) -> Option<ErrorReport> {
-    let problem: Problem = strict::parse(&answer.body, answer.body.len()).ok()?;
-    Some(problem.report())
 }
 
 fn with_type(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response {

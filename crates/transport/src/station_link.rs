@@ -19,9 +19,10 @@ use zmon_wire::pull::{FetchRequest, PullAnswer, PullRequest};
 use zmon_wire::retire::{RetireAnswer, RetireRequest};
 use zmon_wire::strict;
 
-use crate::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal};
+use crate::client::{
+    Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON, Refusal, reported,
+};
 use crate::paths;
-use crate::problem::reported;
 use crate::tls::{ClientCredentials, TlsContext, device_client, nameless_client};
 
 /// Connections kept at rest: one for slot A, one for slot B.

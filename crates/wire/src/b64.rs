@@ -157,6 +157,35 @@ pub mod array {
     }
 }
 
+/// The same for members that may be absent, for `#[serde(with = "b64::array_option")]`.
+pub mod array_option {
+    use serde::{Deserializer, Serializer};
+
+    /// Writes base64url, or `null`.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer, const N: usize>(
+        bytes: &Option<[u8; N]>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::array::serialize(bytes, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads base64url of exactly `N` bytes; a member that is there has a value.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, and the rule.
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        from: D,
+    ) -> Result<Option<[u8; N]>, D::Error> {
+        super::array::deserialize(from).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -17,8 +17,8 @@ use zmon_domain::{
 };
 
 pub use self::view::{
-    ConfirmationView, EventView, IdentityView, LinkView, ManualView, OperatorView, OperatorsView,
-    QrView, StatusView,
+    ConfirmationView, CourierView, EventView, IdentityView, LinkView, ManualView, OperatorView,
+    OperatorsView, QrView, StatusView,
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
@@ -98,6 +98,8 @@ pub enum ControlRequest {
     Regenerate {},
     /// Leave provisioning mode.
     Cancel {},
+    /// Take what a courier has laid into the device's folder (D7).
+    Courier {},
     /// Try again after a failure.
     Retry {
         /// The operator.
@@ -273,6 +275,8 @@ pub enum ControlAnswer {
     Verdict(AuditVerdict),
     /// The local operators.
     Operators(OperatorsView),
+    /// What was taken from the courier's folder, and what was laid into it.
+    Courier(CourierView),
     /// Something happened.
     Event(EventView),
     /// It failed.

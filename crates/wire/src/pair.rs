@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::{DeviceAddress, ServerUrl},
     ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, SessionId},
+    route::Route,
     time::UnixTime,
 };
 
@@ -50,6 +51,9 @@ pub struct ScanRequest {
     /// The device's firmware.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub firmware_version: Option<FirmwareVersion>,
+    /// How the messages are to go; the station finds a way by itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub delivery: Option<Route>,
 }
 
 /// The answer to a scan: the device is claimed and reserved for this operator.
@@ -110,6 +114,9 @@ pub struct PairRequest {
     /// The label to configure.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub device_label: Option<DeviceLabel>,
+    /// How the messages are to go; the station finds a way by itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub delivery: Option<Route>,
 }
 
 /// The answer of [W §11.3], with exactly its members.
@@ -152,9 +159,9 @@ pub struct PairPending {
     /// The session.
     #[serde(with = "text")]
     pub session_id: SessionId,
-    /// The route that the envelope takes: `push`, `pull` or `courier`.
-    #[serde(deserialize_with = "crate::text::word")]
-    pub delivery: String,
+    /// The route that the messages take.
+    #[serde(with = "text")]
+    pub delivery: Route,
     /// Where progress can be read.
     #[serde(deserialize_with = "crate::text::words")]
     pub events_url: String,

@@ -8,7 +8,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use zmon_crypto::{Algorithms, Anchor, IdentityPublic, PairingToken};
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::{address::*, code::PairingCode, ids::*, role::Role, settings::*, time::Now};
+use zmon_domain::{address::*, code::PairingCode, ids::*, role::Role, route::Route, settings::*, time::Now};
 use zmon_protocol::device::{DeviceInput, DeviceProfile, DeviceReply, LinkError};
 use zmon_protocol::station::outcome::{self, CertificateView};
 use zmon_protocol::station::*;
@@ -64,6 +64,7 @@ impl Station {
             address: qr.ip_address,
             operator: OperatorId::parse("olga")?,
             role: Role::Technician,
+            delivery: Route::Push,
             pair: Some(PairDetails { settings, config_version: 1 }),
         };
         let now = (self.clock)();
@@ -168,6 +169,7 @@ impl Station {
             policy: &policy,
             checkpoint: None,
             peer_checkpoint: None,
+            polls: false,
         }))
     }
 }

@@ -16,6 +16,7 @@ type Place = (&'static str, &'static str);
 
 /// Where each message stands, by the name of its golden file; those of [`by_prefix`] are not here.
 const PLACES: &[(&str, &[Place])] = &[
+    ("answer-courier", &[("10", "| `courier` |")]),
     ("answer-done", &[("10", "`{\"enter\"")]),
     ("answer-error", &[("10", "`{\"enter\""), ("8.4", "")]),
     ("answer-identity", &[("10", "| `identity` |")]),
@@ -29,9 +30,16 @@ const PLACES: &[(&str, &[Place])] = &[
     ("audit-entry", &[("10.1", "")]),
     ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
     ("audit-verdict", &[("8.2", "| `GET /api/audit/verify`")]),
+    ("carriage", CARRIED),
+    ("carriage-configuration", CARRIED),
+    ("carriage-pake-confirm", CARRIED),
+    ("carriage-pake-start", CARRIED),
+    ("carriage-window", CARRIED),
     ("checkpoint", &[("7.2", "")]),
     ("commit-request", &[("8.3", "| `POST /api/device/commit`")]),
     ("configuration", &[("6", "")]),
+    ("courier-answer", COURIER),
+    ("courier-answer-waiting", COURIER),
     ("delivery-answer", &[("8.1", "| `POST /api/provisioning/configuration`")]),
     ("device-list", &[("8.2", "| `GET /api/registry/devices")]),
     ("device-row", &[("8.2", "| `GET /api/registry/devices")]),
@@ -63,6 +71,11 @@ const PLACES: &[(&str, &[Place])] = &[
     ("pake-confirm", &[("4.2", "| 5 |")]),
     ("pake-start", &[("4.2", "| 3 |")]),
     ("pake-started", &[("4.2", "| 4 |")]),
+    ("poll", CARRIED),
+    ("poll-answer", CARRIED),
+    ("poll-answer-empty", CARRIED),
+    ("poll-first", CARRIED),
+    ("poll-request", &[("8.3", "`{poll}`"), ("8.3", "A device whose window is open")]),
     ("problem", &[("8.4", "")]),
     ("password-request", &[("8.2", "| `POST /api/operators/self/password`")]),
     (
@@ -83,6 +96,11 @@ const PLACES: &[(&str, &[Place])] = &[
     ("retire", &[("7.3", "")]),
     ("retire-answer", &[("8.3", "| `POST /api/provisioning/retire`")]),
     ("retire-request", &[("8.3", "| `POST /api/provisioning/retire`")]),
+    ("return", CARRIED),
+    ("return-refused", CARRIED),
+    ("return-share", CARRIED),
+    ("return-status", CARRIED),
+    ("return-window", CARRIED),
     ("revoke-answer", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),
     ("scan-answer", &[("8.2", "| `POST /api/provisioning/sessions`")]),
     ("scan-request", &[("8.2", "| `POST /api/provisioning/sessions`")]),
@@ -96,6 +114,10 @@ const PLACES: &[(&str, &[Place])] = &[
     ("trust", &[("8.6", "")]),
     ("window-answer", &[("4.2", "| 2 |")]),
 ];
+const CARRIED: &[Place] = &[("4.4", "")];
+/// It holds a message.
+const COURIER: &[Place] =
+    &[("8.2", "| `GET /api/provisioning/pair/{sessionId}/courier`"), ("4.4", "")];
 const STATUS: &[Place] =
     &[("10", "| `status` |"), ("10", "| – `manualConfiguration` |"), ("10", "| `link` |")];
 const CONFIRMING: &[Place] =

@@ -19,4 +19,5 @@ mod proximity;
 mod recovery;
 mod renewal;
 mod reprovisioning;
+mod routes;
 mod typed;

@@ -113,6 +113,18 @@ Example:
   zmon device regenerate --dir ./bed-7"
     )]
     Regenerate,
+    /// Take what a courier has laid into the device's folder, and lay the answer
+    /// beside it.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device courier --dir ./bed-7
+
+The folder is `courier_folder` in device.toml. It takes hello.json or
+envelope.json, and writes identity.json or status.json."
+    )]
+    Courier,
     /// Leave provisioning mode; nothing is installed.
     #[command(
         max_term_width = 80,

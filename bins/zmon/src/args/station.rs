@@ -7,8 +7,9 @@ use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
 use zmon_cli::flag;
 use zmon_domain::{
     address::{DeviceAddress, ServerUrl},
-    ids::{BedId, DeviceId, DeviceLabel, OperatorId},
+    ids::{BedId, DeviceId, DeviceLabel, OperatorId, SessionId},
     role::Role,
+    route::Route,
 };
 
 /// How to reach a station and who asks.
@@ -74,6 +75,50 @@ pub struct Pair {
     /// Label of the device.
     #[arg(long, value_name = "TEXT", value_parser = flag::by(DeviceLabel::parse))]
     pub label: Option<DeviceLabel>,
+    /// How the messages go [default: what the station finds].
+    #[arg(long, value_enum, value_name = "ROUTE")]
+    pub via: Option<ViaName>,
+}
+
+/// Routes of the messages between station and device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ViaName {
+    /// The station dials the device.
+    Push,
+    /// The device asks the station.
+    Pull,
+    /// A person's machine, or files.
+    Courier,
+}
+
+impl From<ViaName> for Route {
+    fn from(name: ViaName) -> Self {
+        match name {
+            ViaName::Push => Self::Push,
+            ViaName::Pull => Self::Pull,
+            ViaName::Courier => Self::Courier,
+        }
+    }
+}
+
+/// Arguments of `zmon courier`.
+#[derive(Debug, ClapArgs)]
+pub struct Courier {
+    /// Station and operator: the one who began the session.
+    #[command(flatten)]
+    pub login: Login,
+    /// The session that waits, as `zmon pair` named it.
+    #[arg(long, value_name = "ID", value_parser = flag::by(SessionId::parse))]
+    pub session: SessionId,
+    /// Carry files in this folder instead of connecting to the device.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["address", "port"])]
+    pub folder: Option<PathBuf>,
+    /// Address of the device, where it is another one from here.
+    #[arg(long, value_name = "IP", value_parser = flag::by(DeviceAddress::parse))]
+    pub address: Option<DeviceAddress>,
+    /// Port of the device's listener, where it is another one from here.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<NonZeroU16>,
 }
 
 /// Arguments of `zmon registry`.

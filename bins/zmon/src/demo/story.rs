@@ -32,7 +32,7 @@ use crate::{
     audit,
     device::Control,
     pair, qr,
-    station::StationClient,
+    station::{Paired, StationClient},
 };
 
 /// The station's log in the directory of the demonstration.
@@ -223,7 +223,10 @@ async fn pair_device(
     let mut request = pair::from_content(content);
     request.bed_id = Some(BedId::parse(BED)?);
     request.device_label = Some(DeviceLabel::parse(LABEL)?);
-    operator.pair(&request, |_words| Ok(())).await
+    match operator.pair(&request, |_words| Ok(())).await? {
+        Paired::Done(answer) => Ok(*answer),
+        Paired::Waits(pending) => Err(pair::stranded(&pending)),
+    }
 }
 
 /// Waits until the station has answered a heartbeat.

@@ -11,8 +11,8 @@ use zmon_domain::{
 use zmon_wire::{
     audit::{AuditEntry, AuditPage},
     control::{
-        ConfirmationView, EventView, IdentityView, LinkView, OperatorView, OperatorsView,
-        StatusView,
+        ConfirmationView, CourierView, EventView, IdentityView, LinkView, OperatorView,
+        OperatorsView, StatusView,
     },
 };
 
@@ -177,4 +177,12 @@ fn connected(view: &LinkView) -> &'static str {
 
 fn until(not_after: Option<UnixTime>) -> String {
     not_after.map_or_else(|| "-".to_owned(), |time| format!("valid until {time}"))
+}
+
+/// One step of a courier.
+pub(super) fn courier(courier: &CourierView) -> Vec<String> {
+    vec![
+        format!("{} was taken, {} lies beside it", courier.taken, courier.written),
+        "  next    carry the folder back to the station".to_owned(),
+    ]
 }

@@ -247,7 +247,7 @@ errors! {
         "Check the network connection, then retry.";
     DeviceUnreachable = "device_unreachable": NetworkError, Environment, Connect, Network, 502, yes,
         "The station cannot reach the device.",
-        "Check that the monitor shows its QR code and is on the network, then scan again.";
+        "Check that the monitor shows its QR code and is on the network, then scan again, or send a courier.";
     DeviceNotRunning = "device_not_running": NetworkError, Environment, Connect, Device, 502, yes,
         "No device program answers on this machine.",
         "Start the device, or name the directory in which it runs.";
@@ -259,7 +259,7 @@ errors! {
         "Check the network connection, then retry.";
     AddressNotPermitted = "address_not_permitted": NetworkError, Operator, Scan, Station, 422, no,
         "The device's address lies outside the networks or ports that the station may use.",
-        "Check the address in the QR code, or let the administrator add the network.";
+        "Check the address in the QR code, send a courier, or let the administrator add the network.";
     // Without a name: operation.
     NotInProvisioningMode = "not_in_provisioning_mode": -, Operator, Display, Device, 409, no,
         "The monitor is not in provisioning mode.",
@@ -358,6 +358,12 @@ errors! {
     KeyFileIsSymlink = "key_file_is_symlink": -, Operator, Start, Device, 500, no,
         "A key file is not a regular file.",
         "Put the file itself in its place.";
+    CourierUnavailable = "courier_unavailable": -, Operator, Enter, Device, 409, no,
+        "This monitor has no folder for a courier, or it cannot be used.",
+        "Let the administrator name a folder in the monitor's settings, or check the medium.";
+    NothingToCarry = "nothing_to_carry": -, Operator, Connect, Operator, 404, no,
+        "There is no message to carry.",
+        "Fetch the next message on the other side first.";
     NotInitialised = "not_initialised": -, Operator, Start, Operator, 409, no,
         "The directory has not been initialised.",
         "Run the init command first.";

@@ -4,11 +4,12 @@ use alloc::boxed::Box;
 
 use zmon_crypto::envelope::{Envelope, HEADER_LEN};
 use zmon_crypto::sha256;
-use zmon_domain::audit::EventType;
+use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
+use zmon_domain::route::Route;
 
 use super::claim::uniform;
 use super::configuration::{self, Opened};
@@ -58,8 +59,14 @@ fn again(core: &mut Core, step: &mut Step<'_>, state: State, bytes: &[u8]) -> Ou
     (state, Ok(DeviceReply::Status(finished.status)))
 }
 
-/// A peer that does not know the session's id gets the uniform answer and is only counted.
+/// A peer that does not know the session's id gets the uniform answer and is only counted. What the
+/// device has fetched, or a person has brought, is refused by its name.
 fn stranger(core: &mut Core, step: &mut Step<'_>, state: State, code: ErrorCode) -> Outcome {
+    if step.route != Route::Push {
+        let report = code.into();
+        refused(core, step, None, EventType::ConfigurationRefused, &report);
+        return (state, Err(report));
+    }
     core.junk.count(step, code);
     (state, uniform())
 }
@@ -71,7 +78,7 @@ fn refused(
     event: EventType,
     report: &ErrorReport,
 ) {
-    let mut row = step.failure(event, Actor::Peer, report.code);
+    let mut row = step.failure(event, Actor::Peer, report.code).with("route", step.route);
     row.session = session;
     core.junk.refusal(step, row, report.code);
 }
@@ -148,7 +155,7 @@ fn deliver(core: &mut Core, step: &mut Step<'_>, pairing: Box<Pairing>, bytes: &
             return confirm::offer(step, pairing, hash, opened);
         }
     };
-    received(step, &opened);
+    received(step, &pairing, &opened);
     stage(core, step, *pairing, hash, opened, permit)
 }
 
@@ -162,7 +169,8 @@ fn end_session(
 ) -> Outcome {
     let row = step
         .failure(EventType::ConfigurationRefused, Actor::Peer, report.code)
-        .session(pairing.claim.session_id);
+        .session(pairing.claim.session_id)
+        .with("route", claim_route(step, &pairing));
     step.out.row(row);
     let hash = sha256(bytes);
     let state = end::fail_with(core, step, State::Pairing(pairing), report.clone(), Some(hash));
@@ -176,8 +184,10 @@ fn end_session(
 }
 
 /// A genuine configuration has come: its row and its signal.
-pub(super) fn received(step: &mut Step<'_>, opened: &Opened) {
-    note(step, EventType::ConfigurationReceived, opened);
+pub(super) fn received(step: &mut Step<'_>, pairing: &Pairing, opened: &Opened) {
+    let row = row(step, EventType::ConfigurationReceived, opened);
+    let row = row.with("route", claim_route(step, pairing));
+    step.out.row(row);
     let loaded = &opened.loaded;
     step.out.signal(DeviceEvent::ConfigurationReceived {
         configuration_hash: loaded.slot.configuration_hash,
@@ -186,14 +196,12 @@ pub(super) fn received(step: &mut Step<'_>, opened: &Opened) {
     });
 }
 
-fn note(step: &mut Step<'_>, event: EventType, opened: &Opened) {
+fn row(step: &Step<'_>, event: EventType, opened: &Opened) -> AuditEvent {
     let slot = &opened.loaded.slot;
-    let row = step
-        .row(event, Actor::Peer)
+    step.row(event, Actor::Peer)
         .session(slot.session_id)
         .configuration_hash(slot.configuration_hash)
-        .with("serial", slot.serial);
-    step.out.row(row);
+        .with("serial", slot.serial)
 }
 
 /// Everything holds and the station is believed: slot B, and its test begins at once.
@@ -205,7 +213,8 @@ pub(super) fn stage(
     opened: Opened,
     permit: Permit,
 ) -> Outcome {
-    note(step, EventType::ConfigurationApplied, &opened);
+    let applied = row(step, EventType::ConfigurationApplied, &opened);
+    step.out.row(applied);
     let Opened { loaded, proofs, station_log, .. } = opened;
     let slot = &loaded.slot;
     core.generation = slot.generation;
@@ -227,4 +236,12 @@ pub(super) fn stage(
         slot: loaded,
     };
     (State::Configuring(Box::new(Configuring { staged })), Ok(DeviceReply::Pending))
+}
+
+/// How the configuration came; a renewal's is fetched.
+const fn claim_route(step: &Step<'_>, pairing: &Pairing) -> Route {
+    match pairing.claim.begun {
+        Begun::Window(_) => step.route,
+        Begun::Pull { .. } => Route::Pull,
+    }
 }

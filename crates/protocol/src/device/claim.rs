@@ -14,6 +14,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
+use zmon_domain::route::Route;
 use zmon_domain::time::{Tick, UnixTime};
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::kind::V1;
@@ -43,8 +44,7 @@ pub(super) fn open(
             repeated(core, step, state, request_hash(hello, mac))
         }
         State::NotProvisioned | State::Deprovisioned | State::Provisioned(_) | State::Error(_) => {
-            core.junk.count(step, ErrorCode::NotInProvisioningMode);
-            (state, uniform())
+            (state, closed(core, step, ErrorCode::NotInProvisioningMode))
         }
     }
 }
@@ -73,8 +73,32 @@ pub(super) fn uniform() -> Result<DeviceReply, ErrorReport> {
 /// Another session holds the window.
 pub(super) fn busy(core: &mut Core, step: &mut Step<'_>, state: State) -> Outcome {
     let code = ErrorCode::SessionBusy;
-    refused(core, step, Refused { code, session: None, junk: false });
-    (state, uniform())
+    (state, deny(core, step, Refused { code, session: None, junk: false }))
+}
+
+/// Refuses a claim. Whoever brings it by hand stands at the device and is told why.
+pub(super) fn deny(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    mut reason: Refused,
+) -> Result<DeviceReply, ErrorReport> {
+    let code = reason.code;
+    if step.route == Route::Courier {
+        reason.junk = false;
+        refused(core, step, reason);
+        return Err(code.into());
+    }
+    refused(core, step, reason);
+    uniform()
+}
+
+/// Nothing is open that could be claimed.
+pub(super) fn closed(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    code: ErrorCode,
+) -> Result<DeviceReply, ErrorReport> {
+    deny(core, step, Refused { code, session: None, junk: true })
 }
 
 /// Writes a refusal down, or counts it.
@@ -82,7 +106,8 @@ pub(super) fn refused(core: &mut Core, step: &mut Step<'_>, refused: Refused) {
     if refused.junk {
         return core.junk.count(step, refused.code);
     }
-    let mut row = step.failure(EventType::ClaimRefused, Actor::Peer, refused.code);
+    let row = step.failure(EventType::ClaimRefused, Actor::Peer, refused.code);
+    let mut row = row.with("route", step.route);
     row.session = refused.session;
     core.junk.refusal(step, row, refused.code);
 }
@@ -95,19 +120,19 @@ fn claim(
     mac: &[u8; 32],
 ) -> Outcome {
     let Some(tokens) = &ready.tokens else {
-        core.junk.count(step, ErrorCode::NotInProvisioningMode);
-        return (State::Ready(ready), uniform());
+        let denied = closed(core, step, ErrorCode::NotInProvisioningMode);
+        return (State::Ready(ready), denied);
     };
     if window::expired(step.now.mono, &ready.window) {
         let code = ErrorCode::PairingCodeExpired;
-        refused(core, step, Refused { code, session: None, junk: false });
-        return (State::Ready(ready), uniform());
+        let denied = deny(core, step, Refused { code, session: None, junk: false });
+        return (State::Ready(ready), denied);
     }
     let verified = match hello::verify(core, step, tokens, bytes, mac) {
         Ok(verified) => verified,
         Err(reason) => {
-            refused(core, step, reason);
-            return (State::Ready(ready), uniform());
+            let denied = deny(core, step, reason);
+            return (State::Ready(ready), denied);
         }
     };
     consume(core, step, ready, verified, bytes, request_hash(bytes, mac))
@@ -123,15 +148,15 @@ pub(super) fn consume(
     request_hash: [u8; 32],
 ) -> Outcome {
     let Some(port) = ready.port else {
-        core.junk.count(step, ErrorCode::NotInProvisioningMode);
-        return (State::Ready(ready), uniform());
+        let denied = closed(core, step, ErrorCode::NotInProvisioningMode);
+        return (State::Ready(ready), denied);
     };
     let session_id = verified.checked.hello.session_id;
     let (tls, identity) = match identify(step, &ready.window.kem, session_id, bytes) {
         Ok(made) => made,
         Err(code) => {
-            refused(core, step, Refused { code, session: None, junk: false });
-            return (State::Ready(ready), uniform());
+            let denied = deny(core, step, Refused { code, session: None, junk: false });
+            return (State::Ready(ready), denied);
         }
     };
     let Ready { mode, window, .. } = *ready;
@@ -160,7 +185,8 @@ pub(super) fn consume(
         tls: tls.map(Arc::new),
         deadline: now + limits::SESSION_LIFETIME.default,
     };
-    let release_at = Some(release_at(now));
+    // A person who carries files takes longer than that.
+    let release_at = (step.route != Route::Courier).then(|| release_at(now));
     let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at, offer: None }));
     (state, Ok(DeviceReply::Identity(identity)))
 }
@@ -180,7 +206,8 @@ fn record(core: &mut Core, step: &mut Step<'_>, window: &Window, checked: &Check
         .code_hash(code_hash(step.ctx.code_hash_key, &window.code))
         .with("station", &hello.station_id)
         .with("certificate", signer.fingerprint())
-        .with("stationTrust", step.ctx.profile.trust.level());
+        .with("stationTrust", step.ctx.profile.trust.level())
+        .with("route", step.route);
     step.out.row(row);
     step.out.write(DeviceWrite::ClaimWindow(window.id, hello.session_id));
     remember(core, step, signer, hello.iat);

@@ -29,7 +29,7 @@ pub(super) fn offer(
     envelope_hash: [u8; 32],
     opened: Opened,
 ) -> Outcome {
-    apply::received(step, &opened);
+    apply::received(step, &pairing, &opened);
     let until = pairing.claim.deadline.min(step.now.mono + limits::CONFIRMATION.default);
     pairing.offer = Some(Box::new(Offer { opened, envelope_hash, until }));
     (State::Pairing(pairing), Ok(DeviceReply::Pending))

@@ -164,6 +164,7 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::PakeConfirm { .. }
         | DeviceInput::Configuration { .. }
         | DeviceInput::ConfigurationRefused { .. }
+        | DeviceInput::By(..)
         | DeviceInput::Junk { .. }
         | DeviceInput::Tested(_)
         | DeviceInput::CommitAnswered(_)

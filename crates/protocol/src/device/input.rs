@@ -1,5 +1,6 @@
 //! What goes into the device machine.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,6 +10,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::route::Route;
 
 /// One thing that happened: a command, a message, the result of an action, or time.
 ///
@@ -177,6 +179,9 @@ pub enum DeviceInput {
         /// Why it was refused.
         report: ErrorReport,
     },
+    /// One of the five messages of a station above that did not come to the listener: the device has
+    /// fetched it, or somebody has brought it (D7).
+    By(Route, Box<Self>),
     /// Something that is no message at all came from a peer that proved nothing.
     Junk {
         /// What was wrong with it, for the counted row.
@@ -190,6 +195,23 @@ pub enum DeviceInput {
     OutcomeAnswered(Result<Vec<u8>, LinkError>),
     /// The instant of `poll_timeout` has come, or may have.
     Timeout,
+}
+
+impl DeviceInput {
+    /// How it came, and what came.
+    pub(super) fn unpack(self) -> (Route, Self) {
+        let Self::By(route, message) = self else { return (Route::Push, self) };
+        (route, message.unpack().1)
+    }
+
+    /// Whether its answer is an identity document, if it holds.
+    #[must_use]
+    pub fn claims(&self) -> bool {
+        if let Self::By(_, message) = self {
+            return message.claims();
+        }
+        matches!(self, Self::SessionOpen { .. } | Self::PakeConfirm { .. })
+    }
 }
 
 /// A station's answer to a pull.

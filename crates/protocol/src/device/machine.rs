@@ -77,7 +77,8 @@ impl DeviceMachine {
     ) -> DeviceTransition {
         let before = self.status();
         let Self { mut core, state } = self;
-        let mut step = Step { ctx, now, rng, out: Outbox::default() };
+        let (route, input) = input.unpack();
+        let mut step = Step { ctx, now, rng, route, out: Outbox::default() };
         let (state, reply) = dispatch(&mut core, &mut step, state, input);
         renew::plan(&mut core, &mut step, &state);
         step.out.finish(before, core, state, reply)
@@ -193,6 +194,8 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
             confirm::confirm(core, step, state, &proof, &words)
         }
         DeviceInput::RefuseStation { actor } => confirm::refuse(core, step, state, actor),
+        // Unpacked before.
+        DeviceInput::By(_, message) => dispatch(core, step, state, *message),
         DeviceInput::Configuration { envelope } => apply::receive(core, step, state, &envelope),
         DeviceInput::ConfigurationRefused { report } => apply::refused_here(step, state, report),
         DeviceInput::Junk { code } => {

@@ -17,7 +17,7 @@ use zmon_domain::role::Actor;
 use zmon_wire::hello::Hello;
 use zmon_wire::kind::Method;
 
-use super::claim::{busy, consume, refused, repeated, uniform};
+use super::claim::{self, busy, consume, refused, repeated, uniform};
 use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceEvent, DeviceReply, DeviceWrite};
@@ -94,12 +94,19 @@ pub(super) fn expire(step: &mut Step<'_>, ready: &mut Ready) {
 fn begin(
     core: &mut Core,
     step: &mut Step<'_>,
-    ready: Box<Ready>,
+    mut ready: Box<Ready>,
     bytes: &[u8],
     share_p: &[u8; SHARE_LEN],
 ) -> Outcome {
+    expire(step, &mut ready);
     if let Err(code) = open(step, &ready) {
         return closed(core, step, State::Ready(ready), code);
+    }
+    // The answer was lost, or somebody else carries the question now: no new run, no new try.
+    if let Some(run) = ready.typed.run.as_ref().filter(|run| run.is_begun_by(bytes, share_p)) {
+        let reply =
+            DeviceReply::Share { share_v: *run.share_v.as_bytes(), confirm_v: run.confirm_v };
+        return (State::Ready(ready), Ok(reply));
     }
     let refuse = |core: &mut Core, step: &mut Step<'_>, ready, reason| {
         refused(core, step, reason);
@@ -140,7 +147,8 @@ fn spend(
         .row(EventType::TypedTryStarted, Actor::Peer)
         .session(checked.hello.session_id)
         .with("station", &checked.hello.station_id)
-        .with("try", ready.typed.tries);
+        .with("try", ready.typed.tries)
+        .with("route", step.route);
     step.out.row(row);
     step.out.write(DeviceWrite::SpendTry(ready.window.id));
     let inputs = PakeInputs {
@@ -153,9 +161,10 @@ fn spend(
     match Verifier::start(&inputs, share_p, step.rng) {
         Ok((verifier, share_v, confirm_v)) => {
             let deadline = step.now.mono + limits::TYPED_RUN.default;
-            let run = Run { checked, hello: bytes.into(), verifier, deadline };
-            ready.typed.run = Some(Arc::new(run));
             let reply = DeviceReply::Share { share_v: *share_v.as_bytes(), confirm_v };
+            let hello = bytes.into();
+            let run = Run { checked, hello, verifier, share_p, share_v, confirm_v, deadline };
+            ready.typed.run = Some(Arc::new(run));
             (State::Ready(ready), Ok(reply))
         }
         Err(error) => {
@@ -219,8 +228,7 @@ fn open(step: &Step<'_>, ready: &Ready) -> Result<(), ErrorCode> {
 
 /// A peer that has shown nothing gets the uniform answer and is only counted.
 fn closed(core: &mut Core, step: &mut Step<'_>, state: State, code: ErrorCode) -> Outcome {
-    core.junk.count(step, code);
-    (state, uniform())
+    (state, claim::closed(core, step, code))
 }
 
 /// The run is over without a claim. After the last one the code is void: nothing is shown or accepted

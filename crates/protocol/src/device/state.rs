@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use zmon_crypto::evidence::{ChainVerified, CodeClaimed, SignatureVerified};
-use zmon_crypto::pake::Verifier;
+use zmon_crypto::pake::{Confirmation, SHARE_LEN, Share, Verifier};
 use zmon_crypto::schedule::{SessionKeys, Transcript};
 use zmon_crypto::token::PairingToken;
 use zmon_crypto::{KemKey, TlsKey};
@@ -113,6 +114,8 @@ pub(super) struct Tokens {
     pub(super) port: u16,
     pub(super) current: Minted,
     pub(super) previous: Option<Minted>,
+    /// Shown before these two in this window: only what a person brings may still name them (D7).
+    pub(super) earlier: Vec<Minted>,
     /// What the QR code says now.
     pub(super) qr: Arc<QrContent>,
     pub(super) rotate_at: Tick,
@@ -145,6 +148,10 @@ pub(super) struct Run {
     /// The hello, exact bytes.
     pub(super) hello: Box<[u8]>,
     pub(super) verifier: Verifier,
+    /// The share it was begun with, and the answer: the same request is the same run.
+    pub(super) share_p: Share,
+    pub(super) share_v: Share,
+    pub(super) confirm_v: Confirmation,
     pub(super) deadline: Tick,
 }
 
@@ -295,6 +302,13 @@ impl Ready {
     /// Every try was spent without a valid confirmation: only a new code helps (D2).
     pub(super) fn is_void(&self) -> bool {
         self.typed.run.is_none() && self.typed.tries >= limits::TYPED_TRIES.default
+    }
+}
+
+impl Run {
+    /// Whether this very request has begun it.
+    pub(super) fn is_begun_by(&self, hello: &[u8], share_p: &[u8; SHARE_LEN]) -> bool {
+        *self.hello == *hello && self.share_p.as_bytes() == share_p
     }
 }
 

@@ -6,6 +6,7 @@ use rand_core::CryptoRng;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::{Action, Actor};
+use zmon_domain::route::Route;
 use zmon_domain::state::ProvisioningStatus;
 use zmon_domain::time::Now;
 
@@ -32,6 +33,8 @@ pub(super) struct Step<'a> {
     pub(super) ctx: &'a DeviceContext<'a>,
     pub(super) now: &'a Now,
     pub(super) rng: &'a mut dyn CryptoRng,
+    /// How the input came, if it is a station's message (D7).
+    pub(super) route: Route,
     pub(super) out: Outbox,
 }
 

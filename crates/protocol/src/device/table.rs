@@ -138,7 +138,7 @@ kinds! {
 impl DeviceInput {
     /// The column of the table this input belongs to.
     #[must_use]
-    pub const fn kind(&self) -> InputKind {
+    pub fn kind(&self) -> InputKind {
         match self {
             Self::Enter { .. } => InputKind::Enter,
             Self::EnterRefused { .. } => InputKind::EnterRefused,
@@ -172,6 +172,7 @@ impl DeviceInput {
             Self::RefuseStation { .. } => InputKind::RefuseStation,
             Self::Configuration { .. } => InputKind::Configuration,
             Self::ConfigurationRefused { .. } => InputKind::ConfigurationRefused,
+            Self::By(_, message) => message.kind(),
             Self::Junk { .. } => InputKind::Junk,
             Self::Tested(_) => InputKind::Tested,
             Self::CommitAnswered(_) => InputKind::CommitAnswered,

@@ -1,6 +1,7 @@
 //! Windows, codes and tokens (D3, D10).
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use zmon_crypto::token::{PairingToken, TokenInputs};
 use zmon_crypto::{KemKey, code_hash};
@@ -8,7 +9,9 @@ use zmon_domain::audit::EventType;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{TokenId, WindowId};
+use zmon_domain::limits;
 use zmon_domain::role::Actor;
+use zmon_domain::route::Route;
 use zmon_domain::time::Tick;
 use zmon_wire::qr::QrContent;
 use zmon_wire::secret::SecretText;
@@ -74,14 +77,24 @@ pub(super) fn show(step: &mut Step<'_>, ready: &mut Ready, port: u16) {
         return;
     }
     let Some((current, qr)) = mint(step, &ready.mode, &ready.window, port) else { return };
-    let previous = ready.tokens.take().filter(|old| old.port == port).map(|old| old.current);
+    let (previous, earlier) = match ready.tokens.take().filter(|old| old.port == port) {
+        Some(old) => {
+            let mut earlier = old.earlier;
+            earlier.extend(old.previous);
+            let too_many = earlier.len().saturating_sub(limits::COURIER_TOKENS.default);
+            drop(earlier.drain(..too_many));
+            (Some(old.current), earlier)
+        }
+        None => (None, Vec::new()),
+    };
     let rotate_at = step.now.mono + step.ctx.profile.rotation();
     ready.port = Some(port);
-    ready.tokens = Some(Tokens { port, current, previous, qr: Arc::new(qr), rotate_at });
+    ready.tokens = Some(Tokens { port, current, previous, earlier, qr: Arc::new(qr), rotate_at });
     step.out.signal(DeviceEvent::QrCodeGenerated);
 }
 
-/// The token with this id, if it is the current or previous one and was shown lately enough.
+/// The token with this id, if it is the current or previous one and was shown lately enough. Whoever
+/// brings a hello by hand is slower than the rotation: any token of this window will do.
 pub(super) fn accepted<'a>(
     step: &Step<'_>,
     tokens: &'a Tokens,
@@ -89,10 +102,13 @@ pub(super) fn accepted<'a>(
 ) -> Option<&'a Arc<PairingToken>> {
     // Two rotations: a timer that came late must not lengthen a token's life.
     let life = step.ctx.profile.rotation() * 2;
+    let brought = step.route == Route::Courier;
+    let earlier = tokens.earlier.iter().filter(|_| brought);
     [Some(&tokens.current), tokens.previous.as_ref()]
         .into_iter()
         .flatten()
-        .filter(|minted| step.now.mono < minted.at + life)
+        .chain(earlier)
+        .filter(|minted| brought || step.now.mono < minted.at + life)
         .find(|minted| minted.token.id() == *id)
         .map(|minted| &minted.token)
 }

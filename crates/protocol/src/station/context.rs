@@ -14,6 +14,7 @@ use zmon_domain::ids::{
 };
 use zmon_domain::limits;
 use zmon_domain::role::Role;
+use zmon_domain::route::Route;
 use zmon_domain::settings::DeviceSettings;
 use zmon_wire::kind::TrustLevel;
 
@@ -42,6 +43,8 @@ pub struct SessionContext<'a> {
     pub checkpoint: Option<&'a str>,
     /// The checkpoint that is kept of the device's audit log, a JWS (D16).
     pub peer_checkpoint: Option<&'a str>,
+    /// Whether the device comes for its messages by itself: it has polled lately (D7).
+    pub polls: bool,
 }
 
 /// The station as a configured device reaches it.
@@ -234,6 +237,9 @@ pub struct OpenRequest {
     pub operator: OperatorId,
     /// The role they have, for the audit rows.
     pub role: Role,
+    /// How the messages go. With [`Route::Push`] the device is dialled, and what the network does not
+    /// carry is offered to another route; with any other nobody is dialled (D7).
+    pub delivery: Route,
     /// Present when `pair` alone does scan and pair in one call (D7).
     pub pair: Option<PairDetails>,
 }

@@ -14,11 +14,11 @@ use super::context::SessionContext;
 use super::io::{StationAction, StationEvent};
 use super::state::{AwaitingCommit, Core, Delivering, Issued, State};
 use super::step::{Outcome, Step, done};
-use super::{dial, end};
+use super::{carry, dial, end};
 
 /// Sends the envelope: the same bytes at every attempt.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, delivering: &Delivering) {
-    let Some(target) = core.target.clone() else { return };
+    let Some(target) = core.target.clone().filter(|_| core.pushes) else { return };
     step.act(StationAction::Deliver {
         attempt: delivering.attempt,
         target,
@@ -48,6 +48,9 @@ pub(super) fn delivered(
 ) -> Outcome {
     let delivering = match state {
         State::Delivering(delivering) => delivering,
+        State::AwaitingCommit(awaiting) if !core.pushes && core.operator.is_some() => {
+            return carried(core, step, *awaiting, status);
+        }
         State::Dialling(_)
         | State::Identified(_)
         | State::Issuing(_)
@@ -79,6 +82,25 @@ pub(super) fn delivered(
     }
 }
 
+/// The device's signed status, brought by the device itself or a courier.
+fn carried(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    awaiting: AwaitingCommit,
+    status: &[u8],
+) -> Outcome {
+    match verify_status(step.ctx, core, &awaiting.issued, status) {
+        Ok(status) if status.success => done(end::complete(core, step, awaiting.issued)),
+        Ok(StatusDocument { code: Some(code), .. }) => {
+            let state = State::AwaitingCommit(Box::new(awaiting));
+            done(end::fail(core, step, state, code.into()))
+        }
+        // Still at work: the record will tell.
+        Ok(_) => done(State::AwaitingCommit(Box::new(awaiting))),
+        Err(code) => carry::refused(core, step, State::AwaitingCommit(Box::new(awaiting)), code),
+    }
+}
+
 /// No signed status came.
 pub(super) fn failed(
     core: &mut Core,
@@ -95,12 +117,18 @@ pub(super) fn failed(
                 let report = ErrorReport::from(code);
                 return done(end::fail(core, step, State::Delivering(delivering), report));
             }
-            if delivering.attempt < limits::ATTEMPTS.default {
+            if delivering.attempt < limits::ATTEMPTS.default && !step.ctx.polls {
                 delivering.retry_at = Some(step.now.mono + dial::pause(delivering.attempt));
                 delivering.attempt += 1;
                 return done(State::Delivering(delivering));
             }
+            carry::offer(core, step, code);
             done(wait(delivering.issued))
+        }
+        // Brought back by somebody else: the device refused the configuration for good.
+        State::AwaitingCommit(awaiting) if !core.pushes && core.operator.is_some() => {
+            let state = State::AwaitingCommit(awaiting);
+            done(end::fail(core, step, state, code.into()))
         }
         State::Delivering(_)
         | State::Dialling(_)

@@ -6,14 +6,15 @@ use alloc::string::String;
 use zmon_domain::error::{ErrorCode, ErrorName};
 use zmon_domain::limits;
 
-use super::end;
 use super::io::StationAction;
 use super::state::{Call, Core, Dialling, State};
 use super::step::{Outcome, Step, done};
+use super::{carry, end};
 
 /// Sends what is on its way.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, dialling: &Dialling) {
-    let Some(target) = core.target.clone() else { return };
+    // Otherwise the message waits for whoever carries it.
+    let Some(target) = core.target.clone().filter(|_| core.pushes) else { return };
     let attempt = dialling.attempt;
     step.act(match &dialling.call {
         Call::Claim { hello, claim_mac, .. } => StationAction::SendSession {
@@ -53,10 +54,15 @@ pub(super) fn failed(
 ) -> Outcome {
     match state {
         State::Dialling(mut dialling) if dialling.retry_at.is_none() => {
-            let again = may_pass(code) && dialling.call.may_repeat();
-            if again && dialling.attempt < limits::ATTEMPTS.default {
-                dialling.retry_at = Some(step.now.mono + pause(dialling.attempt));
-                dialling.attempt += 1;
+            if core.pushes && core.operator.is_some() && may_pass(code) {
+                // A device that comes by itself is not waited for.
+                let again = dialling.call.may_repeat() && !step.ctx.polls;
+                if again && dialling.attempt < limits::ATTEMPTS.default {
+                    dialling.retry_at = Some(step.now.mono + pause(dialling.attempt));
+                    dialling.attempt += 1;
+                } else {
+                    carry::offer(core, step, code);
+                }
                 return done(State::Dialling(dialling));
             }
             done(end::fail(core, step, State::Dialling(dialling), code.into()))

@@ -12,6 +12,7 @@ use zmon_domain::ids::{
     DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, Thumbprint, TokenId,
     WindowId,
 };
+use zmon_domain::route::Route;
 use zmon_domain::settings::DeviceSettings;
 use zmon_wire::kind::TrustLevel;
 
@@ -42,6 +43,11 @@ pub enum SessionInput {
     /// The device could not be reached, or refused (result of `SendSession`, `AskWindow`, `StartPake`
     /// and `ConfirmPake`).
     DialFailed(ErrorCode),
+    /// The device, or a courier on its behalf, takes the message that waits (D7).
+    Fetched(Route),
+    /// The operator has scanned or typed the same again: the device may be within reach by now, or
+    /// elsewhere.
+    Again(DeviceAddress),
     /// The registry holds id, serial number or key of this device in another row (D9).
     RegistryConflict,
     /// The operator confirmed device and bed.

@@ -140,8 +140,8 @@ pub(super) fn issued(
         answer: Arc::new(sealed.answer),
         pending_until: step.now.mono + step.ctx.policy.pending_lifetime,
     };
-    if core.target.is_none() {
-        // The device fetches it; what becomes of it the record will tell.
+    if !core.pushes {
+        // It is fetched; what becomes of it the record will tell.
         return done(deliver::wait(issued));
     }
     let delivering = Delivering { issued, attempt: 1, retry_at: None, committed: false };

@@ -4,15 +4,17 @@ use alloc::sync::Arc;
 
 use rand_core::CryptoRng;
 use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
+use zmon_domain::route::Route;
 use zmon_domain::time::{Now, Tick};
+use zmon_wire::carry::Message;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
 use super::context::{OpenRequest, PullOrder, SessionContext};
-use super::io::{SessionInput, SessionPhase, SessionTransition};
+use super::io::{SessionInput, SessionPhase, SessionTransition, Target};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
-use super::{deliver, dial, end, identify, issue, open, pake, timer};
+use super::{carry, deliver, dial, end, identify, issue, open, pake, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -104,6 +106,25 @@ impl SessionMachine {
         self.state.issued().filter(|_| fetched).map(|issued| &issued.envelope)
     }
 
+    /// The message that waits for the device itself or for a courier; none while the station dials,
+    /// is at work, or has nothing more to say (D7).
+    #[must_use]
+    pub fn message(&self) -> Option<Message> {
+        carry::message(&self.core, &self.state)
+    }
+
+    /// How messages go at present.
+    #[must_use]
+    pub const fn route(&self) -> Route {
+        self.core.route
+    }
+
+    /// Where the device was said to listen, and which key it must prove; none where it asked by itself.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Target> {
+        self.core.target.as_ref()
+    }
+
     /// Serial number of the certificate issued in this session.
     #[must_use]
     pub fn serial(&self) -> Option<&Serial> {
@@ -145,6 +166,8 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
             pake::share(core, step, state, &share_v, &confirm_v)
         }
         SessionInput::DialFailed(code) => dial::failed(core, step, state, code),
+        SessionInput::Fetched(route) => carry::fetched(core, step, state, route),
+        SessionInput::Again(address) => carry::again(core, step, state, address),
         SessionInput::RegistryConflict => identify::conflict(core, step, state),
         SessionInput::Pair { operator, details } => {
             issue::pair(core, step, state, &operator, details)

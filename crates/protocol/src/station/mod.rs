@@ -1,6 +1,7 @@
 //! The station's side of one session, the life of a certificate, and the answers to commit, ask and
 //! retire.
 
+mod carry;
 pub mod certificate;
 mod context;
 mod deliver;
@@ -13,6 +14,7 @@ mod machine;
 mod open;
 pub mod outcome;
 mod pake;
+pub mod poll;
 pub mod renew;
 pub mod retire;
 mod state;

@@ -12,6 +12,7 @@ use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::Prk;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::route::Route;
 use zmon_wire::hello::Hello;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::strict;
@@ -50,6 +51,9 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         },
         token_id: opening.reference(&request.session_id),
         target: Some(Target { address: request.address, port: opening.port(), thumbprint16 }),
+        pushes: request.delivery == Route::Push,
+        route: request.delivery,
+        fetched: None,
         code: Some(Arc::new(code)),
         details: pair,
         pair_by: now + policy.claim_without_pair,
@@ -94,6 +98,9 @@ pub(super) fn pull(mut step: Step<'_>, order: PullOrder) -> SessionTransition {
         scanned_serial: None,
         token_id: pull_id,
         target: None,
+        pushes: false,
+        route: Route::Pull,
+        fetched: None,
         code: None,
         details: Some(order.details),
         pair_by: step.now.mono,
@@ -177,10 +184,11 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
         },
     }
     match &core.target {
-        Some(Target { address, port, .. }) => {
+        // Nobody is dialled on another route, wherever the device says it is.
+        Some(Target { address, port, .. }) if core.pushes => {
             ctx.policy.networks.permits(*address, *port).map_err(|error| error.code())
         }
-        None => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::role::Role;
+use zmon_domain::route::Route;
 use zmon_domain::time::Tick;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
@@ -34,6 +35,12 @@ pub(super) struct Core {
     pub(super) token_id: TokenId,
     /// Where the device is dialled; none where it fetches its messages.
     pub(super) target: Option<Target>,
+    /// Whether the station dials by itself; what waits otherwise is carried by others (D7).
+    pub(super) pushes: bool,
+    /// How the last message went.
+    pub(super) route: Route,
+    /// The last message that was handed out, and to whom.
+    pub(super) fetched: Option<(Route, &'static str)>,
     /// What was scanned; none where nobody scanned anything.
     pub(super) code: Option<Arc<PairingCode>>,
     /// What the operator said at `pair`.

@@ -53,7 +53,12 @@ impl<'a> Step<'a> {
 
     /// Writes a row, completed with device and session.
     pub(super) fn row(&mut self, core: &Core, row: AuditEvent) {
-        self.record.audit.push(row.device(&core.device_id).session(core.session_id));
+        let row = row.device(&core.device_id).session(core.session_id);
+        // A session that a device began by itself has one way only, and its rows name the method.
+        self.record.audit.push(match core.operator {
+            Some(_) => row.with("route", core.route),
+            None => row,
+        });
     }
 
     pub(super) fn write(&mut self, write: StationWrite) {

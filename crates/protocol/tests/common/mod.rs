@@ -1,6 +1,7 @@
 //! The test bed: a device, a station and the network between them, in virtual time.
 
 pub(crate) mod ca;
+pub(crate) mod carry;
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod forge;

@@ -60,6 +60,8 @@ pub(crate) struct Pair {
     pub(crate) removals: VecDeque<Result<(), ErrorCode>>,
     /// How many dials fail.
     pub(crate) dials_to_fail: u8,
+    /// How many of the next deliveries do not arrive.
+    pub(crate) deliveries_to_fail: u8,
     /// How many answers to a typed code's confirmation are lost.
     pub(crate) confirms_to_lose: u8,
     /// The answer to the delivery does not arrive.
@@ -120,6 +122,7 @@ impl Pair {
             erasures: VecDeque::new(),
             removals: VecDeque::new(),
             dials_to_fail: 0,
+            deliveries_to_fail: 0,
             confirms_to_lose: 0,
             lose_status: false,
             pulls: VecDeque::new(),
@@ -534,6 +537,12 @@ impl Pair {
                 }
                 self.last_envelope = Some(envelope.clone());
                 self.wire.push(envelope.clone());
+                if self.deliveries_to_fail > 0 {
+                    self.deliveries_to_fail -= 1;
+                    let lost = SessionInput::DeliveryFailed(ErrorCode::DeviceUnreachable);
+                    self.station.input(&now, lost).unwrap();
+                    return;
+                }
                 let input = match self.device.input(&now, DeviceInput::Configuration { envelope }) {
                     Ok(DeviceReply::Pending) => {
                         self.delivered = true;

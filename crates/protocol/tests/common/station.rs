@@ -14,6 +14,7 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{BedId, DeviceLabel, OperatorId, Serial, SessionId, StationId, StationName};
 use zmon_domain::role::Role;
+use zmon_domain::route::Route;
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::PullMethod;
@@ -46,6 +47,10 @@ pub(crate) struct Station {
     pub(crate) reservation: Option<Reservation>,
     /// What the store says about the operator's typed codes.
     pub(crate) tries: TypedTries,
+    /// Whether the device has polled lately.
+    pub(crate) polls: bool,
+    /// How the operator wants the messages to go.
+    pub(crate) delivery: Route,
     /// The session a device opened by itself, while it keeps the device.
     pub(crate) pulled: Option<SessionId>,
     /// Counter of recoveries.
@@ -102,6 +107,8 @@ impl Station {
             registry: None,
             reservation: None,
             tries: TypedTries::default(),
+            polls: false,
+            delivery: Route::Push,
             pulled: None,
             counter: 0,
             not_after: BTreeMap::new(),
@@ -127,6 +134,7 @@ impl Station {
             policy: &self.policy,
             checkpoint: self.checkpoint.as_deref(),
             peer_checkpoint: self.peer_checkpoint.as_deref(),
+            polls: self.polls,
         }
     }
 
@@ -148,6 +156,7 @@ impl Station {
             address: qr.ip_address,
             operator: operator(),
             role: Role::Technician,
+            delivery: self.delivery,
             pair,
         }
     }
@@ -169,6 +178,7 @@ impl Station {
             address: super::address(),
             operator: operator(),
             role: Role::Technician,
+            delivery: self.delivery,
             pair,
         }
     }

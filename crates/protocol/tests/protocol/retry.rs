@@ -5,9 +5,9 @@ use core::time::Duration;
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
 use zmon_protocol::device::{DeviceInput, LinkError, StateKind};
-use zmon_protocol::station::SessionPhase;
+use zmon_protocol::station::{SessionInput, SessionPhase};
 
-use crate::common::{Pair, seconds};
+use crate::common::{Pair, operator, seconds};
 
 const LOST: Result<(), LinkError> = Err(LinkError::Network(ErrorCode::StationUnreachable));
 
@@ -129,8 +129,15 @@ fn the_station_dials_three_times_in_all() {
     pair.pass(Duration::from_millis(499));
     assert_eq!(pair.dials_to_fail, 2);
     pair.pass(seconds(2));
-    assert_eq!((pair.dials_to_fail, pair.phase()), (0, SessionPhase::Failed));
+    assert_eq!((pair.dials_to_fail, pair.phase()), (0, SessionPhase::Dialling));
+    let machine = pair.station.machine.as_ref().unwrap();
+    assert!(machine.message().is_some(), "from here on a courier may carry it");
+    pair.pass(seconds(60));
+    assert_eq!(pair.dials_to_fail, 0, "nobody is dialled any more");
     assert_eq!(pair.device.machine.kind(), StateKind::ReadyToPair, "the code is not consumed");
+    let now = pair.now();
+    let cancel = SessionInput::Cancel { operator: Some(operator()) };
+    pair.station.input(&now, cancel).unwrap();
 
     pair.dials_to_fail = 2;
     pair.pair();

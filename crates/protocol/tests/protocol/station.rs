@@ -7,6 +7,7 @@ use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceSerial, OperatorId, Serial, SessionId, Thumbprint};
 use zmon_domain::role::{Actor, Role};
+use zmon_domain::route::Route;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceInput, LinkError, StateKind};
 use zmon_protocol::station::{
@@ -18,7 +19,7 @@ use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
 use crate::common::liar::{Liar, answer, dialling};
-use crate::common::{Commit, Pair, details, operator, seconds};
+use crate::common::{Commit, Pair, address, details, operator, seconds};
 
 fn window() -> Pair {
     let mut pair = Pair::new(101);
@@ -580,7 +581,7 @@ fn every_input_in_every_phase_is_defined() {
                 let mut pair = window();
                 pair.dials_to_fail = 3;
                 pair.pair();
-                pair.pass(seconds(5));
+                pair.pass(seconds(905));
                 pair
             },
             SessionPhase::Failed,
@@ -596,7 +597,29 @@ fn every_input_in_every_phase_is_defined() {
         ),
     ];
     assert_eq!(phases.len(), SessionPhase::ALL.len());
-    for (reach, phase) in phases {
+    // The same two phases when somebody else carries the messages (D7).
+    let carried: [(fn() -> Pair, SessionPhase); 2] = [
+        (
+            || {
+                let mut pair = window();
+                pair.station.delivery = Route::Courier;
+                pair.pair();
+                pair
+            },
+            SessionPhase::Dialling,
+        ),
+        (
+            || {
+                let mut pair = window();
+                pair.station.delivery = Route::Courier;
+                pair.pair();
+                pair.carry(Route::Courier);
+                pair
+            },
+            SessionPhase::AwaitingCommit,
+        ),
+    ];
+    for (reach, phase) in phases.into_iter().chain(carried) {
         let pair = reach();
         assert_eq!(pair.phase(), phase);
         for hours in [0, 2] {
@@ -641,6 +664,9 @@ fn session_inputs(pair: &Pair) -> Vec<SessionInput> {
         SessionInput::Identity(Vec::new()),
         SessionInput::DialFailed(ErrorCode::DeviceUnreachable),
         SessionInput::DialFailed(ErrorCode::ClaimRefused),
+        SessionInput::Again(address()),
+        SessionInput::Fetched(Route::Pull),
+        SessionInput::Fetched(Route::Courier),
         SessionInput::RegistryConflict,
         SessionInput::Pair { operator: operator(), details: details("ICU-3B") },
         SessionInput::Pair { operator: operator(), details: details("ICU-9Z") },
@@ -667,6 +693,8 @@ fn a_device_that_closed_is_reported_as_unreachable() {
     pair.tell(DeviceInput::Exit { actor: Actor::System }).unwrap();
     pair.pair_with(&qr);
     pair.pass(seconds(5));
-    assert_eq!(pair.phase(), SessionPhase::Failed);
-    assert_eq!(pair.station.audit.last().unwrap().error, Some(ErrorCode::DeviceUnreachable));
+    assert_eq!(pair.phase(), SessionPhase::Dialling, "the message waits for a courier");
+    let row = pair.station.audit.last().unwrap();
+    assert_eq!((row.event, row.error), (E::RouteOffered, Some(ErrorCode::DeviceUnreachable)));
+    assert!(row.detail.contains(&("route", "courier".to_owned())));
 }

@@ -11,10 +11,11 @@ use zmon_protocol::station::{
     DeviceRecord, DeviceTrust, SessionInput, SessionPhase, StationAction, StationEvent,
     StationWrite, TypedTries,
 };
+use zmon_wire::carry::Message;
 use zmon_wire::kind::Method;
 
 use crate::common::typed::{Run, other_code};
-use crate::common::{Forge, Pair, actor, forge, seconds};
+use crate::common::{Forge, Pair, actor, forge, operator, seconds};
 
 type Bend = fn(&mut zmon_wire::hello::Hello);
 
@@ -65,8 +66,11 @@ fn the_try_is_durable_before_the_share_leaves() {
     assert_eq!(pair.device.tries, 0);
     pair.device.audit_down = false;
     for tries in 1..=5 {
-        run.start(&mut pair).unwrap();
-        assert_eq!(pair.device.tries, tries, "a repeated shareP is a new run");
+        let answer = run.start(&mut pair).unwrap();
+        assert_eq!(pair.device.tries, tries, "after its time the same start is a new run");
+        assert_eq!(run.start(&mut pair).unwrap(), answer, "the same run");
+        assert_eq!(pair.device.tries, tries, "and no other try");
+        pair.pass(seconds(31));
     }
     refused(run.start(&mut pair));
     assert_eq!(pair.device.tries, 5);
@@ -321,7 +325,8 @@ fn the_question_is_repeated_and_a_run_is_not() {
     pair.pass(seconds(5));
     assert_eq!(pair.phase(), SessionPhase::Paired, "the third question was answered");
 
-    // The answer to a run is lost: the try may be spent, so nothing is sent again.
+    // The answer to a run is lost: the try may be spent, so the station dials no more. Whoever carries
+    // the very same start gets the device's answer to it.
     let mut pair = ready(16);
     let code = pair.code();
     let request = pair.station.typed_request(&code, pair.port, None);
@@ -334,11 +339,16 @@ fn the_question_is_repeated_and_a_run_is_not() {
     pair.station.input(&now, input).unwrap();
     assert!(matches!(pair.station.actions.pop_front(), Some(StationAction::StartPake { .. })));
     pair.station.input(&now, SessionInput::DialFailed(ErrorCode::DeviceUnreachable)).unwrap();
-    assert_eq!(pair.phase(), SessionPhase::Failed);
+    assert_eq!(pair.phase(), SessionPhase::Dialling);
+    assert!(pair.station.actions.iter().all(|a| !matches!(a, StationAction::StartPake { .. })));
+    let message = pair.station.machine.as_ref().unwrap().message();
+    assert!(matches!(message, Some(Message::PakeStart(_))));
+    let cancel = SessionInput::Cancel { operator: Some(operator()) };
+    pair.station.input(&now, cancel).unwrap();
     // What belongs to another step changes nothing.
     let share = SessionInput::Share { share_v: [4; 65], confirm_v: [0; 32] };
     pair.station.input(&now, share).unwrap();
-    assert_eq!(pair.phase(), SessionPhase::Failed);
+    assert_eq!(pair.phase(), SessionPhase::Released);
 }
 
 #[test]

@@ -4,21 +4,35 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
+use zmon_domain::route::Route;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
+use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::V1;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
 use super::handle::{Handle, Reception};
-use crate::ports::DeviceEndpoint;
+use crate::ports::{DeviceEndpoint, dispatch};
 
 /// The driver as the listener sees it.
-pub(crate) struct Endpoint(pub(super) Handle);
+pub(crate) struct Endpoint {
+    handle: Handle,
+    /// How its messages come.
+    route: Route,
+}
 
 impl Endpoint {
+    pub(super) fn new(handle: Handle, route: Route) -> Self {
+        Self { handle, route }
+    }
+
+    async fn input(&self, input: DeviceInput) -> Result<DeviceReply, ErrorReport> {
+        self.handle.input(DeviceInput::By(self.route, Box::new(input))).await
+    }
+
     /// A claim by either method is answered by the identity document.
     async fn claim(&self, input: DeviceInput) -> Result<SessionAnswer, ErrorReport> {
-        let DeviceReply::Identity(identity) = self.0.input(input).await? else {
+        let DeviceReply::Identity(identity) = self.input(input).await? else {
             return Err(other("a claim"));
         };
         Ok(SessionAnswer { identity })
@@ -39,7 +53,7 @@ impl DeviceEndpoint for Endpoint {
     }
 
     async fn window(&self) -> Result<WindowAnswer, ErrorReport> {
-        let DeviceReply::Window(device_id, window) = self.0.input(DeviceInput::AskWindow).await?
+        let DeviceReply::Window(device_id, window) = self.input(DeviceInput::AskWindow).await?
         else {
             return Err(other("a question for the window"));
         };
@@ -49,7 +63,7 @@ impl DeviceEndpoint for Endpoint {
     async fn pake_start(&self, start: PakeStart) -> Result<PakeStarted, ErrorReport> {
         let PakeStart { hello, share_p } = start;
         let input = DeviceInput::PakeStart { hello: hello.into_bytes(), share_p };
-        let DeviceReply::Share { share_v, confirm_v } = self.0.input(input).await? else {
+        let DeviceReply::Share { share_v, confirm_v } = self.input(input).await? else {
             return Err(other("a run of the typed code"));
         };
         Ok(PakeStarted { share_v, confirm_v })
@@ -61,7 +75,7 @@ impl DeviceEndpoint for Endpoint {
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {
-        let (session, delivery) = match self.0.configuration(envelope).await? {
+        let (session, delivery) = match self.handle.configuration(self.route, envelope).await? {
             Reception::Ended(status) => return Ok(DeliveryAnswer { status }),
             Reception::Accepted { verified, delivery } => (verified.session(), delivery),
         };
@@ -69,14 +83,19 @@ impl DeviceEndpoint for Endpoint {
             Ok(Ok(status)) => Ok(DeliveryAnswer { status }),
             Ok(Err(_session_over)) => Err(ErrorReport::from(ErrorCode::Cancelled)),
             Err(_elapsed) => {
-                let status = self.0.pending(session).await?;
+                let status = self.handle.pending(session).await?;
                 Ok(DeliveryAnswer { status })
             }
         }
     }
 
+    async fn carried(&self, route: Route, message: Message) -> Result<Reply, ErrorReport> {
+        // The same device, and the machine learns which way the message came.
+        dispatch(&Self::new(self.handle.clone(), route), message).await
+    }
+
     async fn junk(&self, code: ErrorCode) {
         // A row that cannot be written is not worth an answer to a stranger.
-        drop(self.0.input(DeviceInput::Junk { code }).await);
+        drop(self.handle.input(DeviceInput::Junk { code }).await);
     }
 }

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
+use zmon_domain::route::Route;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
 use zmon_wire::kind::V1;
 use zmon_wire::session::StatusDocument;
@@ -22,7 +23,7 @@ pub(crate) enum Command {
     /// An override of the interlock, and the opening of the window it is for.
     Override(DeviceInput, DeviceInput, Reply<DeviceReply>),
     /// A sealed configuration.
-    Configuration(Vec<u8>, Reply<Reception>),
+    Configuration(Route, Vec<u8>, Reply<Reception>),
     /// Sign that a session is still under way.
     Pending(SessionId, Reply<String>),
     /// Close everything and end.
@@ -68,8 +69,12 @@ impl Handle {
     }
 
     /// Hands over an envelope and waits until it is accepted or refused.
-    pub(crate) async fn configuration(&self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
-        self.ask(|reply| Command::Configuration(envelope, reply)).await
+    pub(crate) async fn configuration(
+        &self,
+        route: Route,
+        envelope: Vec<u8>,
+    ) -> Result<Reception, ErrorReport> {
+        self.ask(|reply| Command::Configuration(route, envelope, reply)).await
     }
 
     /// A signed status that says: not ended yet.
@@ -90,7 +95,7 @@ impl Handle {
 
     /// What the listener calls.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint(self.clone())
+        Endpoint::new(self.clone(), Route::Push)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ErrorReport> {
@@ -108,10 +113,7 @@ impl Driver {
         match command {
             Command::Input(input, reply) => {
                 // Both end in an identity document, which speaks for the log as it is now.
-                if matches!(
-                    input,
-                    DeviceInput::SessionOpen { .. } | DeviceInput::PakeConfirm { .. }
-                ) {
+                if input.claims() {
                     self.refresh_checkpoint().await;
                 }
                 let answer = self.handle_input(input).await;
@@ -122,8 +124,8 @@ impl Driver {
                 let answer = self.open_overriding(overriding, opening).await;
                 drop(reply.send(answer));
             }
-            Command::Configuration(envelope, reply) => {
-                let answer = self.receive(envelope).await;
+            Command::Configuration(route, envelope, reply) => {
+                let answer = self.receive(route, envelope).await;
                 drop(reply.send(answer));
             }
             Command::Pending(session, reply) => drop(reply.send(self.sign_pending(session))),
@@ -164,8 +166,9 @@ impl Driver {
             .map_err(|error| error.code().into())
     }
 
-    async fn receive(&mut self, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
-        let reply = self.handle_input(DeviceInput::Configuration { envelope }).await?;
+    async fn receive(&mut self, route: Route, envelope: Vec<u8>) -> Result<Reception, ErrorReport> {
+        let message = Box::new(DeviceInput::Configuration { envelope });
+        let reply = self.handle_input(DeviceInput::By(route, message)).await?;
         if let DeviceReply::Status(status) = reply {
             return Ok(Reception::Ended(status));
         }

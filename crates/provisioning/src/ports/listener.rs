@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::route::Route;
+use zmon_wire::carry::{Message, Reply};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -46,9 +48,31 @@ pub trait DeviceEndpoint: Send + Sync {
     /// out. Resolves when the session ended (applied or refused), at most 30 s later.
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport>;
 
+    /// One of these five messages that did not come to the listener: the device has fetched it, or
+    /// somebody has brought it (D7). What is refused is refused as it would be there, except that a
+    /// courier, who stands at the device, learns why.
+    /// By default it is as if it had come to the listener.
+    async fn carried(&self, _route: Route, message: Message) -> Result<Reply, ErrorReport> {
+        dispatch(self, message).await
+    }
+
     /// Something that is none of them: an unknown path, a body that does not parse. Counted in
     /// the audit log, one row per reason and minute (D16).
     async fn junk(&self, _code: ErrorCode) {}
+}
+
+/// The device's answer to a message, whichever of the five it is.
+pub(crate) async fn dispatch<D: DeviceEndpoint + ?Sized>(
+    device: &D,
+    message: Message,
+) -> Result<Reply, ErrorReport> {
+    Ok(match message {
+        Message::Session(open) => Reply::Identity(device.session(open).await?),
+        Message::Window {} => Reply::Window(device.window().await?),
+        Message::PakeStart(start) => Reply::Share(device.pake_start(start).await?),
+        Message::PakeConfirm(confirm) => Reply::Identity(device.pake_confirm(confirm).await?),
+        Message::Configuration { envelope } => Reply::Status(device.configuration(envelope).await?),
+    })
 }
 
 /// Why the listener could not be opened.

@@ -31,6 +31,7 @@ pub use accounts::OperatorAccounts;
 pub use authenticator::{Authenticator, Pin};
 pub use interlock::{AlwaysClear, ClinicalInterlock, Moment};
 pub use key_store::{KeyStore, KeyStoreError};
+pub(crate) use listener::dispatch;
 pub use listener::{DeviceEndpoint, ListenError, Listener};
 pub use local_data::{
     ClinicalData, LocalData, LocalOperators, ManualConfiguration, ManualSettings,

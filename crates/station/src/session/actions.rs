@@ -89,11 +89,14 @@ impl SessionDriver {
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
         let words = self.machine.words();
+        let (route, message) = (self.machine.route(), self.machine.message().map(Arc::new));
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
             view.envelope = envelope;
             view.words = words;
+            view.route = route;
+            view.message = message;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }

@@ -7,7 +7,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_protocol::station::{
-    SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed, TypedTries,
+    SessionContext, SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed,
+    TypedTries,
 };
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::strict;
@@ -31,7 +32,8 @@ impl SessionDriver {
         };
         let transition = {
             let checkpoints = Checkpoints { own: own.as_deref(), peer: peer.as_deref() };
-            let ctx = self.station.context(checkpoints);
+            let polls = self.station.polls_lately(self.machine.device_id(), &now);
+            let ctx = SessionContext { polls, ..self.station.context(checkpoints) };
             let mut rng = self.station.parts.entropy.generator();
             self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(&known))
         };

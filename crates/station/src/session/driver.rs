@@ -7,9 +7,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::ids::WindowId;
 use zmon_protocol::station::{
     Opening, SessionMachine, SessionPhase, SessionTransition, StationAction,
 };
+use zmon_wire::carry::Reply;
+use zmon_wire::session::{DeliveryAnswer, SessionAnswer};
 
 use super::effects::{Effect, Failure, IssueFacts};
 use super::step::{Halt, Step};
@@ -23,7 +26,7 @@ const COMMIT_ATTEMPTS: u32 = 6;
 /// The first pause between two of these attempts; it doubles.
 const COMMIT_PAUSE: Duration = Duration::from_millis(200);
 
-type Reply = oneshot::Sender<Result<(), StationError>>;
+type Asker = oneshot::Sender<Result<(), StationError>>;
 
 /// Drives one session until it ends.
 pub(crate) struct SessionDriver {
@@ -48,7 +51,11 @@ impl SessionDriver {
         config_version: u64,
     ) -> SessionHandle {
         let machine = opened.next;
-        let first = SessionView::new(machine.phase());
+        let first = SessionView {
+            route: machine.route(),
+            message: machine.message().map(Arc::new),
+            ..SessionView::new(machine.phase())
+        };
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {
@@ -58,6 +65,7 @@ impl SessionDriver {
             device_id: machine.device_id().clone(),
             opening,
             code,
+            target: machine.target().cloned(),
             commands: command_sender,
             view: view_receiver,
         };
@@ -98,7 +106,7 @@ impl SessionDriver {
     }
 
     /// Waits for the next thing to happen.
-    async fn next(&mut self) -> (Step, Option<Reply>) {
+    async fn next(&mut self) -> (Step, Option<Asker>) {
         let clock = Arc::clone(&self.station.parts.clock);
         let deadline = self.machine.poll_timeout();
         let timer = async move {
@@ -171,13 +179,16 @@ impl SessionDriver {
         }
     }
 
-    fn understand(&mut self, command: Command) -> (Step, Option<Reply>) {
+    fn understand(&mut self, command: Command) -> (Step, Option<Asker>) {
         match command {
             Command::Pair(operator, details, reply) => {
                 (Step::Pair(operator, *details), Some(reply))
             }
             Command::Rescanned(operator, reply) => (Step::Rescanned(operator), Some(reply)),
             Command::Identity(document, reply) => (Step::Identity(document), Some(reply)),
+            Command::Again(address, reply) => (Step::Again(address), Some(reply)),
+            Command::Fetch(route, reply) => (Step::Fetched(route), Some(reply)),
+            Command::Reply(answer, reply) => (self.carried(*answer), Some(reply)),
             Command::Cancel(operator, reply) => (Step::Cancel(operator), Some(reply)),
             Command::Tested(serial) => (Step::Tested(serial), None),
             Command::Committed(serial) => (Step::Committed(serial), None),
@@ -185,8 +196,32 @@ impl SessionDriver {
         }
     }
 
+    /// What a carrier has brought is what a dialled device would have answered.
+    fn carried(&self, reply: Reply) -> Step {
+        match reply {
+            Reply::Identity(SessionAnswer { identity }) => Step::Identity(identity.into_bytes()),
+            Reply::Window(answer) => Step::Window(WindowId::from_bytes(answer.window_id)),
+            Reply::Share(started) => Step::Share(Box::new(started)),
+            Reply::Status(DeliveryAnswer { status }) => Step::Delivered(status.into_bytes()),
+            Reply::Refused { code } => {
+                let failure = Failure { code, cause: None };
+                match self.machine.phase() {
+                    SessionPhase::Dialling => Step::DialFailed(failure),
+                    SessionPhase::Identified
+                    | SessionPhase::Issuing
+                    | SessionPhase::Delivering
+                    | SessionPhase::AwaitingCommit
+                    | SessionPhase::Paired
+                    | SessionPhase::Failed
+                    | SessionPhase::Released
+                    | _ => Step::DeliveryFailed(failure),
+                }
+            }
+        }
+    }
+
     /// Does one step; `false` when the session has to be given up.
-    async fn advance(&mut self, step: Step, reply: Option<Reply>) -> bool {
+    async fn advance(&mut self, step: Step, reply: Option<Asker>) -> bool {
         // What the store knows better comes first; then the step is taken anew.
         let mut steps = vec![step];
         let mut pause = COMMIT_PAUSE;
@@ -255,7 +290,7 @@ impl SessionDriver {
         }
     }
 
-    fn give_up(&self, reply: Option<Reply>, code: ErrorCode) -> bool {
+    fn give_up(&self, reply: Option<Asker>, code: ErrorCode) -> bool {
         let report = ErrorReport::new(code);
         tracing::error!(session = %self.machine.session_id(), %code, "the session is given up");
         answer(reply, Err(report.clone().into()));
@@ -267,7 +302,7 @@ impl SessionDriver {
     }
 }
 
-fn answer(reply: Option<Reply>, outcome: Result<(), StationError>) {
+fn answer(reply: Option<Asker>, outcome: Result<(), StationError>) {
     if let Some(reply) = reply {
         // The asker may have gone; the step stands.
         let _gone = reply.send(outcome);

@@ -18,11 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use zmon_crypto::token::PairingToken;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
+use zmon_domain::route::Route;
 use zmon_domain::time::{Tick, UnixTime};
-use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
+use zmon_protocol::station::{Opening, PairDetails, SessionPhase, Target};
+use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
 
@@ -52,6 +55,10 @@ pub(crate) struct SessionView {
     pub(crate) tested: bool,
     /// The words that an operator compares with those of the device (D8).
     pub(crate) words: Option<[&'static str; 4]>,
+    /// How its messages go.
+    pub(crate) route: Route,
+    /// The message that waits for whoever carries it.
+    pub(crate) message: Option<Arc<Message>>,
 }
 
 impl SessionView {
@@ -65,7 +72,14 @@ impl SessionView {
             envelope: None,
             tested: false,
             words: None,
+            route: Route::Push,
+            message: None,
         }
+    }
+
+    /// The device is known and `pair` has not come: there is nothing to carry.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.phase, SessionPhase::Identified)
     }
 
     /// What is left of a session that no task runs.
@@ -96,6 +110,12 @@ pub(crate) enum Command {
     Rescanned(OperatorId, oneshot::Sender<Result<(), StationError>>),
     /// The device's identity document, fetched by itself (D23).
     Identity(Vec<u8>, oneshot::Sender<Result<(), StationError>>),
+    /// The operator has scanned or typed the same again.
+    Again(DeviceAddress, oneshot::Sender<Result<(), StationError>>),
+    /// A carrier takes the message that waits (D7).
+    Fetch(Route, oneshot::Sender<Result<(), StationError>>),
+    /// A carrier brings the device's answer (D7).
+    Reply(Box<Reply>, oneshot::Sender<Result<(), StationError>>),
     /// Give up: the operator, or the device itself.
     Cancel(Option<OperatorId>, oneshot::Sender<Result<(), StationError>>),
     /// The device tested the connection with this certificate.
@@ -120,6 +140,7 @@ pub(crate) struct SessionHandle {
     /// What an operator began it with; none where the device began it.
     opening: Option<Opening>,
     code: Option<PairingCode>,
+    target: Option<Target>,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<SessionView>,
 }
@@ -143,6 +164,11 @@ impl SessionHandle {
     pub(crate) fn mixes_with(&self, opening: &Opening) -> bool {
         let scanned = |opening: &Opening| matches!(opening, Opening::Scanned(_));
         self.opening.as_ref().is_some_and(|own| scanned(own) != scanned(opening))
+    }
+
+    /// Where the device was said to listen, and which key it must prove.
+    pub(crate) const fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
     }
 
     /// The state right now.

@@ -1,7 +1,9 @@
 //! What can happen to a session, and why a step may not.
 
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{OperatorId, Serial, WindowId};
+use zmon_domain::route::Route;
 use zmon_protocol::station::{PairDetails, SessionInput, StationAction, StationEvent, TypedTries};
 use zmon_wire::pake::PakeStarted;
 
@@ -16,6 +18,8 @@ pub(super) enum Step {
     Window(WindowId),
     Share(Box<PakeStarted>),
     DialFailed(Failure),
+    Again(DeviceAddress),
+    Fetched(Route),
     RegistryConflict,
     Issued(Vec<Vec<u8>>),
     IssueFailed(ErrorCode),
@@ -60,6 +64,8 @@ impl Step {
                 SessionInput::Share { share_v, confirm_v }
             }
             Self::DialFailed(failure) => SessionInput::DialFailed(failure.code),
+            Self::Again(address) => SessionInput::Again(address),
+            Self::Fetched(route) => SessionInput::Fetched(route),
             Self::RegistryConflict => SessionInput::RegistryConflict,
             Self::Issued(chain) => match known.issued {
                 Some(serial) => SessionInput::Issued { chain, serial },
@@ -97,6 +103,8 @@ impl Step {
             Self::Identity(_)
             | Self::Window(_)
             | Self::Share(_)
+            | Self::Again(_)
+            | Self::Fetched(_)
             | Self::RegistryConflict
             | Self::Issued(_)
             | Self::IssueFailed(_)

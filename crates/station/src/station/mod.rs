@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod certificates;
+mod courier;
 mod decide;
 mod devices;
 mod housekeeping;
@@ -11,6 +12,7 @@ mod opening;
 mod pairing;
 mod password;
 mod peer;
+mod polls;
 mod progress;
 mod renew;
 mod retire;
@@ -41,7 +43,7 @@ use crate::session::Sessions;
 
 pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
 pub use devices::{ImportFault, ImportRefusal};
-pub use pairing::PairOutcome;
+pub use pairing::{PairOutcome, ScanOutcome};
 pub use peer::Peer;
 pub use progress::{SessionFeed, SessionProgress};
 
@@ -100,6 +102,7 @@ pub struct Station {
     tested: Mutex<BTreeSet<Serial>>,
     alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
     seen: Mutex<BTreeMap<DeviceId, UnixTime>>,
+    polls: Mutex<polls::Polls>,
     crl_due: AtomicBool,
 }
 
@@ -126,6 +129,7 @@ impl Station {
             tested: Mutex::default(),
             alarmed: Mutex::default(),
             seen: Mutex::default(),
+            polls: Mutex::default(),
             crl_due: AtomicBool::new(false),
         }))
     }
@@ -186,6 +190,7 @@ impl Station {
             policy: &parts.policy.session,
             checkpoint: checkpoints.own,
             peer_checkpoint: checkpoints.peer,
+            polls: false,
         }
     }
 

@@ -9,11 +9,13 @@ use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, DeviceSerial, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
+use zmon_domain::route::Route;
 use zmon_domain::time::{Now, is_expired};
 use zmon_protocol::station::{
     DeviceRecord, OpenRequest, Opening, PairDetails, RegistryEntry, Reservation, SessionMachine,
     SessionTransition,
 };
+use zmon_wire::carry::Message;
 
 use super::certificates::RACES;
 use super::{Checkpoints, Station};
@@ -29,6 +31,8 @@ pub(super) struct Scan {
     pub(super) opening: Opening,
     pub(super) serial: Option<DeviceSerial>,
     pub(super) address: DeviceAddress,
+    /// How the operator wants the messages to go; the station finds a way by itself otherwise (D7).
+    pub(super) delivery: Option<Route>,
 }
 
 /// Where a scan leads.
@@ -49,7 +53,9 @@ impl Station {
         pair: Option<PairDetails>,
     ) -> Result<Opened, StationError> {
         let now = self.now();
-        if self.parts.policy.is_own(scan.address.ip(), scan.opening.port()) {
+        if self.delivery(&scan, &now) == Route::Push
+            && self.parts.policy.is_own(scan.address.ip(), scan.opening.port())
+        {
             let code = ErrorCode::AddressNotPermitted;
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
@@ -57,6 +63,16 @@ impl Station {
         let opening = self.opening.lock().await;
         let (opened, repeated) = self.find_or_open(proof, actor, &scan, pair.as_ref()).await?;
         drop(opening);
+        if let (Opened::Live(handle), true) = (&opened, repeated)
+            && self.delivery(&scan, &now) == Route::Push
+        {
+            // Where the messages wait for somebody, the device may be within reach by now.
+            let address = scan.address;
+            match handle.ask(|reply| Command::Again(address, reply)).await {
+                Err(_) if handle.view().phase.is_final() => {}
+                other => other?,
+            }
+        }
         if let (Opened::Live(handle), true, Some(details)) = (&opened, repeated, pair) {
             self.go_on(handle, proof, &scan.code, None, details).await?;
         }
@@ -86,7 +102,7 @@ impl Station {
                     }
                     None
                 }
-                Some(row) if self.is_repeated(&row, scan) => {
+                Some(row) if self.is_repeated(&row, scan) && !self.is_cut_off(&row, scan) => {
                     if row.operator.as_ref() == Some(proof.id()) {
                         let live = self.sessions.get(&row.id);
                         return Ok((live.map_or(Opened::Past(row.id), Opened::Live), true));
@@ -151,6 +167,7 @@ impl Station {
         pair: Option<PairDetails>,
     ) -> Result<SessionTransition, StationError> {
         let row = self.parts.store.device(&scan.device_id).await?;
+        let delivery = self.delivery(&scan, &self.now());
         let mut rng = self.parts.entropy.generator();
         let request = OpenRequest {
             session_id: SessionId::generate(rng.as_mut()),
@@ -162,10 +179,27 @@ impl Station {
             address: scan.address,
             operator: proof.id().clone(),
             role: proof.role(),
+            delivery,
             pair,
         };
         let ctx = self.context(Checkpoints::default());
         Ok(SessionMachine::open(&ctx, &self.now(), rng.as_mut(), request))
+    }
+
+    /// The route to begin with. A device that has polled lately comes for its messages: what the
+    /// station may not dial, it need not.
+    fn delivery(&self, scan: &Scan, now: &Now) -> Route {
+        let policy = &self.parts.policy;
+        let (address, port) = (scan.address, scan.opening.port());
+        let reachable = || {
+            policy.session.networks.permits(address, port).is_ok()
+                && !policy.is_own(address.ip(), port)
+        };
+        match scan.delivery {
+            Some(route) => route,
+            None if !reachable() && self.polls_lately(&scan.device_id, now) => Route::Pull,
+            None => Route::Push,
+        }
     }
 
     /// The token was claimed by a session that has ended: its code is used up, for everybody. Only the
@@ -210,6 +244,14 @@ impl Station {
                 live.is_some_and(|handle| handle.was_typed(&scan.code))
             }
         }
+    }
+
+    /// Whether the run of a typed code has lost its connection, and the operator types the code again
+    /// instead of sending a courier: a new run is a new session.
+    fn is_cut_off(&self, row: &SessionRow, scan: &Scan) -> bool {
+        let message = self.sessions.get(&row.id).and_then(|handle| handle.view().message);
+        scan.delivery.is_none()
+            && message.is_some_and(|message| matches!(*message, Message::PakeStart(_)))
     }
 
     /// Whether a live session was begun by the other method: what began by one must not end by another

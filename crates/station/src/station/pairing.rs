@@ -11,6 +11,7 @@ use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, OperatorId, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
+use zmon_domain::route::Route;
 use zmon_domain::settings::DeviceSettings;
 use zmon_protocol::station::{Opening, PairDetails, SessionPhase};
 use zmon_wire::kind::{False, True};
@@ -24,6 +25,26 @@ use crate::session::{Command, SessionHandle, SessionView};
 
 /// What a request may leave out.
 const IN_REGISTRY: &str = "must be given unless the registry has it";
+
+/// What a scan answers when it does not fail.
+#[derive(Debug, Clone)]
+pub enum ScanOutcome {
+    /// 200: the device is claimed.
+    Scanned(Box<ScanAnswer>),
+    /// 202: the device is not reached; its messages wait for another route (D7).
+    Pending(PairPending),
+}
+
+impl ScanOutcome {
+    /// The answer of a device that is claimed.
+    #[must_use]
+    pub fn scanned(self) -> Option<ScanAnswer> {
+        match self {
+            Self::Scanned(answer) => Some(*answer),
+            Self::Pending(_) => None,
+        }
+    }
+}
 
 /// What `pair` answers when it does not fail.
 #[derive(Debug, Clone)]
@@ -46,7 +67,7 @@ impl Station {
         self: &Arc<Self>,
         proof: &OperatorProof,
         request: ScanRequest,
-    ) -> Result<ScanAnswer, StationError> {
+    ) -> Result<ScanOutcome, StationError> {
         let (station, proof) = (Arc::clone(self), proof.clone());
         detached(async move { station.do_scan(&proof, request).await }).await
     }
@@ -55,7 +76,7 @@ impl Station {
         self: &Arc<Self>,
         proof: &OperatorProof,
         request: ScanRequest,
-    ) -> Result<ScanAnswer, StationError> {
+    ) -> Result<ScanOutcome, StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::Pair, &now).await?;
         let device = request.device_id.clone();
@@ -73,9 +94,10 @@ impl Station {
             address,
             device_id: request.device_id,
             serial: request.device_serial,
+            delivery: request.delivery,
         };
         match self.open(proof, &actor, scan, None).await? {
-            Opened::Live(handle) => scanned(&handle, handle.wait_for(answered).await),
+            Opened::Live(handle) => scanned(&handle, &self.answered(&handle).await),
             Opened::Past(id) => self.consumed(proof, &actor, &device, id).await,
         }
     }
@@ -133,6 +155,7 @@ impl Station {
                 opening,
                 serial: request.device_serial,
                 address,
+                delivery: request.delivery,
             };
             self.open(proof, &actor, scan, Some(details)).await?
         };
@@ -282,6 +305,22 @@ impl Station {
         }
     }
 
+    /// Waits until the device has answered, or nobody but a courier can reach it.
+    async fn answered(&self, handle: &SessionHandle) -> SessionView {
+        let deadline = self.now().mono + self.parts.policy.pair_wait;
+        let answered = |view: &SessionView| view.phase != SessionPhase::Dialling;
+        let carried = |view: &SessionView| view.route != Route::Push;
+        let view = handle.wait_for(|view| answered(view) || carried(view)).await;
+        if answered(&view) || stranded(&view) {
+            return view;
+        }
+        tokio::select! {
+            biased;
+            view = handle.wait_for(|view| answered(view) || stranded(view)) => view,
+            () = self.parts.clock.sleep_until(deadline) => handle.view(),
+        }
+    }
+
     /// The result of a session whose task has ended.
     async fn past(&self, id: &SessionId) -> Result<PairOutcome, StationError> {
         let row = self.parts.store.session(id).await?.ok_or(ErrorCode::SessionUnknown)?;
@@ -312,26 +351,47 @@ impl Station {
     }
 }
 
-fn answered(view: &SessionView) -> bool {
-    view.phase != SessionPhase::Dialling
+/// A message waits, and nobody but a courier is expected to come for it.
+const fn stranded(view: &SessionView) -> bool {
+    matches!(view.route, Route::Courier) && view.message.is_some()
 }
 
-/// Nothing more will happen, or somebody has to compare words first.
+/// Nothing more will happen, somebody has to compare words first, or a courier has to go.
 fn decided(view: &SessionView) -> bool {
-    view.phase.is_final() || (view.phase == SessionPhase::Delivering && view.words.is_some())
+    let sent = match view.route {
+        Route::Push => view.phase == SessionPhase::Delivering,
+        Route::Pull | Route::Courier => view.phase == SessionPhase::AwaitingCommit,
+    };
+    view.phase.is_final() || (sent && view.words.is_some()) || stranded(view)
 }
 
-fn scanned(handle: &SessionHandle, view: SessionView) -> Result<ScanAnswer, StationError> {
-    match view.identified {
-        Some(identified) if view.phase != SessionPhase::Failed => Ok(ScanAnswer {
-            success: True,
-            session_id: handle.id,
-            device_id: handle.device_id.clone(),
-            device_serial: identified.serial,
-            firmware_version: identified.firmware,
-            reserved_until: identified.reserved_until,
-        }),
-        _ => Err(failure(&view)),
+fn scanned(handle: &SessionHandle, view: &SessionView) -> Result<ScanOutcome, StationError> {
+    match &view.identified {
+        Some(identified) if view.phase != SessionPhase::Failed => {
+            Ok(ScanOutcome::Scanned(Box::new(ScanAnswer {
+                success: True,
+                session_id: handle.id,
+                device_id: handle.device_id.clone(),
+                device_serial: identified.serial.clone(),
+                firmware_version: identified.firmware.clone(),
+                reserved_until: identified.reserved_until,
+            })))
+        }
+        None if view.phase == SessionPhase::Dialling => {
+            Ok(ScanOutcome::Pending(pending(handle.id, view)))
+        }
+        Some(_) | None => Err(failure(view)),
+    }
+}
+
+fn pending(id: SessionId, view: &SessionView) -> PairPending {
+    PairPending {
+        success: False,
+        pending: True,
+        session_id: id,
+        delivery: view.route,
+        events_url: format!("/api/provisioning/pair/{id}"),
+        words: view.words.map(|words| words.join(" ")),
     }
 }
 
@@ -341,14 +401,7 @@ fn outcome(id: SessionId, view: &SessionView) -> Result<PairOutcome, StationErro
         // Committed after a restart: the signature of the configuration is no longer known.
         (SessionPhase::Paired, None) => Err(ErrorCode::StateConflict.into()),
         (SessionPhase::Failed | SessionPhase::Released, _) => Err(failure(view)),
-        _ => Ok(PairOutcome::Pending(PairPending {
-            success: False,
-            pending: True,
-            session_id: id,
-            delivery: "push".to_owned(),
-            events_url: format!("/api/provisioning/pair/{id}"),
-            words: view.words.map(|words| words.join(" ")),
-        })),
+        _ => Ok(PairOutcome::Pending(pending(id, view))),
     }
 }
 

@@ -237,6 +237,7 @@ impl FakeDevice {
             port: None,
             expires_at: None,
             firmware_version: None,
+            delivery: None,
         }
     }
 
@@ -253,6 +254,7 @@ impl FakeDevice {
             port: None,
             bed_id: None,
             device_label: None,
+            delivery: None,
         }
     }
 

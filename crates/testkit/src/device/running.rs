@@ -14,10 +14,11 @@ use zmon_persistence::{
 };
 use zmon_protocol::device::DeviceProfile;
 use zmon_provisioning::ports::{
-    Authenticator, ClinicalData, DeviceStore, KeyStore, LocalData, LocalOperators, Pin, SharedRng,
+    Authenticator, ClinicalData, DeviceStore, KeyStore, Listener, LocalData, LocalOperators, Pin,
+    SharedRng,
 };
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts, ProvisioningError};
-use zmon_transport::device_listener::{Bind, TlsListener};
+use zmon_transport::device_listener::{Bind, PullParts, PullingListener, TlsListener};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
@@ -101,6 +102,19 @@ async fn compose(
     let tls = tls(&options.clock);
     let bind = Bind::any_port(options.address);
     let listener = TlsListener::new(&tls, Arc::clone(&disk.keys), &disk.rng, bind);
+    let mut listener: Arc<dyn Listener> = Arc::new(listener.expect("a listener"));
+    if let Some((station, pause)) = options.pull.clone() {
+        let parts = PullParts {
+            tls: tls.clone(),
+            station,
+            anchors: anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
+            device_id: profile.device_id.clone(),
+            keys: Arc::clone(&disk.keys),
+            rng: disk.rng.clone(),
+            pause,
+        };
+        listener = Arc::new(PullingListener::new(listener, parts));
+    }
     let address = DeviceAddress::from_ip(options.address).expect("the address of one host");
     let store = FaultyStore { inner: Arc::clone(&disk.store), luck: luck.clone() };
     let service = CentralStationProvisioningService::start(DeviceParts {
@@ -110,7 +124,7 @@ async fn compose(
         algorithms: provider.algorithms,
         store: Arc::new(store),
         keys: Arc::clone(&disk.keys),
-        listener: Arc::new(listener.expect("a listener")),
+        listener,
         station: Arc::new(FaultyLink { inner: TlsStationLink::new(tls), luck }),
         interlock: options.interlock,
         local: LocalData {

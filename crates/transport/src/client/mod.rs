@@ -22,7 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
+use zmon_domain::error::ErrorReport;
 use zmon_domain::limits;
+use zmon_wire::problem::Problem;
+use zmon_wire::strict;
 
 pub use error::{ClientError, Refusal};
 pub use target::Endpoint;
@@ -227,4 +230,10 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("host", &self.host).finish_non_exhaustive()
     }
+}
+
+/// The code in a peer's problem document, if its answer is one.
+pub(crate) fn reported(answer: &Answer) -> Option<ErrorReport> {
+    let problem: Problem = strict::parse(&answer.body, answer.body.len()).ok()?;
+    Some(problem.report())
 }

@@ -13,7 +13,7 @@ use zmon_provisioning::{
     AuditedOperators, EventStream, IProvisioningService, LocalOperator, Opening, ProvisioningEvent,
 };
 use zmon_wire::control::{
-    ControlAnswer, ControlRequest, IdentityView, OperatorView, OperatorsView,
+    ControlAnswer, ControlRequest, CourierView, IdentityView, OperatorView, OperatorsView,
 };
 use zmon_wire::kind::True;
 use zmon_wire::problem::Problem;
@@ -114,6 +114,16 @@ impl LocalAccounts for AuditedOperators {
     }
 }
 
+/// Where a courier lays down what a station says, and takes what the device answers (D7).
+#[async_trait]
+pub trait CourierDesk: Send + Sync {
+    /// Takes the message that lies there and lays the answer beside it.
+    ///
+    /// # Errors
+    /// `nothing_to_carry`, `courier_unavailable`, `request_malformed`; why the device refused it.
+    async fn import(&self) -> Result<CourierView, ErrorReport>;
+}
+
 /// What the socket is composed of.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -130,6 +140,8 @@ pub struct ControlParts {
     pub identity: IdentityView,
     /// Local accounts; without them requests about operators are refused.
     pub accounts: Option<Arc<dyn LocalAccounts>>,
+    /// The courier's desk; without one a device takes no files.
+    pub courier: Option<Arc<dyn CourierDesk>>,
 }
 
 impl ControlParts {
@@ -141,13 +153,20 @@ impl ControlParts {
         clock: Arc<dyn Clock>,
         identity: IdentityView,
     ) -> Self {
-        Self { service, authenticator, store, clock, identity, accounts: None }
+        Self { service, authenticator, store, clock, identity, accounts: None, courier: None }
     }
 
     /// Lets administrators manage local accounts.
     #[must_use]
     pub fn with_accounts(mut self, accounts: Arc<dyn LocalAccounts>) -> Self {
         self.accounts = Some(accounts);
+        self
+    }
+
+    /// Lets couriers bring files.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn CourierDesk>) -> Self {
+        self.courier = Some(courier);
         self
     }
 }
@@ -232,6 +251,11 @@ impl Handler {
                 // No PIN: whoever is at the device may end a window.
                 service.exit_provisioning_mode(None).await?;
                 DONE
+            }
+            ControlRequest::Courier {} => {
+                // No PIN: what a courier brings proves itself, as at the listener.
+                let courier = self.parts.courier.as_ref().ok_or(ErrorCode::CourierUnavailable)?;
+                Ok(ControlAnswer::Courier(courier.import().await?))
             }
             ControlRequest::Retry { operator, pin } => {
                 service.retry(self.authenticate(&operator, &pin).await?).await?;

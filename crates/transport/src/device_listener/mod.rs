@@ -1,6 +1,7 @@
 //! The device's provisioning listener: TLS by the identity key, open only with a window (D17).
 
 mod claimed;
+mod puller;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError};
 use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
+
+pub use puller::{PullParts, PullingListener};
 
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{TlsContext, identity_server};

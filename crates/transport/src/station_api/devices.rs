@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::Serial;
 use zmon_station::StationError;
+use zmon_wire::carry::PollRequest;
 use zmon_wire::heartbeat::Heartbeat;
 use zmon_wire::outcome::{CommitRequest, OutcomeAnswer, OutcomeRequest};
 use zmon_wire::pull::{FetchRequest, PullRequest};
@@ -111,6 +112,29 @@ fn admitted<T>(api: &Api, source: IpAddr, answer: Result<T, StationError>) -> Re
             api.station.note_junk(source, error.code());
         }
     })?)
+}
+
+/// `POST /api/provisioning/poll`: signed by the identity key of a device that holds nothing else.
+pub(super) async fn poll(State(api): State<Api>, request: Request) -> Answer {
+    let source = source(&request);
+    let PollRequest { poll } = signed(&api, source, request).await?;
+    let answer = api.station.poll(poll.as_bytes()).await;
+    ok(&answer.map_err(|error| match error.code() {
+        code if is_unproved_poll(code) => unproved(&api, source, code),
+        _ => error.into(),
+    })?)
+}
+
+/// Refusals of somebody whose key nobody vouches for.
+fn is_unproved_poll(code: ErrorCode) -> bool {
+    is_unproved(code)
+        || matches!(
+            code,
+            ErrorCode::DeviceUnknown
+                | ErrorCode::DeviceKeyConflict
+                | ErrorCode::IdentityInvalid
+                | ErrorCode::SuiteUnsupported
+        )
 }
 
 /// Refusals from before the signature was verified.

@@ -14,8 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Between, Hosts, Interposed, operators_with};
-use crate::paths::{OUTCOME_ALPN, RECOVERY_ALPN};
+use super::{Between, Hosts, Interposed, operators_with, pull};
+use crate::paths::{OUTCOME_ALPN, PULL_ALPN, RECOVERY_ALPN};
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
     ClientAuthority, ServerCredentials, TlsContext, TlsSetupError, mutual_server, operator_server,
@@ -140,7 +140,8 @@ impl BoundListeners {
         let between = Between(self.interposed);
         let hosted = Hosted::new(mutual, between.devices(station, hosts.clone()))
             .with_protocol(OUTCOME_ALPN, &server_auth, between.outcome(station, hosts.clone()))
-            .with_protocol(RECOVERY_ALPN, &server_auth, between.recovery(station, hosts))
+            .with_protocol(RECOVERY_ALPN, &server_auth, between.recovery(station, hosts.clone()))
+            .with_protocol(PULL_ALPN, &server_auth, pull(station, hosts))
             .on_refused(counted(station));
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));

@@ -7,6 +7,7 @@
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
 //! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt, and wiped ones | a signed question (D13) or statement (D21) | `/api/provisioning/outcome`, `/api/provisioning/retire` |
 //! | devices', ALPN [`RECOVERY_ALPN`](crate::paths::RECOVERY_ALPN) | monitors whose certificate has expired | a signed request, a counter and an identity document (D23) | `/api/provisioning/recover…` |
+//! | devices', ALPN [`PULL_ALPN`](crate::paths::PULL_ALPN) | monitors whose window is open | a signed poll that repeats a challenge (D7) | `/api/provisioning/poll` |
 //!
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
@@ -126,6 +127,7 @@ fn operators_with(
         .route(paths::PAIR, post(pairing::pair))
         .route(paths::PAIR_SESSION, get(pairing::result))
         .route(paths::PAIR_CANCEL, post(pairing::cancel))
+        .route(paths::PAIR_COURIER, get(pairing::courier_message).post(pairing::courier_return))
         .route(paths::OUTCOME, post(devices::outcome))
         .route(paths::REGISTRY_IMPORT, post(registry::import))
         .route(paths::REGISTRY_DEVICES, get(registry::devices))
@@ -148,6 +150,12 @@ pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
 /// The interface for devices whose certificate has expired (D23).
 pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
     Between(None).recovery(station, hosts)
+}
+
+/// The interface for devices whose window is open (D7).
+pub fn pull(station: &Arc<Station>, hosts: Hosts) -> Service {
+    let router = Router::new().route(paths::POLL, post(devices::poll));
+    Api::new(station, hosts, Behind::Strangers).serve(router)
 }
 
 /// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.

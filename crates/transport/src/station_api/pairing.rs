@@ -3,8 +3,9 @@
 use axum::extract::{Request, State};
 use http::StatusCode;
 use zmon_domain::ids::SessionId;
-use zmon_station::PairOutcome;
+use zmon_station::{PairOutcome, ScanOutcome};
 use zmon_wire::admin::Done;
+use zmon_wire::carry::Return;
 use zmon_wire::pair::{PairRequest, ScanRequest};
 
 use super::Api;
@@ -16,7 +17,32 @@ use crate::problem;
 pub(super) async fn scan(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let scan: ScanRequest = read(request).await?;
-    ok(&api.station.scan(&proof, scan).await?)
+    match api.station.scan(&proof, scan).await? {
+        ScanOutcome::Scanned(answer) => ok(&*answer),
+        ScanOutcome::Pending(pending) => Ok(problem::json(StatusCode::ACCEPTED, &pending)?),
+    }
+}
+
+/// `GET /api/provisioning/pair/{sessionId}/courier`: the next message for the device.
+pub(super) async fn courier_message(
+    State(api): State<Api>,
+    id: Segment,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    ok(&api.station.courier_message(&proof, &session(id)?).await?)
+}
+
+/// `POST /api/provisioning/pair/{sessionId}/courier`: the device's answer.
+pub(super) async fn courier_return(
+    State(api): State<Api>,
+    id: Segment,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let answer: Return = read(request).await?;
+    api.station.courier_return(&proof, &session(id)?, answer).await?;
+    ok(&Done::default())
 }
 
 /// `POST /api/provisioning/pair`: 200 in [W §11.3]'s shape, or 202 while the device is at work.
@@ -66,7 +92,7 @@ mod tests {
             success: False,
             pending: True,
             session_id: SessionId::parse(id).unwrap(),
-            delivery: "push".into(),
+            delivery: zmon_domain::route::Route::Push,
             events_url: format!("/api/provisioning/pair/{id}"),
             words: None,
         });

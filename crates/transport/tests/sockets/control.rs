@@ -271,6 +271,13 @@ async fn a_reprovisioning_wants_a_confirmation_and_a_renewal_a_configuration() {
 }
 
 #[tokio::test]
+async fn a_device_without_a_folder_takes_no_files() {
+    let desk = Desk::open();
+    let refused = desk.client().await.ask(&ControlRequest::Courier {}).await.unwrap_err();
+    assert_eq!(code(&refused), ErrorCode::CourierUnavailable);
+}
+
+#[tokio::test]
 async fn identity_link_log_and_accounts_are_answered() {
     let desk = Desk::open();
     let mut client = desk.client().await;

@@ -16,7 +16,7 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 20] = [
+const PATHS: [(&str, &str, bool); 21] = [
     ("GET", paths::HEALTH, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
@@ -26,6 +26,7 @@ const PATHS: [(&str, &str, bool); 20] = [
     ("GET", paths::PAIR_SESSION, false),
     ("POST", paths::PAIR_CANCEL, false),
     ("GET", paths::PAIR_EVENTS, false),
+    ("GET", paths::PAIR_COURIER, false),
     ("POST", paths::OUTCOME, true),
     ("POST", paths::REGISTRY_IMPORT, true),
     ("GET", paths::REGISTRY_DEVICES, false),

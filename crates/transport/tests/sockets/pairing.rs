@@ -12,6 +12,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId};
 use zmon_domain::role::{OperatorProof, Role, danger};
+use zmon_domain::route::Route;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::Tick;
 use zmon_protocol::device::DeviceProfile;
@@ -23,7 +24,7 @@ use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::provider::Provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
-use zmon_wire::pair::PairAnswer;
+use zmon_wire::pair::{PairAnswer, PairPending};
 use zmon_wire::{manifest, qr, strict};
 
 use crate::memory::{MemoryKeys, MemoryLog};
@@ -215,7 +216,9 @@ async fn a_device_that_is_gone_and_a_wrong_token_are_refused_with_their_codes() 
 
     // Without a window there is no listener.
     monitor.service.shutdown().await;
-    let refused = problem(&ada.post("/api/provisioning/pair", &request).await);
-    assert_eq!(refused.code, ErrorCode::DeviceUnreachable);
+    let waits = ada.post("/api/provisioning/pair", &request).await;
+    assert_eq!(waits.status, 202);
+    let pending: PairPending = strict::parse(&waits.body, waits.body.len()).unwrap();
+    assert_eq!(pending.delivery, Route::Courier, "somebody may still carry it");
     assert!(world.store.certificates().is_empty());
 }

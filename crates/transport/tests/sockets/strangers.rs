@@ -10,7 +10,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, CertificateState, StationStore};
 use zmon_transport::client::{Answer, Ask, Connection, JSON, OCTETS};
-use zmon_transport::paths::{self, OUTCOME_ALPN, RECOVERY_ALPN};
+use zmon_transport::paths::{self, OUTCOME_ALPN, PULL_ALPN, RECOVERY_ALPN};
 use zmon_transport::tls::{ClientCredentials, device_client, nameless_client};
 
 use crate::peers::{connect, enrol};
@@ -19,11 +19,12 @@ use crate::support::{PATIENCE, endpoint};
 use crate::world::{World, problem};
 
 /// Every path for who has no certificate, with the name it is behind.
-pub(crate) const SIGNED: [(&[u8], &str); 4] = [
+pub(crate) const SIGNED: [(&[u8], &str); 5] = [
     (OUTCOME_ALPN, paths::OUTCOME),
     (OUTCOME_ALPN, paths::RETIRE),
     (RECOVERY_ALPN, paths::RECOVER),
     (RECOVERY_ALPN, paths::RECOVER_IDENTITY),
+    (PULL_ALPN, paths::POLL),
 ];
 
 /// All of an answer but its number.
@@ -109,8 +110,8 @@ async fn junk_where_a_signature_is_asked_for_gets_one_answer() {
     let counts = counted(&world).await;
     assert_eq!(counts.values().sum::<u64>(), sent, "{counts:?}");
     assert_eq!(counts[&ErrorCode::RouteUnknown], 6);
-    assert_eq!(counts[&ErrorCode::MethodNotAllowed], 12);
-    assert_eq!(counts[&ErrorCode::RequestTooLarge], 4);
+    assert_eq!(counts[&ErrorCode::MethodNotAllowed], 15);
+    assert_eq!(counts[&ErrorCode::RequestTooLarge], 5);
 }
 
 #[tokio::test]

@@ -264,3 +264,15 @@ pub enum EventView {
         status: ProvisioningStatus,
     },
 }
+
+/// One step of a courier who carries files (D7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CourierView {
+    /// The file that was taken from the folder.
+    #[serde(deserialize_with = "crate::text::word")]
+    pub taken: String,
+    /// The file with the device's answer.
+    #[serde(deserialize_with = "crate::text::word")]
+    pub written: String,
+}

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
-    admin, audit, checkpoint, configuration, control, heartbeat, hello, identity, jws, manifest,
-    outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
+    admin, audit, carry, checkpoint, configuration, control, heartbeat, hello, identity, jws,
+    manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
     strict::{self, WireError},
 };
 
@@ -74,6 +74,13 @@ goldens! {
     pull::PullRequest: "pull-request";
     pull::PullAnswer: "pull-answer";
     pull::FetchRequest: "fetch-request";
+    carry::Carriage: "carriage", "carriage-window", "carriage-pake-start", "carriage-pake-confirm",
+        "carriage-configuration";
+    carry::Return: "return", "return-window", "return-share", "return-status", "return-refused";
+    carry::CourierAnswer: "courier-answer", "courier-answer-waiting";
+    carry::Poll: "poll", "poll-first";
+    carry::PollRequest: "poll-request";
+    carry::PollAnswer: "poll-answer", "poll-answer-empty";
     checkpoint::Checkpoint: "checkpoint";
     pair::ScanRequest: "scan-request";
     pair::ScanAnswer: "scan-answer";
@@ -106,9 +113,9 @@ goldens! {
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
         "control-unlock-operator", "control-factory-reset", "control-migrate", "control-postpone-migration",
-        "control-create-administrator", "control-confirm-station", "control-refuse-station";
+        "control-create-administrator", "control-confirm-station", "control-refuse-station", "control-courier";
     control::ControlAnswer: "answer-done", "answer-status", "answer-status-confirm", "answer-qr", "answer-identity", "answer-link",
-        "answer-log", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
+        "answer-log", "answer-courier", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
         "event-status-changed";
     screen::ScreenView: "screen";
