@@ -45,7 +45,7 @@ impl Failure {
     /// Names the argument or key that a broken rule is about, as the person wrote it.
     #[must_use]
     pub fn at(mut self, field: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = self.detail.map(|detail| detail.at(field));
+        self.report.detail = self.report.detail.map(|detail| detail.at(field));
         self
     }
 

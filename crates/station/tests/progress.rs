@@ -17,7 +17,8 @@ use zmon_station::{PairOutcome, SessionFeed, SessionProgress};
 use zmon_wire::pair::{PairRequest, ScanAnswer};
 
 async fn scanned(world: &World, device: &FakeDevice) -> (ScanAnswer, SessionFeed) {
-    let scan = world.station.scan(&technician(), device.scan_request()).await.unwrap();
+    let scan =
+        world.station.scan(&technician(), device.scan_request()).await.unwrap().scanned().unwrap();
     let feed = world.station.follow(&technician(), &scan.session_id).await.unwrap();
     (scan, feed)
 }
