@@ -151,7 +151,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
 fn a_weak_pin_is_refused_before_anything_is_made() {
     let home = tempfile::tempdir().unwrap();
     let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
-    fs::write(&pins, "345678\n").unwrap();
+    private_file(&pins, "345678\n");
     let (dir_text, pins) = (dir.to_str().unwrap(), pins.to_str().unwrap());
     let args = ["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins];
     let refused = device(&args);
