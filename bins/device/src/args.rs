@@ -15,7 +15,7 @@ use zmon_cli::{
     logging::{Filter, LogFormat},
 };
 use zmon_domain::{
-    address::DeviceAddress,
+    address::{DeviceAddress, ServerUrl},
     ids::{BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, SiteId},
     limits,
 };
@@ -190,6 +190,22 @@ pub struct Run {
     #[arg(long, env = "DEVICE_RECOVERY", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub recovery: Option<bool>,
+    /// Whether the station may make the client key [default: false].
+    #[arg(long, env = "DEVICE_STATION_MADE_KEYS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub station_made_keys: Option<bool>,
+    /// Whether a station without an anchor may be confirmed by an operator who
+    /// compares four words; only without anchors [default: false].
+    #[arg(long, env = "DEVICE_PROXIMITY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub proximity: Option<bool>,
+    /// Devices' listener of the station, to ask for messages while a window is open.
+    #[arg(long, env = "DEVICE_PULL_URL", value_name = "URL",
+          value_parser = flag::by(ServerUrl::parse))]
+    pub pull_url: Option<ServerUrl>,
+    /// Folder in which a courier lays down messages.
+    #[arg(long, env = "DEVICE_COURIER_FOLDER", value_name = "FOLDER")]
+    pub courier_folder: Option<PathBuf>,
     /// What is known about the clock of this machine [default: synced].
     #[arg(long, env = "DEVICE_CLOCK", value_name = "QUALITY")]
     pub clock: Option<ClockName>,

@@ -55,8 +55,9 @@ impl Folder {
         let carriage = match strict::parse::<Carriage>(bytes, limits::BODY_MAX.default) {
             Ok(carriage) => carriage,
             Err(error) => {
-                self.device.junk(ErrorCode::RequestMalformed).await;
-                return Err(error.report(ErrorCode::RequestMalformed));
+                let report = error.report(ErrorCode::RequestMalformed);
+                self.device.junk(report.code).await;
+                return Err(report);
             }
         };
         let session_id = carriage.session_id;
@@ -195,9 +196,9 @@ mod tests {
         fs::write(&path, "no message").unwrap();
         assert_eq!(code().await, ErrorCode::RequestMalformed);
         fs::write(&path, vec![b' '; 70_000]).unwrap();
-        assert_eq!(code().await, ErrorCode::RequestMalformed);
+        assert_eq!(code().await, ErrorCode::RequestTooLarge);
         assert_eq!(names(dir.path()), ["hello.json"]);
-        let counted = ["courier session", "request_malformed", "request_malformed"];
+        let counted = ["courier session", "request_malformed", "request_too_large"];
         assert_eq!(*device.seen.lock().unwrap(), counted, "each is written down");
         // A link does not lead out of the folder.
         fs::remove_file(&path).unwrap();

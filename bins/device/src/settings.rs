@@ -172,6 +172,8 @@ impl Settings {
             window_minutes: args.window_minutes.or(file.window_minutes),
             code_format: args.code_format.or(file.code_format),
             recovery: args.recovery.or(file.recovery),
+            station_made_keys: args.station_made_keys.or(file.station_made_keys),
+            proximity: args.proximity.or(file.proximity),
             ..file
         };
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
@@ -208,8 +210,11 @@ impl Settings {
                 (None, Some(text)) => Filter::parse(text)?,
                 (None, None) => Filter::default(),
             },
-            pull_url: file.pull_url.as_deref().map(ServerUrl::parse).transpose()?,
-            courier_folder: file.courier_folder,
+            pull_url: match (&args.pull_url, &file.pull_url) {
+                (Some(url), _) => Some(url.clone()),
+                (None, url) => url.as_deref().map(ServerUrl::parse).transpose()?,
+            },
+            courier_folder: args.courier_folder.clone().or(file.courier_folder),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
@@ -270,6 +275,10 @@ mod tests {
             clock: Some(ClockName::Signed),
             interlock: Some("none".to_owned()),
             recovery: Some(true),
+            station_made_keys: Some(true),
+            proximity: Some(true),
+            pull_url: Some("https://station.st-mary.example:8444".to_owned()),
+            courier_folder: Some("courier".into()),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
             ..file()

@@ -12,7 +12,10 @@ use zmon_domain::{
     ids::{OperatorId, SiteId, StationId, StationName},
 };
 
-use crate::{fault::Ordered, settings::server_name};
+use crate::{
+    fault::Ordered,
+    settings::{SuiteName, server_name},
+};
 
 /// Central Station for harnesses, trials and tests.
 ///
@@ -153,6 +156,18 @@ pub struct Run {
     #[arg(long, env = "STATION_RECOVERY", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub recovery: Option<bool>,
+    /// Whether the station makes the client keys of devices that allow it
+    /// [default: false].
+    #[arg(long, env = "STATION_STATION_MADE_KEYS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub station_made_keys: Option<bool>,
+    /// Whether devices without an anchor are served [default: false].
+    #[arg(long, env = "STATION_PROXIMITY", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub proximity: Option<bool>,
+    /// Types of identity keys that are taken [default: all].
+    #[arg(long, env = "STATION_SUITES", value_name = "TYPE,TYPE", value_delimiter = ',')]
+    pub suites: Option<Vec<SuiteName>>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use zmon_cli::{
     Failure, files,
@@ -49,10 +50,12 @@ pub(crate) struct SettingsFile {
 }
 
 /// Types of identity keys, by the names that `device init` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum SuiteName {
+pub enum SuiteName {
+    /// ECDSA P-256 (suite 1).
     P256,
+    /// RSA-2048 (suite 2).
     Rsa2048,
 }
 
@@ -194,6 +197,9 @@ impl Settings {
                 .unwrap_or_else(|| file.device_networks.clone()),
             unregistered_devices: args.unregistered_devices.unwrap_or(file.unregistered_devices),
             recovery: args.recovery.unwrap_or(file.recovery),
+            station_made_keys: args.station_made_keys.unwrap_or(file.station_made_keys),
+            proximity: args.proximity.unwrap_or(file.proximity),
+            suites: args.suites.clone().or_else(|| file.suites.clone()),
             ..file
         };
         Ok(file.read()?.with_logging(&args.logging))
@@ -282,6 +288,7 @@ mod tests {
     #[test]
     fn every_setting_has_a_flag_and_a_variable() {
         let whole = SettingsFile {
+            suites: Some(vec![SuiteName::P256]),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
             ..file()

@@ -71,7 +71,7 @@ async fn a_password_is_changed_with_the_present_one_not_with_a_token() {
         &new,
     ])
     .await;
-    assert_eq!((class, report["field"].as_str()), (ExitClass::Usage, Some("token-file")));
+    assert_eq!((class, report["field"].as_str()), (ExitClass::Usage, Some("--token-file")));
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_manifest_is_checked_before_anything_is_sent() {
     ])
     .await;
     assert_eq!(class, ExitClass::Usage);
-    assert!(report["field"].as_str().unwrap().contains("manifest"), "{report}");
+    assert_eq!(report["field"], "row 1.deviceSerial");
 }
 
 #[tokio::test]

@@ -212,7 +212,8 @@ async fn a_device_whose_audit_log_was_set_back_is_refused_and_alarmed() {
         (Some(device.checkpoint(7, 2)), ErrorCode::AuditRolledBack),
         (None, ErrorCode::AuditRolledBack),
         (Some(stranger.checkpoint(9, 1)), ErrorCode::AuditCheckpointInvalid),
-        (Some("junk".to_owned()), ErrorCode::AuditCheckpointInvalid),
+        (Some("no.checkpoint.atall".to_owned()), ErrorCode::AuditCheckpointInvalid),
+        (Some("junk".to_owned()), ErrorCode::IdentityInvalid),
     ] {
         device.open_window();
         device.show_log(log);

@@ -398,11 +398,13 @@ fn typed_request(
 }
 
 fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
-    if [http::StatusCode::OK, http::StatusCode::ACCEPTED].contains(&answer.status) {
-        let parsed = strict::parse(&answer.body, ANSWER_MAX);
-        return Ok(parsed.unwrap_or_else(|error| panic!("{error}: {answer:?}")));
+    let parsed = strict::parse(&answer.body, ANSWER_MAX);
+    match answer.status {
+        http::StatusCode::OK => Ok(parsed.unwrap_or_else(|error| panic!("{error}: {answer:?}"))),
+        // Somebody who waits for a result gets none as long as a courier has to carry it.
+        http::StatusCode::ACCEPTED => parsed.map_err(|_| refusal(&answer)),
+        _ => Err(refusal(&answer)),
     }
-    Err(refusal(&answer))
 }
 
 /// A pairing that only a courier can end is one that the station could not reach the device for.

@@ -180,12 +180,13 @@ macro_rules! golden {
 }
 
 /// The paths of the operators' listener that take a body, with a message of each.
-const POSTS: [(&str, &str); 5] = [
+const POSTS: [(&str, &str); 6] = [
     (paths::LOGIN, golden!("login-request")),
     (paths::SESSIONS, golden!("scan-request")),
     (paths::PAIR, golden!("pair-request-full")),
     (paths::REGISTRY_IMPORT, golden!("manifest-row")),
     (paths::OPERATORS, golden!("operator-request")),
+    (paths::OWN_PASSWORD, golden!("password-request")),
 ];
 /// Those of a device with a certificate.
 const CERTIFIED: [(&str, &str); 4] = [
@@ -203,9 +204,14 @@ fn every_path_with_a_body_is_spoiled() {
         paths::LOGOUT,
         paths::PAIR_SESSION,
         paths::PAIR_CANCEL,
+        paths::PAIR_EVENTS,
+        // A page's login: tested with the gate of pages.
+        paths::PAGE_SESSION,
         // What is posted there is read by the session it names: tested with the session.
         paths::PAIR_COURIER,
         paths::REGISTRY_DEVICES,
+        paths::REGISTRY_DEVICE,
+        paths::REGISTRY_BED,
         paths::REVOKE,
         paths::ACCEPT_AUDIT,
         paths::AUDIT,

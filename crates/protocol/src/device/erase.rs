@@ -172,7 +172,7 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::RetireAnswered { .. }
         | DeviceInput::Erased(_)
         | DeviceInput::LinkProven
-        | DeviceInput::LinkExpired
+        | DeviceInput::LinkExpired { .. }
         | DeviceInput::ManualRemoved(_)
         | DeviceInput::Timeout => return None,
     };

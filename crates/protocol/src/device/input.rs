@@ -11,6 +11,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{OverrideReason, SessionId};
 use zmon_domain::role::{Actor, OperatorProof};
 use zmon_domain::route::Route;
+use zmon_domain::time::UnixTime;
 
 /// One thing that happened: a command, a message, the result of an action, or time.
 ///
@@ -114,7 +115,10 @@ pub enum DeviceInput {
     /// A heartbeat over slot A was answered.
     LinkProven,
     /// The station refuses the link of slot A because the certificate has expired (D23).
-    LinkExpired,
+    LinkExpired {
+        /// Until when the certificate of the refused link was valid; another slot may be active by now.
+        not_after: UnixTime,
+    },
     /// Result of `RemoveManual`.
     ManualRemoved(Result<(), ErrorCode>),
     /// An operator opens provisioning mode on a provisioned device ([W §8]).

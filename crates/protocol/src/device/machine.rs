@@ -172,7 +172,9 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::PostponeMigration { proof } => migrate::postpone(core, step, state, &proof),
         DeviceInput::MigrationRefused { actor, code } => migrate::refused(step, state, actor, code),
         DeviceInput::LinkProven => migrate::proven(core, step, state),
-        DeviceInput::LinkExpired => done(renew::expired(core, step, state)),
+        DeviceInput::LinkExpired { not_after } => {
+            done(renew::expired(core, step, state, not_after))
+        }
         DeviceInput::ManualRemoved(result) => migrate::removed(core, step, state, result),
         DeviceInput::Reprovision { proof, address } => {
             command::reprovision(core, step, state, &proof, address)

@@ -121,12 +121,18 @@ pub(super) fn due(core: &mut Core, step: &mut Step<'_>, provisioned: Provisioned
 
 /// The link is refused because the certificate has expired, which a device without a clock could not
 /// know: that is as good as a refused renewal. What has failed already is tried again in its own time.
-pub(super) fn expired(core: &mut Core, step: &mut Step<'_>, state: State) -> State {
+pub(super) fn expired(
+    core: &mut Core,
+    step: &mut Step<'_>,
+    state: State,
+    not_after: UnixTime,
+) -> State {
     let State::Provisioned(provisioned) = state else { return state };
     let generation = provisioned.active.slot.generation;
     match &mut core.renewal {
         Some(renewal)
             if renewal.generation == generation
+                && provisioned.active.validity.not_after() == not_after
                 && renewal.failures == 0
                 && provisioned.asking.is_none() =>
         {

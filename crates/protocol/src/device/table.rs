@@ -158,7 +158,7 @@ impl DeviceInput {
             Self::PostponeMigration { .. } => InputKind::PostponeMigration,
             Self::MigrationRefused { .. } => InputKind::MigrationRefused,
             Self::LinkProven => InputKind::LinkProven,
-            Self::LinkExpired => InputKind::LinkExpired,
+            Self::LinkExpired { .. } => InputKind::LinkExpired,
             Self::ManualRemoved(_) => InputKind::ManualRemoved,
             Self::Reprovision { .. } => InputKind::Reprovision,
             Self::Renew { .. } => InputKind::Renew,

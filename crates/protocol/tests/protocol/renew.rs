@@ -499,11 +499,14 @@ fn a_link_refused_as_expired_starts_the_recovery_of_a_device_without_a_clock() {
     pair.device.stored.floor = Some(start());
     pair.restart().unwrap();
     assert!(!until_asked(&mut pair, DAY), "by itself it does not know");
-    let old = serial(&pair);
+    let (old, not_after) = (serial(&pair), validity(&pair).not_after());
+    // What is said of another slot's certificate says nothing about this one.
+    pair.tell(DeviceInput::LinkExpired { not_after: not_after + DAY }).unwrap();
+    assert_eq!(asked(&pair), 0);
     // What fails has its own pause: the next refused heartbeats start nothing.
     pair.pulls.push_back(LOST);
     for _ in 0..3 {
-        pair.tell(DeviceInput::LinkExpired).unwrap();
+        pair.tell(DeviceInput::LinkExpired { not_after }).unwrap();
         assert_eq!((asked(&pair), serial(&pair)), (1, old));
     }
     assert!(until_asked(&mut pair, seconds(120)));

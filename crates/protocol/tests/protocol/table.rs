@@ -272,7 +272,7 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
             code: ErrorCode::ManualConfigurationInvalid,
         },
         DeviceInput::LinkProven,
-        DeviceInput::LinkExpired,
+        DeviceInput::LinkExpired { not_after: crate::common::clock::start() },
         DeviceInput::ManualRemoved(Ok(())),
         DeviceInput::ManualRemoved(Err(ErrorCode::StorageUnavailable)),
         DeviceInput::Renew { proof: technician(&now) },

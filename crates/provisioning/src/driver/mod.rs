@@ -181,19 +181,18 @@ impl Driver {
     /// The link has something to say. Only a migration listens: its last step waits for an answered
     /// heartbeat over the active slot.
     async fn link_changed(&mut self) {
-        let (server, connected, error) = {
-            let status = self.proven.borrow_and_update();
-            (status.server_url.clone(), status.connected, status.last_error)
-        };
+        let status = self.proven.borrow_and_update().clone();
         let snapshot = self.machine.snapshot(&self.parts.clock.now());
         let active = snapshot.active.map(|active| active.server_url);
-        if server.is_none() || server != active {
+        if status.server_url.is_none() || status.server_url != active {
             return;
         }
-        if connected && snapshot.migrating {
+        if status.connected && snapshot.migrating {
             self.background(Feedback::LinkProven).await;
-        } else if error == Some(ErrorCode::CertificateExpired) {
-            self.background(Feedback::LinkExpired).await;
+        } else if status.last_error == Some(ErrorCode::CertificateExpired)
+            && let Some(not_after) = status.certificate_expires
+        {
+            self.background(Feedback::LinkExpired(not_after)).await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use zmon_domain::error::{ErrorCode, ErrorReport};
+use zmon_domain::time::UnixTime;
 use zmon_protocol::PullMethod;
 use zmon_protocol::device::{DeviceInput, LinkCredentials, LinkError, Pulled, Retirement};
 use zmon_wire::outcome::CommitRequest;
@@ -26,7 +27,7 @@ pub(super) enum Feedback {
     Erased(Result<(), ErrorCode>),
     ManualRemoved(Result<(), ErrorCode>),
     LinkProven,
-    LinkExpired,
+    LinkExpired(UnixTime),
     Timeout,
 }
 
@@ -44,7 +45,7 @@ impl Feedback {
             Self::Erased(result) => DeviceInput::Erased(result),
             Self::ManualRemoved(result) => DeviceInput::ManualRemoved(result),
             Self::LinkProven => DeviceInput::LinkProven,
-            Self::LinkExpired => DeviceInput::LinkExpired,
+            Self::LinkExpired(not_after) => DeviceInput::LinkExpired { not_after },
             Self::Timeout => DeviceInput::Timeout,
         }
     }
