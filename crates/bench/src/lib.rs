@@ -18,3 +18,4 @@
 pub mod process;
 pub mod sample;
 pub mod table;
+pub mod welch;
