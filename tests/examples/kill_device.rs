@@ -11,6 +11,7 @@
 #[path = "../tests/kill/rounds.rs"]
 mod rounds;
 
+use rounds::Plan;
 use zmon_testkit::{Seed, binary};
 
 #[tokio::main]
@@ -18,6 +19,7 @@ async fn main() {
     let rounds = std::env::args().nth(1).map_or(Ok(200), |text| text.parse());
     let rounds: u32 = rounds.expect("a number of kills");
     let seed = Seed::from_environment();
-    let seen = rounds::run(binary("zmon-device", "device"), seed, rounds).await;
+    let plan = Plan { rounds, kills: rounds };
+    let seen = rounds::run(binary("zmon-device", "device"), seed, plan).await;
     println!("{seen}");
 }
