@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use zmon_domain::ids::{SiteId, Thumbprint};
+use zmon_wire::kind::TrustLevel;
 
 use super::leaf::Fields;
 use super::path::ValidityWindow;
@@ -23,6 +24,9 @@ pub enum AnchorError {
     /// It is limited to other purposes, as a client CA is.
     #[error("the anchor is limited to other purposes than signing configurations")]
     OtherPurpose,
+    /// It is a simulated station's, or is not where only such a one counts (D20).
+    #[error("anchors of simulated stations and of real ones do not mix")]
+    Simulated,
     /// The same key is already an anchor.
     #[error("the same key is already an anchor")]
     Duplicate,
@@ -42,6 +46,7 @@ pub struct Anchor {
     root: TrustAnchor<'static>,
     spki: Vec<u8>,
     validity: ValidityWindow,
+    simulated: bool,
 }
 
 impl Anchor {
@@ -49,14 +54,33 @@ impl Anchor {
     ///
     /// It must be a CA, may sign certificates if it says anything about key usage, and must not be
     /// limited to purposes other than signing configurations: a client CA is never an anchor.
-    /// Validity is checked when a path is, since nothing here knows the time.
+    /// Validity is checked when a path is, since nothing here knows the time. The authority of a
+    /// simulated station is refused.
     ///
     /// # Errors
     ///
     /// [`AnchorError`].
     pub fn parse(ca_der: &[u8], site_id: SiteId) -> Result<Self, AnchorError> {
+        Self::read(ca_der, site_id, false)
+    }
+
+    /// Reads the CA certificate of a simulated station, and no other (D20). Only development builds
+    /// have this.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError`].
+    #[cfg(feature = "simulate")]
+    pub fn parse_simulated(ca_der: &[u8], site_id: SiteId) -> Result<Self, AnchorError> {
+        Self::read(ca_der, site_id, true)
+    }
+
+    fn read(ca_der: &[u8], site_id: SiteId, simulated: bool) -> Result<Self, AnchorError> {
         let der = CertificateDer::from(ca_der.to_vec());
         let fields = Fields::parse(&der)?;
+        if (fields.trust_level == Some(TrustLevel::Simulated)) != simulated {
+            return Err(AnchorError::Simulated);
+        }
         let may_sign = fields.key_usage.is_none_or(|usage| usage.key_cert_sign());
         if !fields.is_authority || !may_sign {
             return Err(AnchorError::NotAuthority);
@@ -66,7 +90,7 @@ impl Anchor {
         }
         let root =
             webpki::anchor_from_trusted_cert(&der).map_err(|_| AnchorError::Malformed)?.to_owned();
-        Ok(Self { root, site_id, spki: fields.spki, validity: fields.validity, der })
+        Ok(Self { root, site_id, spki: fields.spki, validity: fields.validity, der, simulated })
     }
 
     /// The site that the anchor speaks for.
@@ -117,8 +141,12 @@ impl AnchorSet {
     ///
     /// # Errors
     ///
-    /// [`AnchorError::Duplicate`] if its key is an anchor already: one key speaks for one site.
+    /// [`AnchorError::Duplicate`] if its key is an anchor already: one key speaks for one site;
+    /// [`AnchorError::Simulated`] if the others are of the other kind.
     pub fn insert(&mut self, anchor: Anchor) -> Result<(), AnchorError> {
+        if self.anchors.first().is_some_and(|first| first.simulated != anchor.simulated) {
+            return Err(AnchorError::Simulated);
+        }
         if self.holds_key(&anchor.spki) {
             return Err(AnchorError::Duplicate);
         }
@@ -131,7 +159,7 @@ impl AnchorSet {
     ///
     /// # Errors
     ///
-    /// [`AnchorError::Duplicate`] as [`AnchorSet::insert`].
+    /// As [`AnchorSet::insert`].
     pub fn from_anchors(anchors: impl IntoIterator<Item = Anchor>) -> Result<Self, AnchorError> {
         let mut set = Self::new();
         anchors.into_iter().try_for_each(|anchor| set.insert(anchor))?;
@@ -153,6 +181,22 @@ impl AnchorSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.anchors.is_empty()
+    }
+
+    /// Whether these are the anchors of a simulated station: then its certificates count, and no
+    /// others do (D20).
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.anchors.first().is_some_and(|anchor| anchor.simulated)
+    }
+
+    /// Whether the level of a certificate is the one that counts with these anchors.
+    pub(super) fn check_level(&self, level: Option<TrustLevel>) -> Result<(), Fault> {
+        match (level == Some(TrustLevel::Simulated), self.is_simulated()) {
+            (true, true) | (false, false) => Ok(()),
+            (true, false) => Err(Fault::Simulated),
+            (false, true) => Err(Fault::NotAnchored),
+        }
     }
 
     /// Whether `spki` (DER) is the key of an anchor.

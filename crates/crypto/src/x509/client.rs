@@ -128,9 +128,13 @@ fn check(
     )?;
 
     let leaf = Fields::parse(chain.leaf())?;
+    for level in [leaf.trust_level, root_fields.trust_level] {
+        expected.anchors.check_level(level)?;
+    }
     let (window, authorities) = path::window_of(&verified, leaf.validity)?;
     let window = window.intersect(root_fields.validity);
     window.check(time)?;
+    authorities.iter().try_for_each(|between| expected.anchors.check_level(between.trust_level))?;
 
     check_issuer(authorities.first().unwrap_or(&root_fields), expected.anchors)?;
     check_profile(&leaf, expected)?;

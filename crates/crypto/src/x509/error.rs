@@ -69,6 +69,9 @@ pub enum Fault {
     /// The client CA is chained to another CA and not limited to client authentication.
     #[error("the issuer of the client certificate is not limited to client authentication")]
     IssuerUsage,
+    /// A certificate of a simulated station where real ones count (D20).
+    #[error("the certificate was made by a simulated station")]
+    Simulated,
 }
 
 /// A [`Fault`] and the job the certificate was presented for.
@@ -124,12 +127,14 @@ fn signing_code(fault: Fault) -> ErrorCode {
         Fault::NotAnchored | Fault::Signature => ErrorCode::StationNotAnchored,
         Fault::NotYetValid | Fault::Expired => ErrorCode::SigningCertificateExpired,
         Fault::Site => ErrorCode::SiteMismatch,
+        Fault::Simulated => ErrorCode::SimulatedCertificate,
     }
 }
 
 fn client_code(fault: Fault) -> ErrorCode {
     match fault {
         Fault::Key => ErrorCode::ClientKeyMismatch,
+        Fault::Simulated => ErrorCode::SimulatedCertificate,
         Fault::NotYetValid | Fault::Expired => ErrorCode::CertificateExpired,
         Fault::Malformed
         | Fault::NotAnchored

@@ -80,6 +80,15 @@ pub fn validity_of(certificate: &[u8]) -> Result<ValidityWindow, Fault> {
     leaf::Fields::parse(&CertificateDer::from(certificate)).map(|fields| fields.validity)
 }
 
+/// Whether a certificate says that a simulated station made it (D20).
+///
+/// # Errors
+///
+/// As [`trust_level_of`].
+pub fn is_simulated(certificate: &[u8]) -> Result<bool, Fault> {
+    trust_level_of(certificate).map(|level| level == Some(zmon_wire::kind::TrustLevel::Simulated))
+}
+
 /// SHA-256 of a certificate's SPKI: the pin of a server or device (D17). Survives a renewal that
 /// keeps the key.
 ///

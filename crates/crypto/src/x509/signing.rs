@@ -174,6 +174,11 @@ fn check(
     now: Option<UnixTime>,
     algorithms: &Algorithms,
 ) -> Result<SigningCertificate, Fault> {
+    // First, so that a simulated station is called what it is and not merely unknown.
+    let level = Fields::parse(chain.leaf())?.trust_level;
+    if level.is_some() {
+        anchors.check_level(level)?;
+    }
     let time = path::time_of_check(chain, now)?;
     let end_entity = path::end_entity(chain.leaf())?;
     let verified = path::validate(
@@ -189,7 +194,9 @@ fn check(
     if &leaf.site_id != anchor.site_id() {
         return Err(Fault::Site);
     }
-    let (window, _) = path::window_of(&verified, leaf.leaf)?;
+    let (window, authorities) = path::window_of(&verified, leaf.leaf)?;
+    anchors.check_level(level)?;
+    authorities.iter().try_for_each(|authority| anchors.check_level(authority.trust_level))?;
     let window = window.intersect(anchor.validity());
     // `rustls-webpki` does not look at an anchor's dates. An expired CA vouches for nobody here.
     window.check(time)?;

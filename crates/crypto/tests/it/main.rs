@@ -7,6 +7,8 @@ mod client_chain;
 #[cfg(test)]
 mod signing_chain;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod vectors;

@@ -216,6 +216,9 @@ errors! {
     ServerCertificateExpired = "server_certificate_expired": CertificateValidationFailed, Expired, Test, Station, 502, no,
         "The server's certificate is expired or not valid yet.",
         "Check the clocks, then renew the server's certificate.";
+    SimulatedCertificate = "simulated_certificate": CertificateValidationFailed, Peer, Verify, Station, 403, no,
+        "The certificate was made by a simulated station.",
+        "Pair with a real station; a simulated one serves development only.";
     ServerPinMismatch = "server_pin_mismatch": CertificateValidationFailed, Peer, Test, Station, 502, no,
         "The server has another key than the configuration pins.",
         "Check the server URL; if the server's key was renewed, re-provision the monitor.";
@@ -291,6 +294,9 @@ errors! {
     SimulationUnavailable = "simulation_unavailable": -, Environment, Enter, Device, 501, no,
         "This build cannot simulate a provisioning.",
         "Use a development build.";
+    SimulatedConfiguration = "simulated_configuration": -, Operator, Start, Device, 409, no,
+        "The stored configuration is a simulated one and this run is not, or the other way round.",
+        "Start the monitor as it was started when it was configured, or initialise a new directory.";
     StateConflict = "state_conflict": -, Operator, Enter, Device, 409, no,
         "This is not possible in the present state.",
         "Look at the state on the screen and choose one of its actions.";
