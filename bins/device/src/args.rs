@@ -214,6 +214,11 @@ pub struct Run {
     #[arg(long, env = "DEVICE_INTERLOCK", value_name = "HOW",
           value_parser = flag::by(str::parse::<InterlockSetting>))]
     pub interlock: Option<InterlockSetting>,
+    /// Simulate: a station in this process, whose certificates nobody else
+    /// accepts, takes the place of the real one. For development only.
+    #[cfg(feature = "simulate")]
+    #[arg(long)]
+    pub simulate: bool,
     /// Log level or directives [default: info].
     #[arg(long, env = "DEVICE_LOG", value_name = "FILTER", value_parser = flag::by(Filter::parse))]
     pub log: Option<Filter>,

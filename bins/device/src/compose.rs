@@ -10,6 +10,7 @@ use std::{path::Path, sync::Arc};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use zmon_cli::Failure;
+use zmon_crypto::AnchorSet;
 use zmon_domain::{
     error::ErrorCode,
     limits,
@@ -17,6 +18,7 @@ use zmon_domain::{
 };
 use zmon_persistence::{
     ClinicalFolder, FileAuthenticator, FileKeyStore, ManualFolder, PrivateDir, SqliteDeviceStore,
+    make_new_identity,
 };
 use zmon_protocol::device::{DeviceProfile, DeviceRecord, StationTrust};
 use zmon_provisioning::{
@@ -65,9 +67,18 @@ impl Disk {
         clock: ClockQuality,
     ) -> Result<Self, Failure> {
         let dir = Arc::new(PrivateDir::open(dir).map_err(stored)?);
-        let keys: Arc<dyn KeyStore> =
-            Arc::new(FileKeyStore::open(Arc::clone(&dir)).map_err(stored)?);
-        Self::with_keys(dir, keys, profile, clock).await
+        if FileKeyStore::has_staged(&dir).map_err(stored)? {
+            renew(&dir, profile, clock).await?;
+        }
+        let keys = FileKeyStore::open(Arc::clone(&dir)).map_err(stored)?;
+        let disk = Self::with_keys(Arc::clone(&dir), Arc::new(keys), profile, clock).await?;
+        if !disk.store.wants_new_identity() {
+            return Ok(disk);
+        }
+        drop(disk);
+        renew(&dir, profile, clock).await?;
+        let keys = FileKeyStore::open(Arc::clone(&dir)).map_err(stored)?;
+        Self::with_keys(dir, Arc::new(keys), profile, clock).await
     }
 
     /// The same with keys that were just made.
@@ -109,20 +120,49 @@ impl Disk {
     }
 }
 
+/// Makes the identity that a factory reset has asked for (D21).
+async fn renew(
+    dir: &Arc<PrivateDir>,
+    profile: &DeviceProfile,
+    clock: ClockQuality,
+) -> Result<(), Failure> {
+    let (now, device) = (SystemClock::new(clock).now(), &profile.device_id);
+    if make_new_identity(dir, device, &system_rng(), &now).await.map_err(stored)? {
+        tracing::warn!(%device, "a new identity was made; its station has to be told");
+    }
+    Ok(())
+}
+
+/// Whose stations a device believes, and from where they come.
+pub(crate) struct World {
+    pub(crate) trust: StationTrust,
+    pub(crate) anchors: AnchorSet,
+}
+
+impl World {
+    /// The hospital's anchors as they were laid down, or none where people confirm stations (D8).
+    ///
+    /// # Errors
+    /// As [`anchors::load`]; `proximity_with_anchor`.
+    pub(crate) fn real(dir: &Path, settings: &Settings) -> Result<Self, Failure> {
+        let (trust, anchors) = (settings.profile.trust, anchors::load(dir)?);
+        if trust == StationTrust::Proximity && !anchors.is_empty() {
+            return Err(Failure::new(ErrorCode::ProximityWithAnchor)
+                .context(format!("proximity = true in {}", dir.join(FILE).display())));
+        }
+        Ok(Self { trust, anchors })
+    }
+}
+
 /// Starts the service of a device over its disk and its sockets.
 ///
 /// # Errors
-/// What the anchors, the store, the keys or the TLS set-up say.
+/// What the store, the keys or the TLS set-up say.
 pub(crate) async fn start(
-    dir: &Path,
     settings: &Settings,
     disk: &Disk,
-) -> Result<Arc<CentralStationProvisioningService>, Failure> {
-    let anchors = anchors::load(dir)?;
-    if settings.profile.trust == StationTrust::Proximity && !anchors.is_empty() {
-        return Err(Failure::new(ErrorCode::ProximityWithAnchor)
-            .context(format!("proximity = true in {}", dir.join(FILE).display())));
-    }
+    world: World,
+) -> Result<CentralStationProvisioningService, Failure> {
     let provider = provider();
     let wall = Arc::clone(&disk.clock);
     let tls = TlsContext::new(provider.tls, move || {
@@ -131,13 +171,12 @@ pub(crate) async fn start(
     let keys = Arc::clone(&disk.keys);
     let listener = TlsListener::new(&tls, keys, &disk.rng, settings.bind.clone())
         .map_err(|error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string()))?;
-    let anchors = anchors::load(dir)?;
     let mut listener: Arc<dyn Listener> = Arc::new(listener);
     if let Some(station) = settings.pull_url.clone() {
         let parts = PullParts {
             tls: tls.clone(),
             station,
-            anchors: anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
+            anchors: world.anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
             device_id: settings.profile.device_id.clone(),
             keys: Arc::clone(&disk.keys),
             rng: disk.rng.clone(),
@@ -147,10 +186,11 @@ pub(crate) async fn start(
     }
     let mut profile = settings.profile.clone();
     profile.key_protection = disk.keys.protection();
+    profile.trust = world.trust;
     let service = CentralStationProvisioningService::start(DeviceParts {
         profile,
         address: settings.address,
-        anchors,
+        anchors: world.anchors,
         algorithms: provider.algorithms,
         store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         keys: Arc::clone(&disk.keys),
@@ -165,7 +205,7 @@ pub(crate) async fn start(
         clock: Arc::clone(&disk.clock),
         rng: disk.rng.clone(),
     });
-    Ok(Arc::new(service.await?))
+    Ok(service.await?)
 }
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc")))]
@@ -174,11 +214,11 @@ fn provider() -> Provider {
 }
 
 #[cfg(feature = "ring")]
-fn provider() -> Provider {
+pub(crate) fn provider() -> Provider {
     zmon_transport::provider::ring()
 }
 
 #[cfg(all(feature = "aws-lc", not(feature = "ring")))]
-fn provider() -> Provider {
+pub(crate) fn provider() -> Provider {
     zmon_transport::provider::aws_lc()
 }

@@ -13,6 +13,8 @@ mod init;
 mod interlock;
 mod serve;
 mod settings;
+#[cfg(feature = "simulate")]
+mod simulate;
 
 pub use args::{Args, Command, Identity, Init, Run};
 pub use interlock::InterlockSetting;

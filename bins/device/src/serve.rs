@@ -24,15 +24,20 @@ use zmon_transport::{
 use zmon_ui::web::{LocalOperators, Screen, ScreenParts};
 use zmon_wire::{control::IdentityView, kind, ready::Ready};
 
+#[cfg(feature = "simulate")]
+use crate::simulate::Simulation;
 use crate::{
     args::{Run, ScreenAddress},
-    compose::{self, Disk},
+    compose::{self, Disk, World},
     courier::Folder,
     settings::Settings,
 };
 
 /// How often rows that no checkpoint speaks for are signed (D16).
 const CHECKPOINT_EVERY: Duration = limits::CHECKPOINT_PAUSE.default;
+/// How often, and for how long in all, a directory is waited for that the run before still holds.
+const LET_GO: Duration = Duration::from_millis(20);
+const LET_GO_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Serves a device; returns when it was told to stop and has stopped in order.
 ///
@@ -41,19 +46,81 @@ const CHECKPOINT_EVERY: Duration = limits::CHECKPOINT_PAUSE.default;
 pub(crate) async fn run(args: Run, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = Settings::load(&args)?;
     logging::init(settings.log.clone(), settings.log_format);
-    let served = serve(&args, &settings, streams).await;
+    let served = async {
+        let disk = Disk::open(&args.dir, &settings.profile, settings.clock).await?;
+        let mut end = serve(&args, &settings, disk, Turn::First, streams).await?;
+        while let End::Again = end {
+            let disk = open_again(&args, &settings).await?;
+            end = serve(&args, &settings, disk, Turn::Later, streams).await?;
+        }
+        Ok(())
+    };
+    let served = served.await;
     if let Err(failure) = &served {
+        let failure: &Failure = failure;
         logging::ending(&failure.report());
     }
     served
 }
 
-async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Result<(), Failure> {
+/// Which run of this process it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Later,
+}
+
+/// Why serving ended.
+enum End {
+    /// It was told to.
+    Stopped,
+    /// A factory reset asked for a new identity: everything is opened anew, under other keys.
+    Again,
+}
+
+/// Opens the directory of the run before; its last task may still be letting go of it.
+async fn open_again(args: &Run, settings: &Settings) -> Result<Disk, Failure> {
+    let opening = async {
+        loop {
+            match Disk::open(&args.dir, &settings.profile, settings.clock).await {
+                Err(failure) if failure.code() == ErrorCode::StateConflict => {
+                    tokio::time::sleep(LET_GO).await;
+                }
+                opened => return opened,
+            }
+        }
+    };
+    tokio::time::timeout(LET_GO_AT_MOST, opening)
+        .await
+        .unwrap_or_else(|_elapsed| Err(Failure::new(ErrorCode::StateConflict)))
+}
+
+async fn serve(
+    args: &Run,
+    settings: &Settings,
+    disk: Disk,
+    turn: Turn,
+    streams: &mut Streams<'_>,
+) -> Result<End, Failure> {
     let mut stop = StopSignal::listen()
         .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
-    let disk = Disk::open(&args.dir, &settings.profile, settings.clock).await?;
     record(&disk, settings, EventType::Started).await?;
-    let service = compose::start(&args.dir, settings, &disk).await?;
+    #[cfg(feature = "simulate")]
+    let simulation = simulation(args, settings, &disk).await?;
+    #[cfg(feature = "simulate")]
+    let world = match &simulation {
+        Some(simulation) => simulation.world()?,
+        None => World::real(&args.dir, settings)?,
+    };
+    #[cfg(not(feature = "simulate"))]
+    let world = World::real(&args.dir, settings)?;
+    let service = compose::start(settings, &disk, world).await?;
+    #[cfg(feature = "simulate")]
+    let service = match &simulation {
+        Some(simulation) => service.with_simulated_station(simulation.station()),
+        None => service,
+    };
+    let service = Arc::new(service);
     let operators = Arc::new(AuditedOperators::new(
         Arc::clone(&disk.operators) as Arc<dyn OperatorAccounts>,
         Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
@@ -70,6 +137,8 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
         Arc::clone(&disk.clock),
         settings.profile.serial.clone(),
     );
+    #[cfg(feature = "simulate")]
+    let page = if simulation.is_some() { page.with_simulation() } else { page };
     let screen = Shown::start(settings.screen, page).await?;
 
     let ready = Ready::new("device", env!("CARGO_PKG_VERSION"))
@@ -80,22 +149,49 @@ async fn serve(args: &Run, settings: &Settings, streams: &mut Streams<'_>) -> Re
         Some(shown) => ready.with("screen", format!("http://{}/", shown.server.address())),
         None => ready,
     };
-    streams.json(&ready)?;
+    match streams.json(&ready) {
+        // Whoever read the first line may have hung up since; the monitor serves on.
+        Err(error) if turn == Turn::Later => tracing::warn!(%error, "no second ready line"),
+        written => written?,
+    }
     tracing::info!(device = %settings.profile.device_id, "ready");
 
-    let signal = tokio::select! {
-        signal = stop.recv() => signal,
-        never = checkpoints(&disk) => never,
+    let mut view = service.view();
+    let (end, reason) = tokio::select! {
+        signal = stop.recv() => (End::Stopped, signal),
+        never = checkpoints(&disk) => (End::Stopped, never),
+        // The driver outlives the view.
+        _awaits = view.wait_for(|view| view.awaits_restart) => (End::Again, "new identity"),
     };
-    tracing::info!(signal, "stopping");
+    tracing::info!(reason, "stopping");
     if let Some(shown) = screen {
         shown.stop().await;
     }
     control.shutdown().await;
     service.shutdown().await;
+    #[cfg(feature = "simulate")]
+    if let Some(simulation) = simulation {
+        simulation.stop().await;
+    }
     record(&disk, settings, EventType::Stopped).await?;
     tracing::info!("stopped");
-    Ok(())
+    Ok(end)
+}
+
+/// The station in this process, if one was asked for. The log says so before anything happens.
+#[cfg(feature = "simulate")]
+async fn simulation(
+    args: &Run,
+    settings: &Settings,
+    disk: &Disk,
+) -> Result<Option<Simulation>, Failure> {
+    if !args.simulate {
+        return Ok(None);
+    }
+    tracing::warn!("this device simulates: its station is its own, and real ones are refused");
+    let simulation = Simulation::start(settings, disk, compose::provider()).await?;
+    record(disk, settings, EventType::SimulationStarted).await?;
+    Ok(Some(simulation))
 }
 
 /// The page on the device's own screen, and who serves it.

@@ -8,6 +8,8 @@
 
 #[cfg(test)]
 mod screen;
+#[cfg(test)]
+mod simulate;
 
 use std::{
     fs,
@@ -503,6 +505,7 @@ async fn after_a_factory_reset_only_the_first_administrator_can_be_made() {
         operator: "admin".parse().unwrap(),
         pin: PIN.into(),
         confirmation: typed.parse().unwrap(),
+        new_identity: false,
     };
     let first = |name: &str| ControlRequest::CreateAdministrator {
         operator: name.parse().unwrap(),

@@ -43,6 +43,17 @@ pub(crate) async fn registry(
             }
             Ok(streams.say(&format!("{device} may begin a new audit log"))?)
         }
+        RegistryCommand::Rekey { device, manifest: path, login } => {
+            let bytes = files::read("--manifest", &path, limits::BODY_MAX.default)?;
+            manifest::parse(&bytes)?;
+            let answer = StationClient::login(&login).await?.rekey(&device, bytes).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&answer)?);
+            }
+            streams
+                .say(&format!("{} has the key {} now", answer.device_id, answer.identity_key))?;
+            Ok(streams.say(&format!("{} certificates of the old key revoked", answer.revoked))?)
+        }
         RegistryCommand::List { login } => {
             let list = StationClient::login(&login).await?.devices().await?;
             if streams.is_json() {

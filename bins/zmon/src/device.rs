@@ -11,14 +11,16 @@ use std::{
 
 use zeroize::Zeroizing;
 use zmon_cli::{
-    Failure, Streams,
+    Failure, Streams, files,
     secret::{self, Source},
     stop::StopSignal,
 };
 use zmon_domain::{error::ErrorCode, ids::OperatorId, limits};
 use zmon_transport::control::{ControlClient, ControlError, ControlEvents};
 use zmon_wire::{
+    admin::Done,
     audit::AuditPage,
+    configuration::ProvisioningPayload,
     control::{ControlAnswer, ControlRequest, EventView, LinkView, QrView, StatusView},
     kind::True,
     secret::SecretText,
@@ -84,6 +86,11 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             let ControlAnswer::Courier(courier) = answer else { return Err(unexpected()) };
             show::answer(streams, &courier, show::courier)
         }
+        DeviceCommand::Simulate { payload } => {
+            let payload = payload.as_deref().map(read_payload).transpose()?;
+            control.done(&ControlRequest::Simulate { payload }).await?;
+            finish(&mut control, streams).await
+        }
         DeviceCommand::Retry { person } => {
             let (operator, pin) = read_person(&person)?;
             control.done(&ControlRequest::Retry { operator, pin }).await?;
@@ -115,11 +122,26 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             finish(&mut control, streams).await
         }
         DeviceCommand::Operator(command) => operator::run(&mut control, command, streams).await,
-        DeviceCommand::FactoryReset { person, confirm } => {
+        DeviceCommand::FactoryReset { person, confirm, new_identity } => {
             let (operator, pin) = read_person(&person)?;
-            let request = ControlRequest::FactoryReset { operator, pin, confirmation: confirm };
+            let confirmation = confirm.clone();
+            let request =
+                ControlRequest::FactoryReset { operator, pin, confirmation, new_identity };
             control.done(&request).await?;
-            finish(&mut control, streams).await
+            if !new_identity {
+                return finish(&mut control, streams).await;
+            }
+            // The device starts again: this connection has no future.
+            if streams.is_json() {
+                return Ok(streams.json(&Done::default())?);
+            }
+            streams.say("The device is erased and starts again with a new identity. Next:")?;
+            streams.say(&format!(
+                "  device identity {} --manifest > manifest.jsonl",
+                args.dir.display()
+            ))?;
+            Ok(streams
+                .say(&format!("  zmon registry rekey {confirm} --manifest manifest.jsonl"))?)
         }
         DeviceCommand::Migrate { person, not_now: true, .. } => {
             let (operator, pin) = read_person(&person)?;
@@ -303,6 +325,11 @@ fn show_qr(view: &QrView, streams: &mut Streams<'_>) -> Result<(), Failure> {
     qr::show(view.content.expose(), streams)?;
     streams.say(&format!("  code     {}", view.pairing_code.expose()))?;
     Ok(streams.say(&format!("  expires  {}", view.expires_at))?)
+}
+
+fn read_payload(path: &Path) -> Result<Box<ProvisioningPayload>, Failure> {
+    let bytes = files::read("--payload", path, limits::BODY_MAX.default)?;
+    Ok(Box::new(ProvisioningPayload::parse(&bytes)?))
 }
 
 fn read_person(person: &Person) -> Result<(OperatorId, SecretText), Failure> {

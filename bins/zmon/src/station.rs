@@ -24,7 +24,8 @@ use zmon_transport::{
 };
 use zmon_wire::{
     admin::{
-        DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, PasswordRequest,
+        DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest,
+        PasswordRequest, RekeyAnswer,
     },
     audit::AuditPage,
     carry::{CourierAnswer, Return},
@@ -213,6 +214,20 @@ impl StationClient {
     /// What the station says, naming row and field.
     pub(crate) async fn import(&mut self, manifest: Vec<u8>) -> Result<ImportAnswer, Failure> {
         let ask = self.authorized(Ask::post("/api/registry/import", JSON, manifest));
+        read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
+    }
+
+    /// Gives a device another key, by its row of a manifest as exact bytes.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn rekey(
+        &mut self,
+        device: &DeviceId,
+        manifest: Vec<u8>,
+    ) -> Result<RekeyAnswer, Failure> {
+        let path = format!("/api/registry/devices/{device}/rekey");
+        let ask = self.authorized(Ask::post(&path, JSON, manifest));
         read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
     }
 

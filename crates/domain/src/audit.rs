@@ -164,6 +164,8 @@ event_types! {
         RegistryImported = "registry_imported",
         /// A device whose audit log was lost may begin a new one.
         AuditRestartAccepted = "audit_restart_accepted",
+        /// A registered device was given another identity key.
+        DeviceRekeyed = "device_rekeyed",
         /// A station's session with a device began.
         SessionOpened = "session_opened",
         /// A device accepted the station's claim.
@@ -192,6 +194,8 @@ event_types! {
         CheckpointReceived = "checkpoint_received",
         /// The program started.
         Started = "started",
+        /// A device of a development build runs with a simulated station.
+        SimulationStarted = "simulation_started",
         /// The program stopped in order.
         Stopped = "stopped",
         /// Junk from somebody unauthenticated, counted per source, reason and minute.

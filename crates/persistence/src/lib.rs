@@ -67,7 +67,7 @@ pub use authenticator::{FileAuthenticator, HashCost, OperatorEntry};
 #[cfg(feature = "device")]
 pub use clinical::{CLINICAL_FOLDER, ClinicalFolder};
 #[cfg(feature = "device")]
-pub use device::SqliteDeviceStore;
+pub use device::{SqliteDeviceStore, make_new_identity};
 pub use error::PersistenceError;
 pub use fs::{PrivateDir, Protection, read_file};
 #[cfg(feature = "device")]

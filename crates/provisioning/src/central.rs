@@ -240,6 +240,19 @@ impl CentralStationProvisioningService {
         ProvisioningResult::failure(answer.unwrap_or(report))
     }
 
+    async fn reset_all(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+        new_identity: bool,
+    ) -> Result<(), ProvisioningError> {
+        let confirmation = confirmation.into();
+        self.command(DeviceInput::FactoryReset { proof, confirmation, new_identity }).await?;
+        let view = self.shared.view.borrow();
+        let unfinished = view.erasing && !view.awaits_restart;
+        if unfinished { Err(ErrorCode::ErasePending.into()) } else { Ok(()) }
+    }
+
     async fn command(&self, input: DeviceInput) -> Result<(), ProvisioningError> {
         self.handle.input(input).await.map(drop)
     }
@@ -402,10 +415,15 @@ impl IProvisioningService for CentralStationProvisioningService {
         proof: OperatorProof,
         confirmation: &str,
     ) -> Result<(), ProvisioningError> {
-        self.command(DeviceInput::FactoryReset { proof, confirmation: confirmation.into() })
-            .await?;
-        let erasing = self.shared.view.borrow().erasing;
-        if erasing { Err(ErrorCode::ErasePending.into()) } else { Ok(()) }
+        self.reset_all(proof, confirmation, false).await
+    }
+
+    async fn factory_reset_with_new_identity(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError> {
+        self.reset_all(proof, confirmation, true).await
     }
 
     async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {

@@ -11,7 +11,7 @@ use crate::ports::DeviceEndpoint;
 use crate::qr::QrCodeData;
 use crate::service::{EventStream, ProvisioningEvent, ProvisioningPayload, ProvisioningResult};
 
-/// A station in memory. Its anchor must be among the device's, whose profile must say
+/// A station in memory. Its anchor, a simulated one, must be the device's only one, whose profile must say
 /// [`StationTrust::Simulated`](zmon_protocol::device::StationTrust::Simulated).
 #[async_trait]
 pub trait SimulatedStation: Send + Sync {

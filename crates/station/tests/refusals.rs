@@ -680,3 +680,25 @@ async fn settings_a_station_cannot_keep_are_refused_by_name() {
     };
     assert_eq!(make(|policy| policy.certificate_lifetime = Duration::ZERO), "certLifetime");
 }
+
+/// A self-signed authority that says it is a simulated station's.
+#[cfg(test)]
+fn simulated_authority() -> Vec<u8> {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair};
+    use zmon_crypto::x509::{OID_TRUST_LEVEL_ARCS, trust_level_extension};
+    let mut params = CertificateParams::default();
+    let level = trust_level_extension(zmon_wire::kind::TrustLevel::Simulated).unwrap();
+    params.custom_extensions = vec![CustomExtension::from_oid_content(OID_TRUST_LEVEL_ARCS, level)];
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_a_simulated_station_make_no_real_one() {
+    let clock = std::sync::Arc::new(common::runtime::TestClock::new());
+    let dialer = std::sync::Arc::new(common::world::Lan::default());
+    let mut parts = common::world::parts(&std::sync::Arc::default(), dialer, &clock, 1);
+    // One among real ones is refused in every build.
+    parts.signer.chain.push(simulated_authority());
+    let error = zmon_station::Station::new(parts).err().unwrap();
+    assert_eq!(error.code(), ErrorCode::SimulatedCertificate);
+}

@@ -4,6 +4,7 @@
 mod common;
 
 use std::net::IpAddr;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use common::{FakeDevice, World, administrator, operator, pass, technician};
@@ -424,4 +425,50 @@ async fn a_new_station_gets_one_first_administrator() {
     assert_eq!(store.count(EventType::OperatorAdded), 1);
     let again = bootstrap_administrator(&store, &now, rng.as_mut(), id, &password, true).await;
     assert_eq!(again.unwrap_err().code(), ErrorCode::StateConflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_for_a_known_device_is_an_administrators_word() {
+    let world = World::new().await;
+    let device = FakeDevice::new(1, Suite::P256);
+    world.know(&[&device]).await;
+    let paired = world.station.pair(&technician(), device.pair_request()).await;
+    assert!(matches!(paired, Ok(zmon_station::PairOutcome::Paired(_))));
+    let _other = world.station.import(&administrator(), &lines(&[row(2)])).await.unwrap();
+    let mut events = world.station.events();
+    let id = row(1).device_id;
+    let new = ManifestRow { identity_key: row(9).identity_key, ..row(1) };
+
+    let refused = world.station.rekey(&technician(), &id, &lines(from_ref(&new))).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::NotPermitted);
+    let taken = ManifestRow { identity_key: row(2).identity_key, ..row(1) };
+    let serial = ManifestRow { device_serial: row(3).device_serial, ..new.clone() };
+    for (rows, code) in [
+        (vec![taken], ErrorCode::DeviceKeyConflict),
+        (vec![serial], ErrorCode::RequestMalformed),
+        (vec![row(2)], ErrorCode::RequestMalformed),
+        (vec![new.clone(), row(4)], ErrorCode::RequestMalformed),
+    ] {
+        let refused = world.station.rekey(&administrator(), &id, &lines(&rows)).await;
+        assert_eq!(refused.unwrap_err().code(), code);
+    }
+    let unknown = row(5).device_id;
+    let refused = world.station.rekey(&administrator(), &unknown, &lines(&[row(5)])).await;
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::DeviceUnknown);
+    assert_eq!(world.store.count(EventType::DeviceRekeyed), 2, "refusals have their rows");
+
+    let answer = world.station.rekey(&administrator(), &id, &lines(from_ref(&new))).await.unwrap();
+    assert_eq!((answer.identity_key, answer.revoked), (new.identity_key, 1));
+    let states: Vec<_> = world.store.certificates().iter().map(|row| row.state.as_str()).collect();
+    assert_eq!(states, ["revoked"], "what is left of the old key");
+    let again = world.station.rekey(&administrator(), &id, &lines(&[new])).await.unwrap();
+    assert_eq!(again.revoked, 0, "said twice is said once");
+    assert_eq!(world.store.count(EventType::DeviceRekeyed), 3);
+    let alarmed = std::iter::from_fn(|| events.try_recv().ok())
+        .any(|event| matches!(event, StationEvent::Alarm { .. }));
+    assert!(!alarmed, "an administrator said so");
+    // Its old key is a stranger's now.
+    device.open_window();
+    let refused = world.station.pair(&technician(), device.pair_request()).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::DeviceKeyConflict);
 }

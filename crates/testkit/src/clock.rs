@@ -43,6 +43,8 @@ struct State {
     mono: Duration,
     wall_at_zero: i64,
     quality: ClockQuality,
+    /// What TLS goes by without a wall clock (D14).
+    floor: Option<UnixTime>,
     sleepers: BTreeMap<u64, Duration>,
     next_id: u64,
 }
@@ -55,6 +57,7 @@ impl TestClock {
             mono: Duration::ZERO,
             wall_at_zero: unix,
             quality: ClockQuality::Synced,
+            floor: None,
             sleepers: BTreeMap::new(),
             next_id: 0,
         };
@@ -68,7 +71,7 @@ impl TestClock {
         let apart = Self::starting_at(state.wall_at_zero);
         let mut new = apart.lock();
         new.mono = state.mono;
-        new.quality = state.quality;
+        (new.quality, new.floor) = (state.quality, state.floor);
         drop(new);
         apart
     }
@@ -86,6 +89,12 @@ impl TestClock {
             quality,
             millis: Some(millis).filter(|_| known),
         }
+    }
+
+    /// The time at which the certificates of TLS peers are checked: the wall clock, else the floor.
+    #[must_use]
+    pub fn tls_time(&self) -> Option<UnixTime> {
+        self.now().wall.or(self.lock().floor)
     }
 
     /// Lets `duration` pass.
@@ -217,6 +226,15 @@ impl zmon_provisioning::ports::Clock for TestClock {
 
     async fn sleep_until(&self, deadline: Tick) {
         self.sleep(deadline).await;
+    }
+
+    fn raise_floor(&self, floor: UnixTime) {
+        let mut state = self.lock();
+        state.floor = state.floor.max(Some(floor));
+    }
+
+    fn tls_time(&self) -> Option<UnixTime> {
+        Self::tls_time(self)
     }
 }
 

@@ -61,6 +61,8 @@ pub const ACCEPT_AUDIT: &str = "/api/registry/devices/{deviceId}/accept-audit";
 pub const REGISTRY_DEVICE: &str = "/api/registry/devices/{deviceId}";
 /// Station, operators: who has a bed.
 pub const REGISTRY_BED: &str = "/api/registry/beds/{bedId}";
+/// Station, administrators: another identity key for a registered device (D21).
+pub const REKEY: &str = "/api/registry/devices/{deviceId}/rekey";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
 /// Station, operators: the own password.
@@ -98,7 +100,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 35] = [
+pub const ALL: [&str; 36] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -123,6 +125,7 @@ pub const ALL: [&str; 35] = [
     ACCEPT_AUDIT,
     REGISTRY_DEVICE,
     REGISTRY_BED,
+    REKEY,
     OPERATORS,
     OWN_PASSWORD,
     REVOKE,

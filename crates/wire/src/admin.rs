@@ -99,6 +99,22 @@ pub struct ImportAnswer {
     pub unchanged: u32,
 }
 
+/// The answer to `POST /api/registry/devices/{deviceId}/rekey`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RekeyAnswer {
+    /// Always true.
+    pub success: True,
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// The thumbprint of its identity key from now on.
+    #[serde(with = "text")]
+    pub identity_key: Thumbprint,
+    /// How many certificates of the old key were revoked.
+    pub revoked: u32,
+}
+
 /// One device of `GET /api/registry/devices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

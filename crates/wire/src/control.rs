@@ -7,7 +7,7 @@
 
 mod view;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
@@ -22,6 +22,7 @@ pub use self::view::{
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
+    configuration::ProvisioningPayload,
     kind::True,
     problem::Problem,
     secret::SecretText,
@@ -100,6 +101,12 @@ pub enum ControlRequest {
     Cancel {},
     /// Take what a courier has laid into the device's folder (D7).
     Courier {},
+    /// Have a simulated station provision the device whose window is open; development builds only.
+    Simulate {
+        /// What to configure; a payload of the device's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<Box<ProvisioningPayload>>,
+    },
     /// Try again after a failure.
     Retry {
         /// The operator.
@@ -138,6 +145,9 @@ pub enum ControlRequest {
         /// The device's identifier, typed to confirm.
         #[serde(with = "text")]
         confirmation: DeviceId,
+        /// Give the device a new identity key and root secret; it starts again by itself.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        new_identity: bool,
     },
     /// Go from the manual configuration to provisioning.
     Migrate {
@@ -262,7 +272,7 @@ pub enum ControlAnswer {
     /// Done; there is nothing else to say.
     Done {},
     /// The state of the device.
-    Status(alloc::boxed::Box<StatusView>),
+    Status(Box<StatusView>),
     /// The QR code.
     Qr(QrView),
     /// Who the device is.
@@ -280,7 +290,7 @@ pub enum ControlAnswer {
     /// Something happened.
     Event(EventView),
     /// It failed.
-    Error(alloc::boxed::Box<Problem>),
+    Error(Box<Problem>),
 }
 
 /// One line of the socket: the JSON and a line end.

@@ -101,6 +101,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("return-share", CARRIED),
     ("return-status", CARRIED),
     ("return-window", CARRIED),
+    ("rekey-answer", &[("8.2", "| `POST /api/registry/devices/{deviceId}/rekey`")]),
     ("revoke-answer", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),
     ("scan-answer", &[("8.2", "| `POST /api/provisioning/sessions`")]),
     ("scan-request", &[("8.2", "| `POST /api/provisioning/sessions`")]),

@@ -8,11 +8,13 @@
     reason = "a panic in a helper of a test is its report"
 )]
 
+mod clocks;
 mod connection;
 mod end_of_life;
 mod keys;
 mod listener;
 mod migration;
+mod new_identity;
 mod power;
 mod provisioning;
 mod proximity;

@@ -231,8 +231,10 @@ fn every_path_with_a_body_is_spoiled() {
         paths::RECOVER_IDENTITY,
         paths::POLL,
     ];
+    // The same body as the import's; what is wrong with it the station's own tests ask.
+    let manifest = [paths::REKEY];
     let spoiled = POSTS.iter().chain(&CERTIFIED).map(|(path, _)| *path);
-    let known: BTreeSet<_> = spoiled.chain(bodiless).chain(uniform).collect();
+    let known: BTreeSet<_> = spoiled.chain(manifest).chain(bodiless).chain(uniform).collect();
     assert_eq!(known, paths::ALL.into_iter().collect());
 }
 

@@ -133,6 +133,23 @@ Example:
   zmon device cancel --dir ./bed-7"
     )]
     Cancel,
+    /// Have a simulated station provision the device (development builds).
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example, with a device that was built with the feature `simulate`:
+  device run ./bed-7 --simulate
+  zmon device enter --dir ./bed-7 --operator tina
+  zmon device simulate --dir ./bed-7
+
+Bed, label, units, language and interval are the payload's. Every release
+device answers simulation_unavailable."
+    )]
+    Simulate {
+        /// File with a configuration payload (JSON) [default: one that is made].
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
+    },
     /// After a failure: open a new window.
     #[command(
         max_term_width = 80,
@@ -211,7 +228,8 @@ Example:
   zmon device operator first ada --dir ./bed-7
 
 The audit log, the identity and the anchors stay; so do statements that wait
-for a station."
+for a station. With --new-identity the device starts again with a new key, and
+a station's administrator has to run: zmon registry rekey"
     )]
     FactoryReset {
         /// Who asks.
@@ -220,6 +238,10 @@ for a station."
         /// The identifier of the device, typed to confirm.
         #[arg(long, value_name = "ID", value_parser = flag::by(DeviceId::parse))]
         confirm: DeviceId,
+        /// Make a new identity key and root secret too; stations refuse the device
+        /// until one takes the new key.
+        #[arg(long)]
+        new_identity: bool,
     },
     /// Go from a manual configuration to provisioning, or keep it for now.
     #[command(

@@ -166,6 +166,28 @@ Example:
         #[command(flatten)]
         login: Login,
     },
+    /// Give a device that the station knows another identity key
+    /// (administrator); certificates of the old one are revoked.
+    #[command(
+        max_term_width = 80,
+        override_usage = "zmon registry rekey <ID> --manifest <FILE> --station <URL> --ca <FILE>",
+        after_help = "\
+Example, after a factory reset with a new identity:
+  device identity ./bed-7 --manifest > manifest.jsonl
+  zmon registry rekey ZM-001 --manifest manifest.jsonl \\
+    --station https://127.0.0.1:8443 --ca anchor.pem --operator admin"
+    )]
+    Rekey {
+        /// Device identifier.
+        #[arg(value_parser = flag::by(DeviceId::parse))]
+        device: DeviceId,
+        /// Manifest with the device's one row (\"-\": standard input).
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
     /// List the devices that the station knows.
     #[command(
         max_term_width = 80,

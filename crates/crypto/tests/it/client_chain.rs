@@ -126,9 +126,11 @@ fn other_names_are_refused() {
 fn another_trust_level_is_refused_and_so_is_none() {
     let clients = Clients::new();
     assert_eq!(clients.with(|p| p.custom_extensions.clear()), Err(Fault::TrustLevel));
-    for level in [TrustLevel::Proximity, TrustLevel::Simulated] {
+    for (level, fault) in
+        [(TrustLevel::Proximity, Fault::TrustLevel), (TrustLevel::Simulated, Fault::Simulated)]
+    {
         let with = |p: &mut CertificateParams| p.custom_extensions = vec![trust(level)];
-        assert_eq!(clients.with(with), Err(Fault::TrustLevel), "{level}");
+        assert_eq!(clients.with(with), Err(fault), "{level}");
         let mut params = client_params();
         with(&mut params);
         assert_eq!(trust_level_of(&clients.leaf(&params)), Ok(Some(level)));

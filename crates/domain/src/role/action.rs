@@ -90,6 +90,8 @@ actions! {
     ImportRegistry = "import_registry": false true false false;
     /// Let a device whose audit log was lost begin a new one (D16).
     AcceptAuditLog = "accept_audit_log": false true false false;
+    /// Give a registered device another identity key (D21).
+    RekeyDevice = "rekey_device": false true false false;
     /// Add, change or remove operators.
     ManageOperators = "manage_operators": false true false false;
     /// Revoke a certificate.

@@ -45,7 +45,7 @@ pub(super) struct Stored {
 }
 
 /// The payload of the checkpoint that is due, and how many rows it speaks for.
-pub(super) async fn payload(
+pub(crate) async fn payload(
     connection: &mut SqliteConnection,
     now: &Now,
 ) -> Result<(Vec<u8>, u64)> {
@@ -77,7 +77,7 @@ pub(super) async fn payload(
 }
 
 /// Stores a signed checkpoint.
-pub(super) async fn store(
+pub(crate) async fn store(
     connection: &mut SqliteConnection,
     now: &Now,
     rows: u64,
@@ -136,6 +136,9 @@ pub(super) fn heads(
 }
 
 /// Checks that stored checkpoints follow one another, and collects what they state.
+///
+/// A device may have had another identity key before (D21): a checkpoint whose signature is not by
+/// `key` stands if a later one that is names its hash, over any number between.
 pub(super) fn chain(
     stored: &[Stored],
     key: Option<&IdentityPublic>,
@@ -143,19 +146,30 @@ pub(super) fn chain(
 ) -> core::result::Result<Vec<Head>, Damage> {
     let mut heads = Vec::new();
     let mut previous = None;
+    let mut unvouched = None;
     for (expected, checkpoint) in (1..).zip(stored) {
         let damage = |rule| Damage { sequence: expected, rule };
         if i64::try_from(expected) != Ok(checkpoint.id) {
-            return Err(damage("the checkpoint is missing"));
+            return Err(unvouched.unwrap_or(damage("the checkpoint is missing")));
         }
-        let (stated, before) = statement(&checkpoint.jws, key, algorithms).map_err(damage)?;
+        let signed = statement(&checkpoint.jws, key, algorithms);
+        let vouches = signed.is_ok();
+        let read = signed.or_else(|rule| {
+            unvouched = unvouched.take().or(Some(damage(rule)));
+            statement(&checkpoint.jws, None, algorithms)
+        });
+        let (stated, before) = read.map_err(damage)?;
         if before != previous {
-            return Err(damage("the checkpoint does not continue the one before it"));
+            let broken = damage("the checkpoint does not continue the one before it");
+            return Err(unvouched.unwrap_or(broken));
+        }
+        if vouches {
+            unvouched = None;
         }
         previous = Some(sha256(checkpoint.jws.as_bytes()));
         heads.extend(stated);
     }
-    Ok(heads)
+    unvouched.map_or(Ok(heads), Err)
 }
 
 async fn count(connection: &mut SqliteConnection) -> Result<u64> {

@@ -89,6 +89,10 @@ impl AuditLog {
             Err(damage) => Some(damage),
         };
         for (number, jws) in (1..).zip(held) {
+            // Byte for byte one of ours: it was checked, whichever key signed it.
+            if damage.is_none() && stored.iter().any(|own| own.jws == *jws) {
+                continue;
+            }
             match checkpoint::heads(jws, self.key.as_ref(), &algorithms) {
                 Ok(heads) => attest(&mut attested, &heads),
                 Err(rule) => damage = damage.or(Some(verify::Damage { sequence: number, rule })),

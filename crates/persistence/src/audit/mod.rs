@@ -1,7 +1,7 @@
 //! The append-only, hash-chained audit log (D16) and what reads it.
 
 mod append;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod export;
 mod log;
 mod ports;

@@ -54,6 +54,7 @@ pub(super) async fn apply(
                 (state.window, state.settings) = (None, None);
                 (state.deprovisioned, state.migrating, state.erasing) = (false, false, true);
             }
+            DeviceWrite::NewIdentity => state.new_identity = true,
             DeviceWrite::EraseDone => state.erasing = false,
             DeviceWrite::Migrating(begun) => state.migrating = *begun,
             DeviceWrite::RememberSite(site, not_before) => {

@@ -3,10 +3,12 @@
 mod bytes;
 mod commit;
 mod keys;
+mod new_identity;
 mod retirements;
 mod settings;
 mod slot;
 mod state;
 mod store;
 
+pub use new_identity::make_new_identity;
 pub use store::SqliteDeviceStore;

@@ -43,6 +43,7 @@ pub(super) struct PlainState {
     pub(super) retirements: retirements::Sealed,
     pub(super) erasing: bool,
     pub(super) migrating: bool,
+    pub(super) new_identity: bool,
 }
 
 impl PlainState {
@@ -55,7 +56,7 @@ impl PlainState {
         let row = sqlx::query(
             "SELECT generation, slot_a, slot_b, commit_sent, window_id, window_session, \
              window_tries, deprovisioned, floor, retire_counter, erasing, migrating, \
-             recovery_counter, mac \
+             recovery_counter, new_identity, mac \
              FROM device_state WHERE id = 1",
         )
         .fetch_optional(&mut *connection)
@@ -98,8 +99,8 @@ impl PlainState {
         sqlx::query(
             "INSERT INTO device_state (id, generation, slot_a, slot_b, commit_sent, window_id, \
              window_session, deprovisioned, floor, retire_counter, erasing, migrating, mac, \
-             window_tries, recovery_counter) \
-             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             window_tries, recovery_counter, new_identity) \
+             VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, \
              slot_a = excluded.slot_a, slot_b = excluded.slot_b, \
              commit_sent = excluded.commit_sent, window_id = excluded.window_id, \
@@ -107,7 +108,8 @@ impl PlainState {
              floor = excluded.floor, retire_counter = excluded.retire_counter, \
              erasing = excluded.erasing, migrating = excluded.migrating, mac = excluded.mac, \
              window_tries = excluded.window_tries, \
-             recovery_counter = excluded.recovery_counter",
+             recovery_counter = excluded.recovery_counter, \
+             new_identity = excluded.new_identity",
         )
         .bind(stored(self.generation)?)
         .bind(self.slot_a.map(stored).transpose()?)
@@ -123,6 +125,7 @@ impl PlainState {
         .bind(mac.as_slice())
         .bind(self.window.as_ref().map_or(0, |window| window.tries))
         .bind(stored(self.recovery_counter)?)
+        .bind(self.new_identity)
         .execute(connection)
         .await
         .map_err(unwritable)?;
@@ -151,6 +154,7 @@ impl PlainState {
             retire_counter: generation("retire_counter")?.unwrap_or(0),
             erasing: row.try_get("erasing").map_err(unreadable)?,
             migrating: row.try_get("migrating").map_err(unreadable)?,
+            new_identity: row.try_get("new_identity").map_err(unreadable)?,
             ..Self::default()
         })
     }
@@ -192,6 +196,9 @@ impl PlainState {
             out.extend_from_slice(&number(self.recovery_counter));
         }
         self.put_end_of_life(&mut out);
+        if self.new_identity {
+            put(&mut out, b"new identity");
+        }
         let mut mac = Hmac::<Sha256>::new_from_slice(key.expose())
             .map_err(|_| PersistenceError::corrupt("the state key has the wrong length"))?;
         mac.update(&out);

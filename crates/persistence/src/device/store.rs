@@ -60,6 +60,7 @@ pub struct SqliteDeviceStore {
     pub(super) retire_key: Secret32,
     settings: watch::Sender<Option<DeviceSettings>>,
     log: AuditLog,
+    wants_new_identity: bool,
     /// Keeps the directory locked.
     _dir: Arc<PrivateDir>,
 }
@@ -84,14 +85,33 @@ impl SqliteDeviceStore {
         let keys = Keys::new(keys, rng);
         let state_key = keys.derive(labels::STATE)?;
         let retire_key = keys.derive(labels::RETIRE)?;
-        let lane = format!("device:{device}");
+        let lane = lane(&device);
         let state = {
             let mut connection = database.write().await?;
             PlainState::read(&mut connection, &device, &state_key).await?
         };
         let log = AuditLog::new(Arc::clone(&database), lane.clone(), Some(keys.identity()));
+        let wants_new_identity = state.new_identity && !state.erasing;
         let (settings, _) = watch::channel(state.settings);
-        Ok(Self { database, device, keys, lane, state_key, retire_key, settings, log, _dir: dir })
+        Ok(Self {
+            database,
+            device,
+            keys,
+            lane,
+            state_key,
+            retire_key,
+            settings,
+            log,
+            wants_new_identity,
+            _dir: dir,
+        })
+    }
+
+    /// Whether a factory reset has asked for a new identity that [`crate::make_new_identity`] is to make
+    /// now, before anything else is done with this device.
+    #[must_use]
+    pub fn wants_new_identity(&self) -> bool {
+        self.wants_new_identity
     }
 
     /// The audit log, for verification against held checkpoints and for export.
@@ -148,6 +168,7 @@ impl SqliteDeviceStore {
             retirements,
             retire_counter: state.retire_counter,
             erasing: state.erasing,
+            new_identity: state.new_identity,
             migrating: state.migrating,
             slot_a,
             slot_b: slot_b.map(|slot| (slot, state.commit_sent)),
@@ -305,6 +326,11 @@ impl SqliteDeviceStore {
             tracing::warn!(%error, "no checkpoint could be made of the audit log");
         }
     }
+}
+
+/// The lane of the audit log that a device writes.
+pub(super) fn lane(device: &DeviceId) -> String {
+    format!("device:{device}")
 }
 
 #[async_trait]

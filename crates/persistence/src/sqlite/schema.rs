@@ -16,7 +16,7 @@ pub(crate) struct Schema {
 pub(crate) static DEVICE: Schema = Schema {
     migrations: sqlx::migrate!("migrations/device"),
     application_id: 0x5A4D_4456,
-    shape: "88c4022e8fd34076a444151d0ec55838ca749c35968f9fbc7f54a33132037f88",
+    shape: "e3d74bb04589d895cb0b005b2846a27117de33d43765ba1ec85238f8d169ad0b",
 };
 
 /// The Central Station's database.

@@ -28,6 +28,9 @@ pub(super) async fn apply(
 ) -> Result<(), Stop> {
     match write {
         StationWrite::ImportDevices(rows) => registry::import(connection, rows).await?,
+        StationWrite::Rekey { device_id, from, to } => {
+            registry::rekey(connection, device_id, from, to).await?;
+        }
         StationWrite::Assign { device_id, settings } => {
             registry::assign(connection, device_id, settings).await?;
         }

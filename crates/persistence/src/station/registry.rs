@@ -93,6 +93,28 @@ pub(super) async fn import(
     Err(Stop::Refused(Refusal::DeviceConflicts(conflicts)))
 }
 
+/// Another identity key for a device that has exactly `from`.
+pub(super) async fn rekey(
+    connection: &mut SqliteConnection,
+    id: &DeviceId,
+    from: &Thumbprint,
+    to: &Thumbprint,
+) -> Result<(), Stop> {
+    if let Some(other) = device_by_identity(connection, to).await?.filter(|row| row.id != *id) {
+        let kind = ImportConflictKind::KeyOfOtherDevice;
+        let conflict = ImportConflict { index: 0, kind, existing: other.id };
+        return Err(Stop::Refused(Refusal::DeviceConflicts(vec![conflict])));
+    }
+    let moved = sqlx::query("UPDATE devices SET identity = $3 WHERE id = $1 AND identity = $2")
+        .bind(id.as_str())
+        .bind(from.as_bytes().as_slice())
+        .bind(to.as_bytes().as_slice())
+        .execute(connection)
+        .await
+        .map_err(failed("devices"))?;
+    if moved.rows_affected() == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::KeyMoved)) }
+}
+
 pub(super) async fn assign(
     connection: &mut SqliteConnection,
     id: &DeviceId,

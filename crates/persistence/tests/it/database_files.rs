@@ -134,7 +134,7 @@ async fn a_newer_schema_is_refused_unread() {
     bytes[100..].fill(0xA5);
     std::fs::write(&path, &bytes).unwrap();
     let error = StoreError::from(open(&home).await.err().unwrap());
-    assert_eq!(error, StoreError::SchemaNewer { found: 99, supported: 5 });
+    assert_eq!(error, StoreError::SchemaNewer { found: 99, supported: 8 });
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "the file was written to");
 
     // Only in the write-ahead log: the newer program died before it emptied it.
@@ -142,7 +142,7 @@ async fn a_newer_schema_is_refused_unread() {
     let mut sql = home.sql(DEVICE_DATABASE).await;
     run(&mut sql, "PRAGMA user_version = 98").await;
     let error = StoreError::from(open(&home).await.err().unwrap());
-    assert_eq!(error, StoreError::SchemaNewer { found: 98, supported: 5 });
+    assert_eq!(error, StoreError::SchemaNewer { found: 98, supported: 8 });
 
     // Only in the list of migrations.
     let home = provisioned().await;
@@ -154,7 +154,7 @@ async fn a_newer_schema_is_refused_unread() {
     )
     .await;
     let error = StoreError::from(open(&home).await.err().unwrap());
-    assert_eq!(error, StoreError::SchemaNewer { found: 97, supported: 5 });
+    assert_eq!(error, StoreError::SchemaNewer { found: 97, supported: 8 });
     assert_eq!(error.code(), ErrorCode::SchemaNewer);
     let opened = AuditLog::open_device(&home.path()).await;
     assert_eq!(opened.err().unwrap().code(), ErrorCode::SchemaNewer);

@@ -345,7 +345,8 @@ async fn a_database_of_the_schema_before_opens_with_its_state() {
          ALTER TABLE device_state DROP COLUMN retire_counter; \
          ALTER TABLE device_state DROP COLUMN erasing; \
          ALTER TABLE device_state DROP COLUMN migrating; \
-         DELETE FROM _sqlx_migrations WHERE version = 5; \
+         ALTER TABLE device_state DROP COLUMN new_identity; \
+         DELETE FROM _sqlx_migrations WHERE version >= 5; \
          PRAGMA user_version = 2",
     )
     .await;

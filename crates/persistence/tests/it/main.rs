@@ -21,6 +21,8 @@ mod end_of_life;
 #[cfg(test)]
 mod key_files;
 #[cfg(test)]
+mod new_identity;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod secrets_at_rest;

@@ -61,6 +61,10 @@ impl BootState {
                 (self.window_open, self.migrating, self.erasing) = (false, false, true);
                 true
             }
+            DeviceWrite::NewIdentity => {
+                self.new_identity = true;
+                self.erasing
+            }
             DeviceWrite::EraseDone => core::mem::take(&mut self.erasing),
             DeviceWrite::Migrating(begun) => {
                 self.migrating = *begun;

@@ -29,13 +29,15 @@ pub(super) enum Erasing {
     Running { tried: u32 },
     /// It failed and runs again at `at`.
     Pause { tried: u32, at: Tick },
+    /// It is done, and nothing begins before the start that makes a new identity.
+    Restart,
 }
 
 impl Erasing {
     /// When the erasure wants the machine's `Timeout`.
     pub(super) const fn due(self) -> Option<Tick> {
         match self {
-            Self::Running { .. } => None,
+            Self::Running { .. } | Self::Restart => None,
             Self::Pause { at, .. } => Some(at),
         }
     }
@@ -48,6 +50,7 @@ pub(super) fn factory_reset(
     state: State,
     proof: &OperatorProof,
     confirmation: &str,
+    new_identity: bool,
 ) -> Outcome {
     let actor = match proof.authorise(Action::FactoryReset, step.now.mono) {
         Ok(actor) => actor,
@@ -67,6 +70,10 @@ pub(super) fn factory_reset(
     drop(end::cancel(core, step, state, actor.clone(), EventType::PairingCancelled));
     step.note(EventType::FactoryResetStarted, actor);
     step.out.write(DeviceWrite::FactoryReset);
+    if new_identity {
+        step.out.write(DeviceWrite::NewIdentity);
+    }
+    core.new_identity = new_identity;
     core.finished = None;
     core.address = None;
     core.migration = super::migrate::Migration::None;
@@ -104,7 +111,7 @@ pub(super) fn erased(
         Ok(()) => {
             step.note(EventType::FactoryReset, Actor::System);
             step.out.write(DeviceWrite::EraseDone);
-            core.erasing = None;
+            core.erasing = core.new_identity.then_some(Erasing::Restart);
         }
         Err(code) => {
             if tried == 0 {

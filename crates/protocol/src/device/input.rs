@@ -83,6 +83,8 @@ pub enum DeviceInput {
         proof: OperatorProof,
         /// What was typed to confirm: the device's identifier.
         confirmation: String,
+        /// Whether the device gets a new identity key and root secret with it.
+        new_identity: bool,
     },
     /// Result of `Erase`.
     Erased(Result<(), ErrorCode>),

@@ -53,6 +53,8 @@ pub(super) struct Core {
     pub(super) retire: retire::Queue,
     /// A factory reset that has begun and not ended.
     pub(super) erasing: Option<erase::Erasing>,
+    /// The next start makes a new identity.
+    pub(super) new_identity: bool,
     /// Whether the manual configuration is to go ([W §14]).
     pub(super) migration: migrate::Migration,
 }
@@ -62,7 +64,8 @@ impl DeviceMachine {
     ///
     /// Voids a window that was open, drops a slot B whose commit was never sent (both with a row),
     /// takes up an in-doubt commit (D13) and starts the link of slot A. A stored slot that cannot be
-    /// read gives `StorageCorrupt` in the reply and no write: the driver must not start.
+    /// read gives `StorageCorrupt` in the reply, one that is simulated while the anchors are not, or the
+    /// other way round, `SimulatedConfiguration` (D20), and no write: the driver must not start.
     pub fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> DeviceTransition {
         restore::restore(boot, ctx, now)
     }
@@ -159,8 +162,8 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         DeviceInput::Retry { proof } => command::retry(core, step, state, &proof),
         DeviceInput::Reset { proof } => command::reset(core, step, state, &proof),
         DeviceInput::Deprovision { proof } => command::deprovision(core, step, state, &proof),
-        DeviceInput::FactoryReset { proof, confirmation } => {
-            erase::factory_reset(core, step, state, &proof, &confirmation)
+        DeviceInput::FactoryReset { proof, confirmation, new_identity } => {
+            erase::factory_reset(core, step, state, &proof, &confirmation, new_identity)
         }
         DeviceInput::Erased(result) => erase::erased(core, step, state, result),
         DeviceInput::RetireAnswered { counter, result } => {

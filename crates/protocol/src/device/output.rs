@@ -103,6 +103,9 @@ pub enum DeviceWrite {
     /// is under way that only `EraseDone` ends. What guards against roll-back and the waiting
     /// statements stay.
     FactoryReset,
+    /// Once the erasure has ended, the next start makes a new identity key and root secret, before
+    /// anything else. The old key has signed what waits in the queue.
+    NewIdentity,
     /// The erasure has ended.
     EraseDone,
     /// Whether an operator has begun to migrate a manual configuration ([W §14]).

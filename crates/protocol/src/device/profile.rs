@@ -151,6 +151,8 @@ pub struct BootState {
     pub retire_counter: u64,
     /// A factory reset has begun and not ended.
     pub erasing: bool,
+    /// A new identity was asked for with it and is not made yet.
+    pub new_identity: bool,
     /// An operator has begun to migrate a manual configuration ([W §14]).
     pub migrating: bool,
     /// The counter of recoveries (D23).

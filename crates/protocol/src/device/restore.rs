@@ -34,6 +34,7 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         retirements,
         retire_counter,
         erasing,
+        new_identity,
         migrating,
         recovery_counter,
     } = boot;
@@ -50,7 +51,12 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
         finished: None,
         address: None,
         retire: Queue::restore(retirements, retire_counter),
-        erasing: erasing.then_some(Erasing::Running { tried: 0 }),
+        erasing: match (erasing, new_identity) {
+            (true, _) => Some(Erasing::Running { tried: 0 }),
+            (false, true) => Some(Erasing::Restart),
+            (false, false) => None,
+        },
+        new_identity,
         migration: if migrating { Migration::Begun } else { Migration::None },
         counter: recovery_counter,
         renewal: None,
@@ -58,9 +64,9 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
     let base = if deprovisioned { Base::Deprovisioned } else { Base::Fresh };
 
     let in_doubt = slot_b.as_ref().filter(|(_, sent)| *sent).map(|(slot, _)| slot.clone());
-    let (active, staged) = match (read(slot_a), read(in_doubt)) {
+    let (active, staged) = match (read(slot_a, ctx), read(in_doubt, ctx)) {
         (Ok(active), Ok(staged)) => (active, staged),
-        (Err(report), _) | (_, Err(report)) => return corrupt(out, core, base, report),
+        (Err(report), _) | (_, Err(report)) => return unusable(out, core, base, report),
     };
     if window_open {
         out.row(row(ctx, EventType::WindowVoidedByRestart, ErrorCode::PairingCodeExpired));
@@ -106,15 +112,23 @@ pub(super) fn restore(boot: BootState, ctx: &DeviceContext<'_>, now: &Now) -> De
     out.finish(before, core, state, Ok(DeviceReply::None))
 }
 
-/// A stored slot cannot be read: nothing is written, and the driver must not go on.
-fn corrupt(out: Outbox, core: Core, base: Base, report: ErrorReport) -> DeviceTransition {
+/// A stored slot cannot be used: nothing is written, and the driver must not go on.
+fn unusable(out: Outbox, core: Core, base: Base, report: ErrorReport) -> DeviceTransition {
     let state = State::Error(Failed { base, report: report.clone() });
     let before = state.public().status();
     out.finish(before, core, state, Err(report))
 }
 
-fn read(slot: Option<Slot>) -> Result<Option<Arc<Loaded>>, ErrorReport> {
-    slot.map(|slot| Loaded::read(slot).map(Arc::new)).transpose()
+/// A simulated slot works with the anchors of a simulation only, a real one with real anchors only
+/// (D20).
+fn read(slot: Option<Slot>, ctx: &DeviceContext<'_>) -> Result<Option<Arc<Loaded>>, ErrorReport> {
+    let Some(slot) = slot else { return Ok(None) };
+    let loaded = Loaded::read(slot)?;
+    if loaded.is_simulated() == ctx.anchors.is_simulated() {
+        Ok(Some(Arc::new(loaded)))
+    } else {
+        Err(ErrorCode::SimulatedConfiguration.into())
+    }
 }
 
 fn row(ctx: &DeviceContext<'_>, event: EventType, code: ErrorCode) -> AuditEvent {

@@ -113,7 +113,8 @@ pub(super) fn queue(
     slots: &[Arc<Loaded>],
 ) -> Result<(), ErrorCode> {
     let mut stations: Vec<(&StationId, Vec<&Arc<Loaded>>)> = Vec::new();
-    for slot in slots {
+    // A simulated station is gone with its process, and its certificates count nowhere (D20).
+    for slot in slots.iter().filter(|slot| !slot.is_simulated()) {
         match stations.iter_mut().find(|(station, _)| **station == slot.station_id) {
             Some((_, same)) => same.push(slot),
             None => stations.push((&slot.station_id, Vec::from([slot]))),

@@ -100,6 +100,11 @@ impl Slot {
 }
 
 impl Loaded {
+    /// Whether its certificate is a simulated station's (D20).
+    pub(super) fn is_simulated(&self) -> bool {
+        self.trust == Some(TrustLevel::Simulated)
+    }
+
     /// Reads a stored slot.
     pub(super) fn read(slot: Slot) -> Result<Self, ErrorReport> {
         let document: ConfigurationDocument = ConfigurationDocument::parse(&slot.configuration)
@@ -119,9 +124,9 @@ impl Loaded {
         };
         let ca = chain("caCertificate", document.ca_certificate.as_str())?;
         let client = chain("clientCertificate", document.client_certificate.as_str())?;
-        let validity = x509::validity_of(client.leaf()).map_err(|_| {
-            FieldError::new("clientCertificate", "must be a certificate of X.509 v3")
-        })?;
+        let malformed =
+            |_| FieldError::new("clientCertificate", "must be a certificate of X.509 v3");
+        let validity = x509::validity_of(client.leaf()).map_err(malformed)?;
         let server_pin = match &document.server_certificate {
             Some(text) => {
                 let server = chain("serverCertificate", text.as_str())?;

@@ -11,6 +11,7 @@ use zmon_domain::state::{Indicator, ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Now, Tick};
 use zmon_wire::qr::QrContent;
 
+use super::erase::Erasing;
 use super::machine::DeviceMachine;
 use super::slot::SlotSummary;
 use super::state::{Progress, Staged, State};
@@ -50,6 +51,8 @@ pub struct DeviceSnapshot {
     pub retirements: usize,
     /// A factory reset has begun and not ended.
     pub erasing: bool,
+    /// It has ended but for the new identity, which the next start makes.
+    pub awaits_restart: bool,
     /// An operator has begun to migrate a manual configuration ([W §14]).
     pub migrating: bool,
     /// The active slot.
@@ -86,6 +89,7 @@ impl fmt::Debug for DeviceSnapshot {
             .field("last_error", &self.last_error)
             .field("retirements", &self.retirements)
             .field("erasing", &self.erasing)
+            .field("awaits_restart", &self.awaits_restart)
             .field("migrating", &self.migrating)
             .field("active", &self.active)
             .finish_non_exhaustive()
@@ -112,6 +116,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         last_error: None,
         retirements: machine.core.retire.len(),
         erasing: machine.core.erasing.is_some(),
+        awaits_restart: matches!(machine.core.erasing, Some(Erasing::Restart)),
         migrating: machine.core.migration.is_begun(),
         active: machine.state.active().map(|active| active.summary()),
     };

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::envelope::{self, SealInput};
 use zmon_crypto::jws::Typ;
-use zmon_crypto::x509::CertificateChain;
+use zmon_crypto::x509::{self, CertificateChain};
 use zmon_crypto::{IdentityKey, TlsKey, sha256};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -111,6 +111,9 @@ pub(super) fn issued(
         | State::Failed(_)
         | State::Released => return done(state),
     };
+    if let Err(code) = check_level(step, &chain) {
+        return done(end::fail(core, step, State::Issuing(device), code.into()));
+    }
     let sealed = match seal(core, step, &device, &chain) {
         Ok(sealed) => sealed,
         Err(report) => return done(end::fail(core, step, State::Issuing(device), report)),
@@ -147,6 +150,18 @@ pub(super) fn issued(
     let delivering = Delivering { issued, attempt: 1, retry_at: None, committed: false };
     deliver::send(core, step, &delivering);
     done(State::Delivering(Box::new(delivering)))
+}
+
+/// A real station hands out no certificate of a simulated authority, whoever its issuer is (D20).
+fn check_level(step: &Step<'_>, chain: &[Vec<u8>]) -> Result<(), ErrorCode> {
+    let simulated = |der: &Vec<u8>| x509::is_simulated(der).map_err(|_| ErrorCode::Internal);
+    let own = step.ctx.signing_chain.first().map(simulated).transpose()?;
+    for certificate in chain {
+        if Some(simulated(certificate)?) != own {
+            return Err(ErrorCode::SimulatedCertificate);
+        }
+    }
+    Ok(())
 }
 
 /// The CA did not sign.

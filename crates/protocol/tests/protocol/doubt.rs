@@ -1,7 +1,7 @@
 //! Commit, doubt, and the signed answer that alone ends it (D13): never neither, never two for ever.
 
 use zmon_crypto::jws::Typ;
-use zmon_crypto::x509::AnchorSet;
+use zmon_crypto::x509::{self, AnchorSet, CertificateChain};
 use zmon_domain::audit::EventType as E;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
@@ -10,8 +10,10 @@ use zmon_domain::state::{ProvisioningState, ReprovisioningPhase};
 use zmon_domain::time::ClockQuality;
 use zmon_protocol::device::{DeviceAction, DeviceInput, LinkError, StateKind};
 use zmon_protocol::station::{CertificateState, SessionPhase};
+use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::kind::V1;
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeResult};
+use zmon_wire::pem::PemBase64;
 use zmon_wire::strict;
 
 use crate::common::ca::{SigningOrder, TestCa};
@@ -456,4 +458,25 @@ fn a_stored_slot_that_cannot_be_read_stops_the_start() {
     pair.device.stored.slot_b.as_mut().unwrap().0.configuration.clear();
     assert_eq!(pair.restart().unwrap_err().code, ErrorCode::StorageCorrupt);
     assert!(pair.device.stored.slot_b.is_some());
+}
+
+#[test]
+fn a_simulated_slot_stops_the_start_of_a_device_with_real_anchors() {
+    let mut pair = Pair::provisioned(58);
+    pair.station.ca.trust = zmon_wire::kind::TrustLevel::Simulated;
+    let slot = pair.device.stored.slot_a.as_mut().unwrap();
+    let mut document = ConfigurationDocument::parse(&slot.configuration).unwrap();
+    let old = CertificateChain::from_base64_pem(document.client_certificate.as_str()).unwrap();
+    let spki = x509::spki_of(old.leaf()).unwrap();
+    let (chain, _) = pair.station.ca.issue(&spki, &document.device_id, start());
+    let chain = CertificateChain::from_der(chain).unwrap();
+    document.client_certificate = PemBase64::from_pem(&chain.to_pem()).unwrap();
+    slot.configuration = document.to_json().unwrap().to_vec();
+
+    let rows = pair.device.audit.len();
+    let report = pair.restart().unwrap_err();
+    assert_eq!(report.code, ErrorCode::SimulatedConfiguration);
+    assert_eq!(pair.device.audit.len(), rows, "nothing is written");
+    assert!(pair.device.stored.slot_a.is_some(), "nothing is dropped");
+    assert!(pair.trace.is_empty(), "no link is started");
 }

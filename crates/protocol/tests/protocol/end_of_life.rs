@@ -26,7 +26,7 @@ fn deprovision(pair: &mut Pair) {
 fn reset(pair: &mut Pair) {
     let proof = administrator(&pair.now());
     let confirmation = "ZM-001".into();
-    pair.tell(DeviceInput::FactoryReset { proof, confirmation }).unwrap();
+    pair.tell(DeviceInput::FactoryReset { proof, confirmation, new_identity: false }).unwrap();
 }
 
 fn statement(text: &str) -> RetireStatement {
@@ -139,7 +139,11 @@ fn a_device_that_cannot_write_wipes_nothing_and_queues_nothing() {
     let confirmation = || "ZM-001".to_owned();
     for input in [
         DeviceInput::Deprovision { proof: administrator(&now) },
-        DeviceInput::FactoryReset { proof: administrator(&now), confirmation: confirmation() },
+        DeviceInput::FactoryReset {
+            proof: administrator(&now),
+            confirmation: confirmation(),
+            new_identity: false,
+        },
     ] {
         assert_eq!(pair.tell(input).unwrap_err().code, ErrorCode::AuditUnavailable);
         assert!(pair.device.stored.slot_a.is_some() && pair.link.is_some());
@@ -159,7 +163,8 @@ fn a_factory_reset_needs_an_administrator_and_the_typed_identifier() {
         (administrator(&now), "zm-001", ErrorCode::ConfirmationMismatch, Role::Administrator),
     ];
     for (proof, typed, code, role) in cases {
-        let input = DeviceInput::FactoryReset { proof, confirmation: typed.into() };
+        let input =
+            DeviceInput::FactoryReset { proof, confirmation: typed.into(), new_identity: false };
         assert_eq!(pair.tell(input).unwrap_err().code, code);
         let row = pair.device.last();
         assert_eq!((row.event, row.error), (E::OperationRefused, Some(code)));
@@ -235,7 +240,7 @@ fn an_erasure_that_is_cut_short_goes_on_until_it_is_done() {
         DeviceInput::Retry { proof: technician(&now) },
         DeviceInput::Reset { proof: technician(&now) },
         DeviceInput::Deprovision { proof: administrator(&now) },
-        DeviceInput::FactoryReset { proof: administrator(&now), confirmation },
+        DeviceInput::FactoryReset { proof: administrator(&now), confirmation, new_identity: false },
         DeviceInput::Migrate { proof: technician(&now), address: address() },
         DeviceInput::PostponeMigration { proof: technician(&now) },
     ] {
@@ -353,4 +358,30 @@ fn migrating_is_refused_to_auditors_in_a_window_and_without_a_manual_configurati
     let input = DeviceInput::Migrate { proof: technician(&pair.now()), address: address() };
     assert_eq!(pair.tell(input).unwrap_err().code, ErrorCode::AlreadyInProvisioningMode);
     assert!(!pair.device.stored.migrating);
+}
+
+#[test]
+fn a_new_identity_waits_for_the_start_that_makes_it() {
+    let mut pair = Pair::provisioned(211);
+    let (proof, confirmation) = (administrator(&pair.now()), "ZM-001".into());
+    pair.erasures.push_back(Err(ErrorCode::StorageUnavailable));
+    let input = DeviceInput::FactoryReset { proof, confirmation, new_identity: true };
+    pair.tell(input).unwrap();
+    assert!(pair.device.stored.new_identity, "asked for in the reset's own record");
+    let unfinished = pair.snapshot();
+    assert!(unfinished.erasing && !unfinished.awaits_restart);
+    pair.pass(seconds(60));
+    let snapshot = pair.snapshot();
+    assert!(snapshot.erasing && snapshot.awaits_restart, "erased, and nothing may begin");
+    assert!(!pair.device.stored.erasing);
+    assert_eq!(pair.device.rows(E::FactoryReset).last().unwrap().error, None);
+    let proof = technician(&pair.now());
+    let refused = pair.tell(DeviceInput::Enter { proof, address: address() }).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::ErasePending);
+    // A start that did not make it waits on.
+    pair.restart().unwrap();
+    assert!(pair.snapshot().awaits_restart);
+    pair.device.stored.new_identity = false;
+    pair.restart().unwrap();
+    assert!(!pair.snapshot().erasing);
 }

@@ -256,7 +256,8 @@ fn run(pair: &mut Pair, model: &Model, op: Op) {
         Op::Deprovision => tell(DeviceInput::Deprovision { proof: administrator(&now) }),
         Op::FactoryReset => {
             let confirmation = "ZM-001".into();
-            tell(DeviceInput::FactoryReset { proof: administrator(&now), confirmation });
+            let (proof, new_identity) = (administrator(&now), false);
+            tell(DeviceInput::FactoryReset { proof, confirmation, new_identity });
         }
         Op::WrongCode if model.shows_a_code() => {
             let code = pair.code();

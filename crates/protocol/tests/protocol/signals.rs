@@ -99,7 +99,7 @@ fn deprovision(pair: &mut Pair) {
 fn factory_reset(pair: &mut Pair) {
     let confirmation = pair.device.profile.device_id.to_string();
     let proof = administrator(&pair.now());
-    pair.tell(DeviceInput::FactoryReset { proof, confirmation }).unwrap();
+    pair.tell(DeviceInput::FactoryReset { proof, confirmation, new_identity: false }).unwrap();
 }
 
 fn restart(pair: &mut Pair) {

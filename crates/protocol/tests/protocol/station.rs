@@ -198,6 +198,24 @@ fn a_ca_that_does_not_sign_fails_the_session() {
     assert!(pair.station.certificates.is_empty());
 }
 
+#[test]
+fn a_simulated_certificate_of_the_issuer_is_not_handed_out() {
+    let (mut pair, liar) = dialling();
+    answer(&mut pair, &liar, Typ::Identity);
+    let request = liar.document.csr.as_ref().unwrap();
+    let spki = csr::verify(request, &zmon_crypto::Algorithms::rustcrypto()).unwrap();
+    let id = pair.device.profile.device_id.clone();
+    let now = pair.now();
+    pair.station.ca.trust = zmon_wire::kind::TrustLevel::Simulated;
+    let (chain, serial) = pair.station.ca.issue(spki.spki_der(), &id, now.wall.unwrap());
+    pair.station.input(&now, SessionInput::Issued { chain, serial }).unwrap();
+    assert_eq!(pair.phase(), SessionPhase::Failed);
+    let row = pair.station.rows(E::PairingFailed)[0];
+    assert_eq!(row.error, Some(ErrorCode::SimulatedCertificate));
+    assert!(pair.station.certificates.is_empty(), "it was never recorded");
+    assert!(pair.station.rows(E::CertificateIssued).is_empty());
+}
+
 /// A session in `Delivering`, its envelope on the way, and the device that may answer.
 fn delivering() -> (Pair, Liar, Serial) {
     let (mut pair, liar) = dialling();

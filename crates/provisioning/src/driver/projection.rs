@@ -37,6 +37,7 @@ impl Driver {
             manual,
             retirements: snapshot.retirements,
             erasing: snapshot.erasing,
+            awaits_restart: snapshot.awaits_restart,
         };
         self.shared.show(view);
     }

@@ -361,6 +361,15 @@ impl IProvisioningService for MockProvisioningService {
         Ok(())
     }
 
+    /// The mock has no keys: it erases.
+    async fn factory_reset_with_new_identity(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError> {
+        self.factory_reset(proof, confirmation).await
+    }
+
     async fn migrate(&self, proof: OperatorProof) -> Result<(), ProvisioningError> {
         proof.authorise(Action::Migrate, self.0.clock.now().mono)?;
         let is_provisioned = {

@@ -189,6 +189,20 @@ pub trait IProvisioningService: Send + Sync {
         confirmation: &str,
     ) -> Result<(), ProvisioningError>;
 
+    /// The same, and the device gets a new identity key and root secret (D21): the next start makes
+    /// them, and until then the view says [`awaits_restart`](crate::ServiceView::awaits_restart).
+    /// What the old key has signed for its station still goes out. A station knows the device under
+    /// its old key until an administrator gives it the new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`factory_reset`](Self::factory_reset).
+    async fn factory_reset_with_new_identity(
+        &self,
+        proof: OperatorProof,
+        confirmation: &str,
+    ) -> Result<(), ProvisioningError>;
+
     /// Goes from a manual configuration to provisioning ([W §14]): opens a window, and after the
     /// first good heartbeat of the new connection the manual configuration is removed. On a
     /// provisioned device only that last step is left.

@@ -45,6 +45,8 @@ pub struct ServiceView {
     pub retirements: usize,
     /// Whether a factory reset is under way: until it ends every command is refused.
     pub erasing: bool,
+    /// Whether it has ended but for the new identity, which the next start makes.
+    pub awaits_restart: bool,
 }
 
 /// A manual configuration on the device ([W §14]).
@@ -99,6 +101,7 @@ impl ServiceView {
             station_trust: None,
             retirements: 0,
             erasing: false,
+            awaits_restart: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use zmon_provisioning::qr::QrCodeData;
 use zmon_provisioning::{
     CentralStationProvisioningService, IProvisioningService, ProvisioningPayload, SimulatedStation,
 };
+use zmon_wire::kind::TrustLevel;
 
 use crate::common::station::FakeStation;
 use crate::common::{Bench, device_id};
@@ -42,7 +43,7 @@ async fn start(bench: &Bench, trust: StationTrust) -> CentralStationProvisioning
 
 #[tokio::test(start_paused = true)]
 async fn the_real_machine_is_provisioned_by_a_station_in_memory() {
-    let bench = Bench::new();
+    let bench = Bench::at_level(Some(TrustLevel::Simulated));
     let service = start(&bench, StationTrust::Simulated).await;
     let payload = ProvisioningPayload::mock(&device_id(), "", bench.now());
     let closed = service.simulate_provisioning(&payload).await.error.unwrap();

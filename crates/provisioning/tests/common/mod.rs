@@ -25,6 +25,7 @@ use zmon_provisioning::{
     CentralStationProvisioningService, DeviceParts, IProvisioningService, ProvisioningEvent,
 };
 use zmon_wire::configuration::ConfigurationDocument;
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::session::DeliveryAnswer;
 
 use adapters::{MemoryKeys, MemoryLink, MemoryListener, Switch};
@@ -56,9 +57,15 @@ pub(crate) struct Bench {
 impl Bench {
     /// A fresh device; its clock starts at [`START`].
     pub(crate) fn new() -> Self {
+        Self::at_level(None)
+    }
+
+    /// The same, whose station's certificates say this level (D20).
+    pub(crate) fn at_level(level: Option<TrustLevel>) -> Self {
         let clock = Arc::new(VirtualClock::starting_at(START));
         let rng = SharedRng::new(ChaCha20Rng::from_seed([1; 32]));
-        let station = FakeStation::new(UnixTime::from_unix(START).unwrap(), rng.clone());
+        let start = UnixTime::from_unix(START).unwrap();
+        let station = FakeStation::new(level, start, rng.clone());
         let keys = {
             let mut rng = rng.lock();
             MemoryKeys::new(pki::soft(&mut *rng), &mut *rng)

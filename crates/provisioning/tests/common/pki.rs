@@ -39,6 +39,8 @@ pub(crate) const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
 pub(crate) struct Authority {
     name: Name,
     key: SoftIdentity,
+    /// What its certificates say, the own one included (D20).
+    pub(crate) level: Option<TrustLevel>,
     /// Its own certificate.
     pub(crate) der: Vec<u8>,
 }
@@ -50,11 +52,17 @@ pub(crate) struct Profile {
     authority: bool,
     usage: Option<ObjectIdentifier>,
     uris: Vec<String>,
+    level: Option<TrustLevel>,
 }
 
 impl Authority {
     /// A self-signed authority, good around `now` for three years.
-    pub(crate) fn new(common_name: &str, now: UnixTime, rng: &mut dyn CryptoRng) -> Self {
+    pub(crate) fn new(
+        common_name: &str,
+        level: Option<TrustLevel>,
+        now: UnixTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Self {
         let name = Name::from_str(&format!("CN={common_name}")).unwrap();
         let key = soft(rng);
         let profile = Profile {
@@ -63,11 +71,12 @@ impl Authority {
             authority: true,
             usage: None,
             uris: Vec::new(),
+            level,
         };
         let days = Duration::from_secs(86_400);
         let validity = validity(now - days * 365, now + days * 730);
         let der = issue(profile, key.public().spki_der(), validity, &key, rng);
-        Self { name, key, der }
+        Self { name, key, level, der }
     }
 
     /// A leaf for the key in `spki`, good from a day before `now` for `days`.
@@ -85,6 +94,7 @@ impl Authority {
             authority: false,
             usage: Some(ObjectIdentifier::new(usage).unwrap()),
             uris: uris.to_vec(),
+            level: self.level.or((usage == CLIENT_AUTH).then_some(TrustLevel::Anchored)),
         };
         let day = Duration::from_secs(86_400);
         let validity = validity(now - day, now + day * (days - 1));
@@ -142,8 +152,8 @@ impl BuilderProfile for Profile {
                 .collect::<Result<_, x509_cert::der::Error>>()?;
             extensions.push(SubjectAltName(names).to_extension(subject, &[])?);
         }
-        if self.usage == Some(ObjectIdentifier::new_unwrap(CLIENT_AUTH)) {
-            let level = trust_level_extension(TrustLevel::Anchored).unwrap();
+        if let Some(level) = self.level {
+            let level = trust_level_extension(level).unwrap();
             extensions.push(Extension {
                 extn_id: ObjectIdentifier::new_unwrap(OID_TRUST_LEVEL),
                 critical: false,

@@ -22,6 +22,7 @@ use zmon_provisioning::ports::SharedRng;
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
 use zmon_wire::identity::IdentityDocument;
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::outcome::{CommitRequest, Outcome, OutcomeAsk, OutcomeResult};
 use zmon_wire::pem::PemBase64;
@@ -72,11 +73,11 @@ pub(crate) struct Identified {
 }
 
 impl FakeStation {
-    /// A station whose certificates are good around `now`.
-    pub(crate) fn new(now: UnixTime, rng: SharedRng) -> Arc<Self> {
+    /// A station whose certificates are good around `now`, and say this level (D20).
+    pub(crate) fn new(level: Option<TrustLevel>, now: UnixTime, rng: SharedRng) -> Arc<Self> {
         let mut locked = rng.lock();
-        let anchor = Authority::new("Anchor", now, &mut *locked);
-        let client_ca = Authority::new("Clients", now, &mut *locked);
+        let anchor = Authority::new("Anchor", level, now, &mut *locked);
+        let client_ca = Authority::new("Clients", level, now, &mut *locked);
         let signer = soft(&mut *locked);
         let spki = signer.public().spki_der().to_vec();
         let signing_leaf = anchor.signing_leaf(&spki, STATION, SITE, now, &mut *locked);
@@ -96,6 +97,12 @@ impl FakeStation {
 
     /// What devices of this hospital trust.
     pub(crate) fn anchors(&self) -> AnchorSet {
+        #[cfg(feature = "simulate")]
+        if self.anchor.level.is_some() {
+            let site = SiteId::parse(SITE).unwrap();
+            let anchor = Anchor::parse_simulated(&self.anchor.der, site).unwrap();
+            return AnchorSet::from_anchors([anchor]).unwrap();
+        }
         let anchor = Anchor::parse(&self.anchor.der, SiteId::parse(SITE).unwrap()).unwrap();
         AnchorSet::from_anchors([anchor]).unwrap()
     }

@@ -4,9 +4,10 @@ use rand_core::CryptoRng;
 use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroize;
+use zmon_crypto::x509::trust_level_of;
 use zmon_crypto::{SecretBytes, SoftIdentity, Suite};
 
-use super::CaError;
+use super::{CaError, profile};
 
 /// A P-256 signing key, made from the injected generator and used through `rcgen`.
 pub(super) struct AuthorityKey {
@@ -79,12 +80,14 @@ impl Authority {
         }
     }
 
-    /// Signs a certificate for `subject_key`.
+    /// Signs a certificate for `subject_key`. What a simulated authority signs is simulated (D20).
     pub(super) fn issue(
         &self,
         params: &CertificateParams,
         subject_key: &impl PublicKeyData,
     ) -> Result<Vec<u8>, CaError> {
+        let level = trust_level_of(&self.certificate).map_err(|_| CaError::Certificate("own"))?;
+        let params = profile::at_level(params.clone(), level)?;
         Ok(params.signed_by(subject_key, &self.issuer()?)?.der().to_vec())
     }
 

@@ -62,11 +62,17 @@ impl CaMaterial {
         let decade = starting(now, params.authority_lifetime);
         let anchor = Authority::self_signed(
             AuthorityKey::generate("anchor", rng)?,
-            &profile::anchor(name, &params.site_id, &random_serial(rng), decade)?,
+            &profile::at_level(
+                profile::anchor(name, &params.site_id, &random_serial(rng), decade)?,
+                params.level,
+            )?,
         )?;
         let client_ca = Authority::self_signed(
             AuthorityKey::generate("client CA", rng)?,
-            &profile::client_ca(name, &random_serial(rng), decade)?,
+            &profile::at_level(
+                profile::client_ca(name, &random_serial(rng), decade)?,
+                params.level,
+            )?,
         )?;
         let signing = new_signing(&anchor, params, rng, now)?;
         let server = new_server(&anchor, params, rng, now)?;

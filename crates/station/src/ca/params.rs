@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use zmon_domain::ids::{SiteId, StationId, StationName};
 use zmon_domain::limits;
+use zmon_wire::kind::TrustLevel;
 
 use super::CaError;
 
@@ -55,6 +56,8 @@ pub struct CaParams {
     pub authority_lifetime: Duration,
     /// Validity of the TLS server leaf.
     pub server_lifetime: Duration,
+    /// The level that every certificate shall say, the device's included (D20). Default: none.
+    pub(super) level: Option<TrustLevel>,
 }
 
 impl CaParams {
@@ -73,7 +76,17 @@ impl CaParams {
             server_names,
             authority_lifetime: limits::AUTHORITY_LIFETIME.default,
             server_lifetime: limits::SERVER_CERT_LIFETIME.default,
+            level: None,
         }
+    }
+
+    /// The authority of a simulated station: each of its certificates says so, and real devices and
+    /// stations refuse them (D20). Only development builds have this.
+    #[cfg(feature = "simulate")]
+    #[must_use]
+    pub fn simulated(mut self) -> Self {
+        self.level = Some(TrustLevel::Simulated);
+        self
     }
 }
 

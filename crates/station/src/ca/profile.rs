@@ -122,6 +122,20 @@ pub(super) fn device(
     Ok(params)
 }
 
+/// The same certificate, saying this level in place of any other (D8, D20); as it is without one.
+pub(super) fn at_level(
+    mut params: CertificateParams,
+    level: Option<TrustLevel>,
+) -> Result<CertificateParams, CaError> {
+    if let Some(level) = level {
+        let content = trust_level_extension(level).map_err(|_| CaError::Certificate("own"))?;
+        let oid = OID_TRUST_LEVEL_ARCS;
+        params.custom_extensions.retain(|own| !own.oid_components().eq(oid.iter().copied()));
+        params.custom_extensions.push(CustomExtension::from_oid_content(oid, content));
+    }
+    Ok(params)
+}
+
 /// `UnixTime` as the library's own date type.
 pub(super) fn date(at: UnixTime) -> Result<OffsetDateTime, CaError> {
     OffsetDateTime::from_unix_timestamp(at.unix()).map_err(|_| CaError::NoDate)

@@ -46,6 +46,16 @@ pub enum StationWrite {
     /// is no conflict: its place and settings are taken over where the new row has them.
     /// [`Refusal::DeviceConflicts`].
     ImportDevices(Vec<DeviceRow>),
+    /// Gives a device another identity key. [`Refusal::KeyMoved`] unless it has exactly `from`,
+    /// [`Refusal::DeviceConflicts`] when `to` is another device's.
+    Rekey {
+        /// Which.
+        device_id: DeviceId,
+        /// The key it must have.
+        from: Thumbprint,
+        /// The key it gets.
+        to: Thumbprint,
+    },
     /// Records what the device carries from now on.
     Assign {
         /// Which.
@@ -224,6 +234,8 @@ pub enum Refusal {
     },
     /// The device has this other current certificate.
     OtherCurrent(Serial),
+    /// The device has another identity key than was believed, or is not registered.
+    KeyMoved,
     /// No device row of the import was taken.
     DeviceConflicts(Vec<ImportConflict>),
     /// The device's counter stands here already: the request was used before.

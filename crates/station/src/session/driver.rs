@@ -284,6 +284,7 @@ impl SessionDriver {
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
             | Refusal::PasswordStale
+            | Refusal::KeyMoved
             | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),

@@ -14,6 +14,7 @@ mod password;
 mod peer;
 mod polls;
 mod progress;
+mod rekey;
 mod renew;
 mod retire;
 
@@ -22,13 +23,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, broadcast, watch};
-use zmon_crypto::{Algorithms, IdentityKey};
+use zmon_crypto::{Algorithms, IdentityKey, x509};
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_domain::time::{Now, Tick, UnixTime};
 use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
+use zmon_wire::kind::TrustLevel;
 
 use crate::error::StationError;
 use crate::events::StationEvent;
@@ -104,17 +106,21 @@ pub struct Station {
     seen: Mutex<BTreeMap<DeviceId, UnixTime>>,
     polls: Mutex<polls::Polls>,
     crl_due: AtomicBool,
+    simulated: bool,
 }
 
 impl Station {
     /// Composes a station. Call [`Station::start`] before serving.
     ///
     /// # Errors
-    /// `settings_invalid`, naming the setting: a certificate's lifetime has its limits.
+    /// `settings_invalid`, naming the setting: a certificate's lifetime has its limits;
+    /// `simulated_certificate` for keys of a simulated station, unless all of them are and the build
+    /// simulates (D20).
     pub fn new(parts: StationParts) -> Result<Arc<Self>, StationError> {
         let invalid = |field| StationError::field(ErrorCode::SettingsInvalid, field);
         let lifetime = parts.policy.certificate_lifetime;
         let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
+        let simulated = simulated(&parts)?;
         Ok(Arc::new(Self {
             parts,
             sessions: Sessions::default(),
@@ -131,6 +137,7 @@ impl Station {
             seen: Mutex::default(),
             polls: Mutex::default(),
             crl_due: AtomicBool::new(false),
+            simulated,
         }))
     }
 
@@ -138,6 +145,13 @@ impl Station {
     #[must_use]
     pub fn profile(&self) -> &StationProfile {
         &self.parts.profile
+    }
+
+    /// Whether this station is a simulated one (D20): then its devices' certificates say so, and
+    /// others are refused.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.simulated
     }
 
     /// What this station allows.
@@ -238,6 +252,26 @@ impl Station {
         self.commit_all(now, vec![row], Vec::new()).await?;
         Err(error)
     }
+}
+
+/// Whether the station's own certificates are those of a simulation: all of them, or none.
+fn simulated(parts: &StationParts) -> Result<bool, StationError> {
+    let (mut real, mut simulated) = (false, false);
+    for certificate in parts.signer.chain.iter().chain(&parts.issuer.authorities()) {
+        let is_simulated = x509::is_simulated(certificate).map_err(|_| {
+            let rule = "must be certificates of X.509 v3";
+            let field = FieldError::new("certificates", rule);
+            StationError::field(ErrorCode::SettingsInvalid, field)
+        })?;
+        simulated |= is_simulated;
+        real |= !is_simulated;
+    }
+    // Nor may a real station be told to take devices that simulate.
+    let permitted = parts.policy.session.station_trust.contains(&TrustLevel::Simulated);
+    if permitted != simulated || simulated && (real || !cfg!(feature = "simulate")) {
+        return Err(ErrorCode::SimulatedCertificate.into());
+    }
+    Ok(simulated)
 }
 
 /// The audit checkpoints that a step may need (D16).

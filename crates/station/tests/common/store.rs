@@ -250,6 +250,16 @@ impl Tables {
     fn apply(&mut self, write: &StationWrite) -> Result<(), Refusal> {
         match write {
             StationWrite::ImportDevices(rows) => return self.import(rows),
+            StationWrite::Rekey { device_id, from, to } => {
+                let other = self.devices.values().find(|row| row.identity == *to);
+                if let Some(other) = other.filter(|other| other.id != *device_id) {
+                    let kind = ImportConflictKind::KeyOfOtherDevice;
+                    let conflict = ImportConflict { index: 0, kind, existing: other.id.clone() };
+                    return Err(Refusal::DeviceConflicts(vec![conflict]));
+                }
+                let row = self.devices.get_mut(device_id).filter(|row| row.identity == *from);
+                row.ok_or(Refusal::KeyMoved)?.identity = *to;
+            }
             StationWrite::Assign { device_id, settings } => {
                 if let Some(row) = self.devices.get_mut(device_id) {
                     row.bed = settings.bed.clone().or(row.bed.take());

@@ -168,7 +168,7 @@ async fn free(dir: &Path) -> Result<PrivateDir, PersistenceError> {
 pub(super) fn tls(clock: &TestClock) -> TlsContext {
     let clock = clock.clone();
     TlsContext::new(provider::ring().tls, move || {
-        clock.now().wall.and_then(|time| u64::try_from(time.unix()).ok())
+        clock.tls_time().and_then(|time| u64::try_from(time.unix()).ok())
     })
 }
 

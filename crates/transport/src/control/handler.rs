@@ -8,9 +8,11 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::OperatorId;
 use zmon_domain::limits;
 use zmon_domain::role::{OperatorProof, Role};
+use zmon_domain::time::UnixTime;
 use zmon_provisioning::ports::{AuditPage, Authenticator, Clock, DeviceStore, Pin};
 use zmon_provisioning::{
     AuditedOperators, EventStream, IProvisioningService, LocalOperator, Opening, ProvisioningEvent,
+    ProvisioningPayload,
 };
 use zmon_wire::control::{
     ControlAnswer, ControlRequest, CourierView, IdentityView, OperatorView, OperatorsView,
@@ -257,6 +259,18 @@ impl Handler {
                 let courier = self.parts.courier.as_ref().ok_or(ErrorCode::CourierUnavailable)?;
                 Ok(ControlAnswer::Courier(courier.import().await?))
             }
+            ControlRequest::Simulate { payload } => {
+                // No PIN: an operator has opened the window, and only a development build has a
+                // station to do it.
+                let payload = match payload {
+                    Some(fields) => ProvisioningPayload::from_fields(*fields),
+                    None => self.mock_payload(),
+                };
+                match service.simulate_provisioning(&payload).await.error {
+                    None => DONE,
+                    Some(error) => Err(error),
+                }
+            }
             ControlRequest::Retry { operator, pin } => {
                 service.retry(self.authenticate(&operator, &pin).await?).await?;
                 DONE
@@ -283,9 +297,14 @@ impl Handler {
                 service.deprovision_device(self.authenticate(&operator, &pin).await?).await?;
                 DONE
             }
-            ControlRequest::FactoryReset { operator, pin, confirmation } => {
+            ControlRequest::FactoryReset { operator, pin, confirmation, new_identity } => {
                 let proof = self.authenticate(&operator, &pin).await?;
-                service.factory_reset(proof, confirmation.as_str()).await?;
+                let confirmation = confirmation.as_str();
+                if new_identity {
+                    service.factory_reset_with_new_identity(proof, confirmation).await?;
+                } else {
+                    service.factory_reset(proof, confirmation).await?;
+                }
                 DONE
             }
             ControlRequest::Migrate { operator, pin, address } => {
@@ -299,6 +318,10 @@ impl Handler {
                 DONE
             }
             ControlRequest::CreateAdministrator { operator, pin } => {
+                // An account made now would be forgotten, or its PIN hashed under a key that goes.
+                if service.view().borrow().erasing {
+                    return Err(ErrorCode::ErasePending.into());
+                }
                 let accounts = self.parts.accounts.as_ref().ok_or(ErrorCode::StateConflict)?;
                 accounts.create_administrator(operator, read_pin("pin", &pin)?).await?;
                 DONE
@@ -352,6 +375,12 @@ impl Handler {
     ) -> Result<OperatorProof, ErrorReport> {
         let now = self.parts.clock.now();
         self.parts.authenticator.authenticate_typed(operator, pin.expose(), &now).await
+    }
+
+    /// What [W §9.3] calls the mock configuration payload.
+    fn mock_payload(&self) -> ProvisioningPayload {
+        let now = self.parts.clock.now().wall.unwrap_or(UnixTime::EPOCH);
+        ProvisioningPayload::mock(&self.parts.identity.device_id, "", now)
     }
 
     /// Puts an address given with the request into the QR code.

@@ -23,13 +23,13 @@ use crate::tls::PeerCertificate;
 
 /// `GET /api/device/test`.
 pub(super) async fn test(State(api): State<Api>, request: Request) -> Answer {
-    let (serial, source) = (serial(&request)?, source(&request));
+    let (serial, source) = (serial(&api, &request)?, source(&request));
     ok(&admitted(&api, source, api.station.test(&serial).await)?)
 }
 
 /// `POST /api/device/commit`.
 pub(super) async fn commit(State(api): State<Api>, request: Request) -> Answer {
-    let (serial, source) = (serial(&request)?, source(&request));
+    let (serial, source) = (serial(&api, &request)?, source(&request));
     let commit: CommitRequest = read(request).await?;
     let outcome = admitted(&api, source, api.station.commit(&serial, &commit).await)?;
     ok(&OutcomeAnswer { outcome })
@@ -37,7 +37,7 @@ pub(super) async fn commit(State(api): State<Api>, request: Request) -> Answer {
 
 /// `POST /api/device/heartbeat`.
 pub(super) async fn heartbeat(State(api): State<Api>, request: Request) -> Answer {
-    let (serial, source) = (serial(&request)?, source(&request));
+    let (serial, source) = (serial(&api, &request)?, source(&request));
     let heartbeat: Heartbeat = read(request).await?;
     ok(&admitted(&api, source, api.station.heartbeat(&serial, &heartbeat).await)?)
 }
@@ -60,7 +60,7 @@ pub(super) async fn retire(State(api): State<Api>, request: Request) -> Answer {
 
 /// `POST /api/device/renew`.
 pub(super) async fn renew(State(api): State<Api>, request: Request) -> Answer {
-    let (serial, source) = (serial(&request)?, source(&request));
+    let (serial, source) = (serial(&api, &request)?, source(&request));
     let PullRequest { pull } = read(request).await?;
     let answer = api.station.renew(source, &serial, pull.as_bytes()).await;
     ok(&admitted(&api, source, answer)?)
@@ -68,7 +68,7 @@ pub(super) async fn renew(State(api): State<Api>, request: Request) -> Answer {
 
 /// `POST /api/device/renew/identity`.
 pub(super) async fn renew_identity(State(api): State<Api>, request: Request) -> Answer {
-    let (serial, source) = (serial(&request)?, source(&request));
+    let (serial, source) = (serial(&api, &request)?, source(&request));
     let fetch: FetchRequest = read(request).await?;
     let envelope = api.station.renew_identity(&serial, fetch).await;
     Ok(octets(admitted(&api, source, envelope)?))
@@ -145,8 +145,14 @@ fn is_unproved(code: ErrorCode) -> bool {
     )
 }
 
-/// The serial number of the verified client certificate.
-fn serial(request: &Request) -> Result<Serial, Refused> {
+/// The serial number of the verified client certificate. A simulated one opens nothing at a real
+/// station, whoever signed it (D20).
+fn serial(api: &Api, request: &Request) -> Result<Serial, Refused> {
     let peer = request.extensions().get::<PeerCertificate>();
-    peer.map(|peer| *peer.serial()).ok_or_else(|| ErrorCode::AuthenticationFailed.into())
+    let peer = peer.ok_or(ErrorCode::AuthenticationFailed)?;
+    if peer.is_simulated() == api.station.is_simulated() {
+        return Ok(*peer.serial());
+    }
+    api.station.note_junk(source(request), ErrorCode::SimulatedCertificate);
+    Err(ErrorCode::SimulatedCertificate.into())
 }

@@ -132,6 +132,7 @@ fn operators_with(
         .route(paths::REGISTRY_IMPORT, post(registry::import))
         .route(paths::REGISTRY_DEVICES, get(registry::devices))
         .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
+        .route(paths::REKEY, post(registry::rekey))
         .route(paths::REVOKE, post(registry::revoke))
         .route(paths::AUDIT, get(registry::audit))
         .route(paths::AUDIT_VERIFY, get(registry::verify_audit));

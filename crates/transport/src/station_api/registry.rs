@@ -31,6 +31,14 @@ pub(super) async fn devices(
     ok(&DeviceList { devices: api.station.devices(&proof, page).await? })
 }
 
+/// `POST /api/registry/devices/{deviceId}/rekey`: a manifest of one row.
+pub(super) async fn rekey(State(api): State<Api>, device: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let manifest = read_bytes(request, limits::BODY_MAX.default).await?;
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.rekey(&proof, &device, &manifest).await?)
+}
+
 /// `POST /api/registry/devices/{deviceId}/accept-audit`.
 pub(super) async fn accept_audit(
     State(api): State<Api>,

@@ -7,7 +7,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
-use zmon_crypto::x509::spki_thumbprint;
+use zmon_crypto::x509::{is_simulated, spki_thumbprint};
 #[cfg(feature = "station")]
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{Serial, Thumbprint};
@@ -19,6 +19,7 @@ use zmon_domain::ids::{Serial, Thumbprint};
 pub struct PeerCertificate {
     serial: Serial,
     thumbprint: Thumbprint,
+    simulated: bool,
 }
 
 impl PeerCertificate {
@@ -30,12 +31,18 @@ impl PeerCertificate {
         Some(Self {
             serial: Serial::from_bytes(parsed.tbs_certificate().serial_number().as_bytes()).ok()?,
             thumbprint: spki_thumbprint(certificate).ok()?,
+            simulated: is_simulated(certificate).ok()?,
         })
     }
 
     /// Serial number: the key of the station's certificate record.
     pub fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// Whether a simulated station issued it (D20).
+    pub fn is_simulated(&self) -> bool {
+        self.simulated
     }
 
     /// SHA-256 of the SubjectPublicKeyInfo.

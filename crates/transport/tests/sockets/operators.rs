@@ -16,7 +16,7 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 21] = [
+const PATHS: [(&str, &str, bool); 22] = [
     ("GET", paths::HEALTH, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
@@ -33,6 +33,7 @@ const PATHS: [(&str, &str, bool); 21] = [
     ("GET", paths::REGISTRY_DEVICE, false),
     ("GET", paths::REGISTRY_BED, false),
     ("POST", paths::ACCEPT_AUDIT, false),
+    ("POST", paths::REKEY, true),
     ("POST", paths::REVOKE, false),
     ("GET", paths::AUDIT, false),
     ("GET", paths::AUDIT_VERIFY, false),

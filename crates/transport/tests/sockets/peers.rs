@@ -13,6 +13,7 @@ use zmon_domain::ids::{DeviceId, Serial, SessionId, Thumbprint};
 use zmon_domain::settings::SyncInterval;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::UnixTime;
+use zmon_protocol::PullMethod;
 use zmon_protocol::device::{LinkCredentials, LinkError, Retirement};
 use zmon_provisioning::ports::StationLink;
 use zmon_station::ports::{
@@ -82,6 +83,25 @@ pub(crate) async fn enrol(world: &World, state: CertificateState) -> LinkCredent
         sync_interval: SyncInterval::default(),
         device_id,
     }
+}
+
+/// The same device with a certificate that the client CA signed and that says it is simulated.
+fn simulated(world: &World, real: &LinkCredentials) -> LinkCredentials {
+    use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+    let ca_key = world.ca.to_parts().unwrap().client_ca_key;
+    let ca_key = KeyPair::try_from(ca_key.expose()).unwrap();
+    let ca = world.ca.client_ca_der().into();
+    let issuer = Issuer::from_ca_cert_der(&ca, ca_key).unwrap();
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(&SERIAL));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.custom_extensions = vec![CustomExtension::from_oid_content(
+        x509::OID_TRUST_LEVEL_ARCS,
+        x509::trust_level_extension(zmon_wire::kind::TrustLevel::Simulated).unwrap(),
+    )];
+    let key = KeyPair::try_from(real.client_key.expose()).unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap().der().to_vec();
+    LinkCredentials { client_chain: vec![leaf], ..real.clone() }
 }
 
 pub(crate) fn heartbeat() -> Heartbeat {
@@ -201,6 +221,21 @@ async fn a_revoked_device_is_refused_at_its_next_request_and_its_next_handshake(
     list.wait_for(|list| list.as_ref().is_some_and(|list| list.number > 1)).await.unwrap();
     let refused = link.test(&credentials).await.unwrap_err();
     assert_eq!(refused, LinkError::Certificate(ErrorCode::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn a_simulated_certificate_opens_nothing_at_a_real_station() {
+    let world = World::open().await;
+    let real = enrol(&world, CertificateState::Current).await;
+    let marked = simulated(&world, &real);
+    let link = TlsStationLink::new(world.tls.clone());
+    let refused = LinkError::Certificate(ErrorCode::SimulatedCertificate);
+    assert_eq!(link.test(&marked).await.unwrap_err(), refused);
+    assert_eq!(link.commit(&marked, &commit_request()).await.unwrap_err(), refused);
+    assert_eq!(link.heartbeat(&marked, &heartbeat()).await.unwrap_err(), refused);
+    let pull = link.pull(&marked, PullMethod::Renewal, "a.b.c").await;
+    assert_eq!(pull.err().unwrap(), refused, "it is not renewed either");
+    link.heartbeat(&real, &heartbeat()).await.unwrap();
 }
 
 #[tokio::test]

@@ -102,6 +102,7 @@ goldens! {
     admin::OperatorRequest: "operator-request";
     admin::Done: "done";
     admin::ImportAnswer: "import-answer";
+    admin::RekeyAnswer: "rekey-answer";
     admin::DeviceRow: "device-row";
     admin::DeviceList: "device-list";
     admin::RevokeAnswer: "revoke-answer";
@@ -109,10 +110,10 @@ goldens! {
     admin::TestAnswer: "test-answer";
     control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",
         "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",
-        "control-renew",
+        "control-renew", "control-simulate",
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
-        "control-unlock-operator", "control-factory-reset", "control-migrate", "control-postpone-migration",
+        "control-unlock-operator", "control-factory-reset", "control-new-identity", "control-migrate", "control-postpone-migration",
         "control-create-administrator", "control-confirm-station", "control-refuse-station", "control-courier";
     control::ControlAnswer: "answer-done", "answer-status", "answer-status-confirm", "answer-qr", "answer-identity", "answer-link",
         "answer-log", "answer-courier", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",

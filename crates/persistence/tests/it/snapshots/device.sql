@@ -1,4 +1,4 @@
--- user_version 5, application_id 0x5a4d4456
+-- user_version 8, application_id 0x5a4d4456
 CREATE INDEX security_audit_log_by_device ON security_audit_log (device_id, id);
 CREATE INDEX security_audit_log_by_session ON security_audit_log (session_id, id);
 CREATE TABLE audit_checkpoints (
@@ -21,7 +21,8 @@ CREATE TABLE device_state (
 , window_tries INTEGER NOT NULL DEFAULT 0
   CHECK (window_tries BETWEEN 0 AND 10), recovery_counter INTEGER NOT NULL DEFAULT 0
   CHECK (recovery_counter >= 0), retire_counter INTEGER NOT NULL DEFAULT 0
-  CHECK (retire_counter >= 0), erasing INTEGER NOT NULL DEFAULT 0 CHECK (erasing IN (0, 1)), migrating INTEGER NOT NULL DEFAULT 0 CHECK (migrating IN (0, 1))) STRICT;
+  CHECK (retire_counter >= 0), erasing INTEGER NOT NULL DEFAULT 0 CHECK (erasing IN (0, 1)), migrating INTEGER NOT NULL DEFAULT 0 CHECK (migrating IN (0, 1)), new_identity INTEGER NOT NULL DEFAULT 0
+  CHECK (new_identity IN (0, 1))) STRICT;
 CREATE TABLE loose_secrets (
   generation INTEGER PRIMARY KEY CHECK (generation >= 1)
 ) STRICT;
