@@ -91,7 +91,8 @@ const BUILT_WITH: [(&str, &[&str]); 15] = [
     ("rqrr", &["zmon"]),
     ("rsa", &["zmon-crypto"]),
     ("sqlx", &["zmon-persistence", "zmon-testkit"]),
-    ("tempfile", &["zmon", "zmon-mock-central-station", "zmon-testkit"]),
+    // In `zmon-device` only with the feature `simulate`.
+    ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),
     ("time", &["zmon-station"]),
     ("tokio-rustls", &["zmon-transport"]),
     ("zmon-device", &[]),

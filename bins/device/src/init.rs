@@ -103,7 +103,7 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         AuditEvent::new(EventType::AnchorInstalled, Actor::System)
             .device(&profile.device_id)
             .with("anchor", fingerprint)
-            .with("site", &site)
+            .with("site", site)
     }));
     audit.extend(people.iter().map(|person| {
         AuditEvent::new(EventType::OperatorAdded, Actor::System)
