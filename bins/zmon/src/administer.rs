@@ -62,14 +62,16 @@ pub(crate) async fn registry(
             let line = |id: &str, serial: &str, bed: &str, trust: &str, until: &str| {
                 format!("{id:<20} {serial:<20} {bed:<12} {trust:<10} {until}")
             };
-            streams.say(&line("DEVICE", "SERIAL", "BED", "TRUST", "PROVISIONED UNTIL"))?;
+            streams.say(&line("DEVICE", "SERIAL", "BED", "TRUST", "VALID UNTIL"))?;
             for row in &list.devices {
                 let bed = row.bed_id.as_ref().map_or("-", |bed| bed.as_str());
                 let until = row.certificate_not_after.filter(|_| row.provisioned);
-                let until = until.map_or("not provisioned".to_owned(), |until| until.to_string());
+                let until = until.map(|until| until.to_string());
+                // The day is enough for a line of 80 columns.
+                let day = until.as_deref().and_then(|until| until.get(..10)).unwrap_or("-");
                 let trust = row.trust_level.map_or("-", |level| level.as_str());
                 let (id, serial) = (row.device_id.as_str(), row.device_serial.as_str());
-                streams.say(&line(id, serial, bed, trust, &until))?;
+                streams.say(&line(id, serial, bed, trust, day))?;
             }
             Ok(())
         }
