@@ -8,7 +8,9 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use zmon_crypto::{Algorithms, Anchor, IdentityPublic, PairingToken};
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::{address::*, code::PairingCode, ids::*, role::Role, route::Route, settings::*, time::Now};
+use zmon_domain::{
+    address::*, code::PairingCode, ids::*, role::Role, route::Route, settings::*, time::Now,
+};
 use zmon_protocol::device::{DeviceInput, DeviceProfile, DeviceReply, LinkError};
 use zmon_protocol::station::outcome::{self, CertificateView};
 use zmon_protocol::station::*;
