@@ -68,11 +68,12 @@ class Station(Program):
             return answer.status, json.load(answer)
 
     def pair(self, qr):
-        """What a tablet does with a scanned QR code; a slow device answers later."""
+        """What a tablet does with a scanned QR code; a slow device answers later, and one that only
+        a courier could reach (D7) is not waited for."""
         members = ("deviceId", "deviceSerial", "ipAddress", "pairingCode", "pairingToken")
         request = {name: qr[name] for name in members} | {"bedId": "ICU-3B"}
         status, answer = self.ask("POST", "/api/provisioning/pair", json.dumps(request))
-        while status == 202:
+        while status == 202 and answer["delivery"] != "courier":
             time.sleep(0.2)
             status, answer = self.ask("GET", f"/api/provisioning/pair/{answer['sessionId']}")
         return status, answer
