@@ -27,6 +27,8 @@ mod schema;
 #[cfg(test)]
 mod secrets_at_rest;
 #[cfg(test)]
+mod station_accounts;
+#[cfg(test)]
 mod station_files;
 #[cfg(test)]
 mod station_store;

@@ -18,9 +18,8 @@ use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInter
 use zmon_persistence::{AuditLog, STATION_DATABASE, SqliteStationStore};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
-    AuditPage, CertificateRow, CrlRow, DeviceRow, DeviceStatus, Entropy, ImportConflictKind,
-    LoginRow, OperatorRow, Page, Refusal, RevocationReason, SessionRow, StationRecord,
-    StationStore, StationWrite, StoreError,
+    AuditPage, CertificateRow, CrlRow, DeviceRow, DeviceStatus, Entropy, ImportConflictKind, Page,
+    Refusal, RevocationReason, SessionRow, StationRecord, StationStore, StationWrite, StoreError,
 };
 
 use CertificateState::{Current, Pending, Revoked, Superseded};
@@ -33,7 +32,8 @@ impl Entropy for Seeded {
     }
 }
 
-async fn open(home: &Home) -> SqliteStationStore {
+/// The store of a home, made if need be.
+pub(crate) async fn open(home: &Home) -> SqliteStationStore {
     let station = StationId::parse("cs-1").unwrap();
     SqliteStationStore::open(home.dir(), &station).await.unwrap()
 }
@@ -105,7 +105,11 @@ fn record(writes: Vec<StationWrite>) -> StationRecord {
     StationRecord { audit: vec![event(EventType::SessionOpened)], writes }
 }
 
-async fn answer(store: &SqliteStationStore, writes: Vec<StationWrite>) -> Result<(), Refusal> {
+/// Commits writes with a row of their own; the store's verdict.
+pub(crate) async fn answer(
+    store: &SqliteStationStore,
+    writes: Vec<StationWrite>,
+) -> Result<(), Refusal> {
     store.commit(&now(), &record(writes)).await.unwrap()
 }
 
@@ -283,111 +287,6 @@ async fn a_session_of_the_device_itself_has_no_operator() {
     assert_eq!(store.session(&own.id).await.unwrap(), Some(own.clone()));
     let refused = answer(&store, vec![StationWrite::Reserve(reservation(2, 1000))]).await;
     assert_eq!(refused, Err(Refusal::DeviceReserved(Box::new(own))), "it keeps the device");
-}
-
-#[tokio::test]
-async fn accounts_and_logins() {
-    let home = Home::new();
-    let store = open(&home).await;
-    let account = |name: &str, role| OperatorRow {
-        id: OperatorId::parse(name).unwrap(),
-        role,
-        password_hash: "$argon2id$x".to_owned(),
-        disabled: false,
-        one_time: false,
-        created_at: at(5),
-    };
-    let ada = account("ada", Role::Administrator);
-    let tess = account("tess", Role::Technician);
-    let writes =
-        vec![StationWrite::AddOperator(tess.clone()), StationWrite::AddOperator(ada.clone())];
-    answer(&store, writes).await.unwrap();
-    let again =
-        answer(&store, vec![StationWrite::AddOperator(account("ada", Role::Auditor))]).await;
-    assert_eq!(again, Err(Refusal::OperatorExists));
-    assert_eq!(store.operator(&ada.id).await.unwrap(), Some(ada.clone()));
-    assert_eq!(store.operators().await.unwrap(), [ada, tess.clone()]);
-
-    let login = |n: u8, expires| LoginRow {
-        token_hash: [n; 32],
-        operator: tess.id.clone(),
-        role: tess.role,
-        expires_at: at(expires),
-    };
-    let add = |n, expires| StationWrite::AddLogin(login(n, expires));
-    answer(&store, vec![add(1, 100), add(2, 200), add(3, 300)]).await.unwrap();
-    answer(&store, vec![StationWrite::DropLogin { token_hash: [3; 32] }]).await.unwrap();
-    answer(&store, vec![StationWrite::DropLoginsBefore(at(200))]).await.unwrap();
-    assert_eq!(store.login(&[1; 32]).await.unwrap(), None);
-    assert_eq!(store.login(&[2; 32]).await.unwrap(), Some(login(2, 200)));
-    assert_eq!(store.login(&[3; 32]).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn accounts_of_the_schema_before_have_passwords_of_their_own() {
-    let home = Home::new();
-    let store = open(&home).await;
-    let tess = OperatorRow {
-        id: OperatorId::parse("tess").unwrap(),
-        role: Role::Technician,
-        password_hash: "$argon2id$x".to_owned(),
-        disabled: false,
-        one_time: false,
-        created_at: at(5),
-    };
-    answer(&store, vec![StationWrite::AddOperator(tess.clone())]).await.unwrap();
-    drop(store);
-    let mut sql = home.sql(STATION_DATABASE).await;
-    run(
-        &mut sql,
-        "ALTER TABLE operators DROP COLUMN one_time; \
-         DELETE FROM _sqlx_migrations WHERE version = 10; \
-         PRAGMA user_version = 4",
-    )
-    .await;
-    drop(sql);
-    assert_eq!(open(&home).await.operators().await.unwrap(), [tess]);
-}
-
-#[tokio::test]
-async fn a_password_is_changed_once_and_ends_other_logins() {
-    let home = Home::new();
-    let store = open(&home).await;
-    let account = |name: &str| OperatorRow {
-        id: OperatorId::parse(name).unwrap(),
-        role: Role::Technician,
-        password_hash: "$argon2id$old".to_owned(),
-        disabled: false,
-        one_time: true,
-        created_at: at(5),
-    };
-    let (tess, tom) = (account("tess"), account("tom"));
-    let login = |n: u8, of: &OperatorRow| {
-        StationWrite::AddLogin(LoginRow {
-            token_hash: [n; 32],
-            operator: of.id.clone(),
-            role: of.role,
-            expires_at: at(100),
-        })
-    };
-    let accounts = [&tess, &tom].map(|row| StationWrite::AddOperator(row.clone()));
-    let logins = [login(1, &tess), login(2, &tess), login(3, &tom)];
-    answer(&store, accounts.into_iter().chain(logins).collect()).await.unwrap();
-    let change = || StationWrite::SetPassword {
-        operator: tess.id.clone(),
-        before: "$argon2id$old".to_owned(),
-        after: "$argon2id$new".to_owned(),
-        keep: [1; 32],
-    };
-    answer(&store, vec![change()]).await.unwrap();
-    let changed =
-        OperatorRow { password_hash: "$argon2id$new".to_owned(), one_time: false, ..tess.clone() };
-    assert_eq!(store.operator(&tess.id).await.unwrap(), Some(changed));
-    assert_eq!(store.operator(&tom.id).await.unwrap(), Some(tom));
-    assert!(store.login(&[1; 32]).await.unwrap().is_some());
-    assert_eq!(store.login(&[2; 32]).await.unwrap(), None);
-    assert!(store.login(&[3; 32]).await.unwrap().is_some());
-    assert_eq!(answer(&store, vec![change()]).await, Err(Refusal::PasswordStale));
 }
 
 #[tokio::test]
