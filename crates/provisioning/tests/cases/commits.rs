@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
@@ -72,10 +72,10 @@ async fn results_that_cannot_be_committed_are_tried_again() {
         bench.store.fail_after(failing - bench.store.commits());
         let endpoint = bench.endpoint();
         let delivery = tokio::spawn(async move { endpoint.configuration(envelope).await });
-        sleep(Duration::from_millis(900)).await;
+        pass(Duration::from_millis(900)).await;
         assert_ne!(service.state(), ProvisioningState::Provisioned, "commit {failing} failed");
         assert!(bench.store.boot().slot_a.is_none());
-        sleep(Duration::from_secs(5)).await;
+        pass(Duration::from_secs(5)).await;
         assert_eq!(service.state(), ProvisioningState::Provisioned);
         assert!(bench.store.boot().slot_a.is_some());
         delivery.await.unwrap().unwrap();
@@ -104,14 +104,14 @@ async fn a_deadline_without_a_row_is_met_once_the_row_can_be_written() {
     let service = bench.start().await;
     service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
     let code = service.generate_qr_code().await.unwrap().pairing_code().display();
-    sleep(Duration::from_secs(599)).await;
+    pass(Duration::from_secs(599)).await;
     bench.store.fail_next(3);
-    sleep(Duration::from_millis(1_500)).await;
+    pass(Duration::from_millis(1_500)).await;
     assert_eq!(service.state(), ProvisioningState::ReadyToPair);
     // The screen may lag; the code does not live on.
     assert_eq!(service.validate_pairing_code(&code), CodeVerdict::Expired);
     assert_eq!(bench.claim(&service).await.err().unwrap().code(), ErrorCode::AuditUnavailable);
-    sleep(Duration::from_secs(4)).await;
+    pass(Duration::from_secs(4)).await;
     assert_eq!(service.state(), ProvisioningState::Error);
     assert!(bench.store.event_types().contains(&EventType::PairingCodeExpired));
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::atomic::Ordering;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::role::Role;
@@ -39,7 +39,7 @@ async fn a_statement_is_sent_until_it_arrives_also_after_a_restart() {
     let service = paired(&bench).await;
     service.deprovision_device(bench.proof(Role::Administrator)).await.unwrap();
     assert_eq!(service.view().borrow().retirements, 1);
-    sleep(Duration::from_secs(300)).await;
+    pass(Duration::from_secs(300)).await;
     let tried = bench.link.retired.lock().unwrap().len();
     assert!(tried > 3, "{tried}");
     service.shutdown().await;
@@ -52,7 +52,7 @@ async fn a_statement_is_sent_until_it_arrives_also_after_a_restart() {
     assert_eq!(service.view().borrow().retirements, 0);
     assert!(bench.store.boot().retirements.is_empty());
     assert_eq!(count(&bench, EventType::RetireDelivered), 1);
-    sleep(Duration::from_secs(3600)).await;
+    pass(Duration::from_secs(3600)).await;
     assert_eq!(bench.link.retired.lock().unwrap().len(), tried + 1);
 }
 
@@ -114,7 +114,7 @@ async fn an_erasure_that_fails_or_loses_its_power_is_finished_later() {
 
         *bench.local.failures.lock().unwrap() = failures - 1;
         let service = bench.start().await;
-        sleep(Duration::from_secs(120)).await;
+        pass(Duration::from_secs(120)).await;
         assert_eq!(bench.local.there(), (false, false, false), "{failures}");
         assert!(!service.view().borrow().erasing && !bench.store.boot().erasing);
         service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
@@ -130,7 +130,7 @@ async fn an_erasure_whose_outcome_cannot_be_written_is_repeated() {
     assert!(refused.is_err());
     assert!(bench.store.boot().erasing);
     assert_eq!(count(&bench, EventType::FactoryReset), 0);
-    sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(10)).await;
     assert!(!bench.store.boot().erasing, "the outcome is written as soon as it can be");
     assert_eq!(count(&bench, EventType::FactoryReset), 1);
 }
@@ -156,14 +156,14 @@ async fn a_manual_configuration_is_told_kept_and_removed_after_the_first_heartbe
     assert!(service.view().borrow().manual.as_ref().unwrap().migrating);
     bench.pair(&service).await.unwrap();
     assert_ne!(label(&service).as_deref(), Some("ICU-OLD"), "replaced by the signed ones");
-    sleep(Duration::from_secs(600)).await;
+    pass(Duration::from_secs(600)).await;
     assert_eq!(bench.local.there(), (true, true, true), "no heartbeat was answered yet");
     // The power goes here, and nothing is lost.
     drop(service);
     settle().await;
     let service = bench.start().await;
     bench.link.deaf.store(false, Ordering::SeqCst);
-    sleep(Duration::from_secs(120)).await;
+    pass(Duration::from_secs(120)).await;
     assert_eq!(bench.local.there(), (true, true, false), "patients' data and operators stay");
     assert!(service.view().borrow().manual.is_none());
     let rows = bench.store.event_types();
@@ -171,7 +171,7 @@ async fn a_manual_configuration_is_told_kept_and_removed_after_the_first_heartbe
     assert!(at(EventType::ManualRemovalStarted) < at(EventType::ManualConfigurationRemoved));
     let again = service.migrate(bench.proof(Role::Technician)).await.unwrap_err();
     assert_eq!(again.code, ErrorCode::ManualConfigurationMissing);
-    sleep(Duration::from_secs(120)).await;
+    pass(Duration::from_secs(120)).await;
     assert_eq!(count(&bench, EventType::ManualConfigurationRemoved), 1);
 }
 
@@ -192,7 +192,7 @@ async fn a_broken_manual_configuration_is_named_audited_and_left_alone() {
     // The device is still usable.
     service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
     bench.pair(&service).await.unwrap();
-    sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     assert_eq!(bench.local.there(), (true, true, true), "nobody asked to migrate");
 }
 

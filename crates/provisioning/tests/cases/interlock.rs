@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::atomic::Ordering;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OverrideReason;
@@ -43,7 +43,7 @@ async fn whoever_may_not_enter_learns_nothing_of_the_patient() {
     }
     assert_eq!(bench.store.event_types(), [EventType::ProvisioningModeRefused; 3]);
     let late = bench.proof(Role::Technician);
-    sleep(Duration::from_secs(61)).await;
+    pass(Duration::from_secs(61)).await;
     let refused = service.enter_provisioning_mode(late).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::ProofExpired);
 }
@@ -56,7 +56,7 @@ async fn a_row_names_an_operator_only_while_their_proof_counts() {
     service.enter_provisioning_mode(technician.clone()).await.unwrap();
     service.regenerate(Some(&technician)).await.unwrap();
     service.regenerate(None).await.unwrap();
-    sleep(Duration::from_secs(61)).await;
+    pass(Duration::from_secs(61)).await;
     service.regenerate(Some(&technician)).await.unwrap();
     let rows = bench.store.rows_of(EventType::PairingCodeRegenerated);
     let actors: Vec<_> = rows.into_iter().map(|row| row.actor).collect();
@@ -97,7 +97,7 @@ async fn the_flip_waits_until_the_patient_may_do_without_the_link() {
     let identified = bench.claim(&service).await.unwrap();
     let envelope = bench.station.envelope(&identified, |_| ());
     let verified = service.receive_configuration(&envelope).await.unwrap();
-    sleep(Duration::from_secs(300)).await;
+    pass(Duration::from_secs(300)).await;
     // In doubt, both slots kept: silence never drops one (D13).
     assert_eq!(service.state(), ProvisioningState::Validating);
     assert!(bench.store.boot().slot_b.is_some_and(|(_, sent)| sent));

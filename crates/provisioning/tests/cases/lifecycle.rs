@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
@@ -21,7 +21,7 @@ async fn a_restart_resumes_the_link_without_pairing() {
     service.shutdown().await;
     drop(service);
     let before = bench.beats().len();
-    sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     assert_eq!(bench.beats().len(), before, "a stopped device is silent");
 
     let service = bench.start().await;
@@ -58,14 +58,14 @@ async fn a_device_in_doubt_stops_without_an_exit_and_asks_again_after_the_restar
     let identified = bench.claim(&service).await.unwrap();
     let envelope = bench.station.envelope(&identified, |_| ());
     service.receive_configuration(&envelope).await.unwrap();
-    sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     let rows = bench.store.event_types();
     service.shutdown().await;
     assert_eq!(bench.store.event_types(), rows);
     drop(service);
     bench.interlock.0.lock().unwrap().clear();
     let service = bench.start().await;
-    sleep(Duration::from_secs(120)).await;
+    pass(Duration::from_secs(120)).await;
     assert_eq!(service.state(), ProvisioningState::Provisioned);
     assert!(bench.store.boot().slot_a.is_some());
 }

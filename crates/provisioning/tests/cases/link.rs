@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
 use zmon_provisioning::{CentralStationProvisioningService, IProvisioningService};
@@ -28,7 +28,7 @@ async fn the_sync_interval_drives_the_heartbeats() {
         let bench = Bench::new();
         let service = paired(&bench, seconds).await;
         let interval = Duration::from_secs(seconds);
-        sleep(interval * 5 + Duration::from_millis(1)).await;
+        pass(interval * 5 + Duration::from_millis(1)).await;
         assert_eq!(gaps(&bench), [interval; 5], "every {seconds} s");
         let status = service.link().borrow().clone();
         assert_eq!(status.uptime, interval * 5);
@@ -46,7 +46,7 @@ async fn the_sync_interval_drives_the_heartbeats() {
 async fn heartbeats_are_numbered_and_say_the_state() {
     let bench = Bench::new();
     let service = paired(&bench, 10).await;
-    sleep(Duration::from_secs(25)).await;
+    pass(Duration::from_secs(25)).await;
     let numbers: Vec<u64> = bench.link.beats.lock().unwrap().iter().map(|(_, n)| *n).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert!(service.link().borrow().connected);
@@ -58,12 +58,12 @@ async fn a_heartbeat_carries_the_checkpoint_that_the_station_has_not_got() {
     let service = paired(&bench, 10).await;
     let make = |name: &str| *bench.store.checkpoint.lock().unwrap() = Some(name.to_owned());
     make("one");
-    sleep(Duration::from_secs(31)).await;
+    pass(Duration::from_secs(31)).await;
     make("two");
     bench.set_deaf(true);
-    sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     bench.set_deaf(false);
-    sleep(Duration::from_secs(120)).await;
+    pass(Duration::from_secs(120)).await;
     let carried: Vec<_> =
         bench.link.checkpoints.lock().unwrap().iter().flatten().cloned().collect();
     assert_eq!(carried, ["one", "two"], "each once, whatever was lost on the way");
@@ -75,7 +75,7 @@ async fn a_lost_station_is_tried_with_growing_pauses_until_it_is_back() {
     let bench = Bench::new();
     let service = paired(&bench, 10).await;
     bench.set_deaf(true);
-    sleep(Duration::from_secs(300)).await;
+    pass(Duration::from_secs(300)).await;
     let lost = service.link().borrow().clone();
     assert!(!lost.connected && lost.uptime.is_zero());
     assert_eq!(lost.last_error, Some(ErrorCode::StationUnreachable));
@@ -83,7 +83,7 @@ async fn a_lost_station_is_tried_with_growing_pauses_until_it_is_back() {
     assert!((7..=16).contains(&lost.errors), "{} tries in five minutes", lost.errors);
     assert!(service.view().borrow().is_provisioned, "a lost link is not a lost configuration");
     bench.set_deaf(false);
-    sleep(Duration::from_secs(61)).await;
+    pass(Duration::from_secs(61)).await;
     let back = service.link().borrow().clone();
     assert!(back.connected && back.last_error.is_none());
     assert_eq!(back.errors, lost.errors);
@@ -96,7 +96,7 @@ async fn monitoring_does_not_wait_for_the_audit_log() {
     bench.store.fail_next(usize::MAX);
     let refused = service.reprovision_device(bench.proof(Role::Technician)).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::AuditUnavailable);
-    sleep(Duration::from_secs(101)).await;
+    pass(Duration::from_secs(101)).await;
     assert_eq!(bench.beats().len(), 11);
     bench.store.fail_next(0);
 }
@@ -106,13 +106,13 @@ async fn a_window_leaves_the_link_up_and_the_flip_changes_it() {
     let bench = Bench::new();
     let service = paired(&bench, 10).await;
     service.reprovision_device(bench.proof(Role::Technician)).await.unwrap();
-    sleep(Duration::from_secs(21)).await;
+    pass(Duration::from_secs(21)).await;
     assert_eq!(bench.beats().len(), 3);
     *bench.station.sync_interval.lock().unwrap() = 2;
     bench.pair(&service).await.unwrap();
     settle().await;
     let before = bench.beats().len();
-    sleep(Duration::from_secs(9)).await;
+    pass(Duration::from_secs(9)).await;
     assert_eq!(bench.beats().len() - before, 4);
 }
 
@@ -125,6 +125,6 @@ async fn deprovisioning_stops_the_link() {
     let status = service.link().borrow().clone();
     assert!(!status.connected && status.server_url.is_none());
     let before = bench.beats().len();
-    sleep(Duration::from_secs(600)).await;
+    pass(Duration::from_secs(600)).await;
     assert_eq!(bench.beats().len(), before);
 }

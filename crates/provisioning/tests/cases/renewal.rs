@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::atomic::Ordering;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
@@ -35,7 +35,7 @@ async fn a_technician_renews_and_no_heartbeat_is_missed() {
     let service = provisioned(&bench, 10).await;
     let old = bench.store.boot().slot_a.unwrap().serial;
     let expires = service.view().borrow().certificate.unwrap().not_after.unwrap();
-    sleep(Duration::from_secs(25)).await;
+    pass(Duration::from_secs(25)).await;
     let refused = service.renew_certificate(bench.proof(Role::Auditor)).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NotPermitted);
     service.renew_certificate(bench.proof(Role::Technician)).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_technician_renews_and_no_heartbeat_is_missed() {
     let boot = bench.store.boot();
     assert_ne!(boot.slot_a.unwrap().serial, old);
     assert!(boot.slot_b.is_none());
-    sleep(Duration::from_secs(25)).await;
+    pass(Duration::from_secs(25)).await;
     let beats = bench.beats();
     let gaps: Vec<_> = beats.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.iter().all(|gap| *gap <= Duration::from_secs(10)), "{gaps:?}");
@@ -57,9 +57,9 @@ async fn a_technician_renews_and_no_heartbeat_is_missed() {
 async fn a_renewal_falls_due_by_itself() {
     let bench = Bench::new();
     let _service = provisioned(&bench, 3600).await;
-    sleep(DAY * 55).await;
+    pass(DAY * 55).await;
     assert_eq!(installed(&bench), 1);
-    sleep(DAY * 10).await;
+    pass(DAY * 10).await;
     assert_eq!(installed(&bench), 2);
 }
 
@@ -74,7 +74,7 @@ async fn while_the_interlock_objects_no_certificate_is_made() {
     assert_eq!(error.code(), ErrorCode::InterlockActive);
     assert_eq!(bench.link.pulls.load(Ordering::SeqCst), 0);
     bench.interlock.0.lock().unwrap().clear();
-    sleep(Duration::from_secs(61)).await;
+    pass(Duration::from_secs(61)).await;
     assert_eq!(installed(&bench), 2);
     assert!(service.view().borrow().last_error.is_none());
 }
@@ -91,7 +91,7 @@ async fn without_an_audit_row_nothing_is_sent() {
     for passes in 1..5 {
         bench.store.fail_after(passes);
         service.renew_certificate(bench.proof(Role::Technician)).await.unwrap();
-        sleep(Duration::from_secs(5)).await;
+        pass(Duration::from_secs(5)).await;
         assert_eq!(installed(&bench), 1 + passes);
     }
 }

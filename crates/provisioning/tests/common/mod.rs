@@ -33,6 +33,12 @@ use local::MemoryLocal;
 use station::{FakeStation, Identified};
 use store::MemoryStore;
 
+/// Lets virtual time pass. Whoever calls it runs on tokio's paused time (`start_paused`), which jumps to
+/// the next timer as soon as nobody has anything to do: nothing waits.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// 2024-11-25T14:20:00Z, as in the documents' examples.
 pub(crate) const START: i64 = 1_732_544_400;
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use tokio::time::sleep;
+use crate::common::pass;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
@@ -96,7 +96,7 @@ pub(crate) async fn only_a_live_proof_of_the_right_role_opens_a_window(
     let refused = service.enter_provisioning_mode(auditor).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NotPermitted);
     let old = technician(&subject);
-    sleep(Duration::from_secs(61)).await;
+    pass(Duration::from_secs(61)).await;
     let refused = service.enter_provisioning_mode(old).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::ProofExpired);
     assert_eq!(service.get_status(), ProvisioningStatus::Unprovisioned);
@@ -144,15 +144,15 @@ pub(crate) async fn the_qr_code_is_redrawn_every_thirty_seconds_with_the_same_co
     let service = subject.service();
     let first = service.generate_qr_code().await.unwrap();
     let mut events = service.events();
-    sleep(Duration::from_secs(29)).await;
+    pass(Duration::from_secs(29)).await;
     assert_eq!(drain(&mut events), ["statusChanged(READY_TO_PAIR)"]);
-    sleep(Duration::from_secs(2)).await;
+    pass(Duration::from_secs(2)).await;
     assert_eq!(drain(&mut events), ["qrCodeGenerated"]);
     let second = service.generate_qr_code().await.unwrap();
     assert!(first.pairing_code() == second.pairing_code());
     assert_eq!(first.expires_at(), second.expires_at());
     assert_ne!(first.qr_code_content(), second.qr_code_content());
-    sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     assert_eq!(drain(&mut events), ["qrCodeGenerated", "qrCodeGenerated"]);
 }
 
@@ -190,11 +190,11 @@ pub(crate) async fn a_window_runs_out_after_ten_minutes(make: &impl AsyncFn(Beha
     let subject = entered(make, Behaviour::Good).await;
     let service = subject.service();
     let code = shown(service).await;
-    sleep(Duration::from_millis(599_900)).await;
+    pass(Duration::from_millis(599_900)).await;
     assert_eq!(service.get_status(), ProvisioningStatus::ReadyToPair);
     assert_eq!(service.validate_pairing_code(&code), CodeVerdict::Ok);
     let mut events = service.events();
-    sleep(Duration::from_millis(200)).await;
+    pass(Duration::from_millis(200)).await;
     let expected = [
         "statusChanged(READY_TO_PAIR)",
         "qrCodeExpired",
@@ -219,7 +219,7 @@ pub(crate) async fn exit_voids_the_window(make: &impl AsyncFn(Behaviour) -> Made
     assert_eq!(drain(&mut events), expected);
     assert_eq!(service.validate_pairing_code(&code), CodeVerdict::Expired);
     assert!(service.generate_qr_code().await.is_err());
-    sleep(Duration::from_secs(700)).await;
+    pass(Duration::from_secs(700)).await;
     assert_eq!(drain(&mut events), [""; 0]);
 }
 
@@ -386,7 +386,7 @@ pub(crate) async fn reprovisioning_keeps_the_device_provisioned(
     ];
     assert_eq!(drain(&mut events), expected);
     service.reprovision_device(technician(&subject)).await.unwrap();
-    sleep(Duration::from_secs(601)).await;
+    pass(Duration::from_secs(601)).await;
     // A failed re-provisioning goes back to what works (D12).
     assert_eq!(service.state(), ProvisioningState::Provisioned);
     let error = service.view().borrow().last_error.clone().unwrap();
@@ -455,7 +455,7 @@ pub(crate) async fn a_dropped_future_leaves_no_half_state(make: &impl AsyncFn(Be
             () = core::future::ready(()) => {}
         }
     }
-    sleep(Duration::from_secs(5)).await;
+    pass(Duration::from_secs(5)).await;
     let status = service.get_status();
     // Wholly begun and finished, or not begun at all.
     let whole = [ProvisioningStatus::Provisioned, ProvisioningStatus::ReadyToPair];
@@ -502,7 +502,7 @@ pub(crate) async fn the_connection_can_be_tested_once_provisioned(
 ) {
     let subject = provisioned(make).await;
     subject.service().test_connection().await.unwrap();
-    sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     let link = subject.service().link().borrow().clone();
     assert!(link.connected);
     assert_eq!(link.server_url, subject.service().view().borrow().server_url);
