@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::sample::Cost;
 
-/// When the figures of programs that cannot be linked here were measured, and on what.
+/// When the programs that others wrote were weighed, and on what.
 pub const FIGURES: &str = "2026-11-23, 2 vCPU";
 
 /// One operation of a sum: its name, how often, what one takes.
@@ -20,21 +20,12 @@ pub struct Row {
     pub cost: Cost,
     /// The primitives that are linked, as often as they are called.
     pub linked: Vec<Part>,
-    /// The fastest known way to do it.
-    pub fastest: Option<Fastest>,
+    /// The operations that nobody can leave out, each by the fastest library known, in the same run.
+    pub fastest: Vec<Part>,
     /// What this project set itself.
     pub target: Option<Target>,
     /// What [I §8] demands.
     pub limit: Option<Duration>,
-}
-
-/// The fastest known way to do something.
-#[derive(Debug, Clone)]
-pub enum Fastest {
-    /// The operations that nobody can leave out, each by the fastest library, in the same run.
-    Run(Vec<Part>),
-    /// A figure of another program, see [`FIGURES`], and whose it is.
-    Figure(Duration, &'static str),
 }
 
 /// A target of the project.
@@ -55,13 +46,10 @@ impl Row {
         (!self.linked.is_empty()).then(|| sum(&self.linked))
     }
 
-    /// What the fastest known way takes. A figure has one time for both clocks.
+    /// What the fastest known way takes; none where none is known.
     #[must_use]
     pub fn fastest(&self) -> Option<Cost> {
-        Some(match self.fastest.as_ref()? {
-            Fastest::Run(parts) => sum(parts),
-            Fastest::Figure(time, _) => Cost { wall: *time, cpu: *time },
-        })
+        (!self.fastest.is_empty()).then(|| sum(&self.fastest))
     }
 
     fn times(&self, other: Cost) -> Times {
@@ -141,10 +129,7 @@ pub fn summary(rows: &[Row]) -> String {
                 Short(row.cost.cpu).to_string(),
                 cell(linked.map(time)),
                 cell(times(linked)),
-                cell(row.fastest.as_ref().zip(fastest).map(|(way, cost)| match way {
-                    Fastest::Run(_) => time(cost).to_string(),
-                    Fastest::Figure(..) => format!("{} *", time(cost)),
-                })),
+                cell(fastest.map(time)),
                 cell(times(fastest)),
                 cell(row.target()),
                 cell(row.limit()),
@@ -159,11 +144,8 @@ pub fn summary(rows: &[Row]) -> String {
 pub fn sums(rows: &[Row]) -> String {
     let mut out = String::from("| sum of | primitives linked | fastest known |\n|---|---|---|\n");
     for row in rows {
-        let fastest = row.fastest.as_ref().map(|way| match way {
-            Fastest::Run(parts) => named(parts),
-            Fastest::Figure(time, whose) => format!("* {whose} {} ({FIGURES})", Short(*time)),
-        });
-        let linked = (!row.linked.is_empty()).then(|| named(&row.linked));
+        let [linked, fastest] =
+            [&row.linked, &row.fastest].map(|parts| (!parts.is_empty()).then(|| named(parts)));
         if linked.is_some() || fastest.is_some() {
             line(&mut out, &[row.what.clone(), cell(linked), cell(fastest)]);
         }
@@ -179,20 +161,50 @@ fn named(parts: &[Part]) -> String {
     parts.collect::<Vec<_>>().join(" + ")
 }
 
-/// Bytes beside a floor and a target, in megabytes.
+/// A number of bytes and what it stands beside.
+#[derive(Debug, Clone, Default)]
+pub struct Weight {
+    /// What was weighed.
+    pub what: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// The bytes of the libraries alone, in the same run.
+    pub linked: Option<u64>,
+    /// The smallest known, in megabytes, see [`FIGURES`].
+    pub smallest: Option<f64>,
+    /// What this project set itself, in megabytes.
+    pub target: Option<f64>,
+}
+
+/// Bytes beside the libraries alone, the smallest known and a target, in megabytes.
 #[must_use]
-pub fn weights(rows: &[(&str, u64, Option<f64>, Option<f64>)]) -> String {
-    let mut out =
-        format!("| what | measured | smallest known ({FIGURES}) | target |\n|---|---|---|---|\n");
-    for (what, bytes, floor, target) in rows {
-        // Display only: a mantissa of 52 bits is enough for megabytes.
-        #[expect(clippy::cast_precision_loss, reason = "for display")]
-        let mega = *bytes as f64 / 1e6;
-        let target = target.map(|most| format!("≤ {most} MB {}", verdict(mega <= most)));
-        let floor = floor.map(|floor| format!("{floor} MB"));
-        line(&mut out, &[(*what).to_owned(), format!("{mega:.1} MB"), cell(floor), cell(target)]);
+pub fn weights(rows: &[Weight]) -> String {
+    let mut out = format!(
+        "| what | measured | libraries alone | times that | smallest known ({FIGURES}) | target |\n\
+         |---|---|---|---|---|---|\n"
+    );
+    for Weight { what, bytes, linked, smallest, target } in rows {
+        let mega = mega(*bytes);
+        let linked = linked.map(self::mega);
+        line(
+            &mut out,
+            &[
+                what.clone(),
+                format!("{mega:.1} MB"),
+                cell(linked.map(|linked| format!("{linked:.1} MB"))),
+                cell(linked.map(|linked| format!("{}×", up(mega / linked)))),
+                cell(smallest.map(|smallest| format!("{smallest} MB"))),
+                cell(target.map(|most| format!("≤ {most} MB {}", verdict(mega <= most)))),
+            ],
+        );
     }
     out
+}
+
+/// Display only: a mantissa of 52 bits is enough for megabytes.
+#[expect(clippy::cast_precision_loss, reason = "for display")]
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 /// A time in three digits or so.
@@ -238,7 +250,7 @@ mod tests {
             what: "a thing".to_owned(),
             cost: Cost { cpu: Duration::from_micros(1000), ..cost(3000) },
             linked: vec![("commit", 2, cost(500)), ("sign", 1, cost(500))],
-            fastest: Some(Fastest::Run(vec![("commit", 1, cost(500)), ("sign", 2, cost(125))])),
+            fastest: vec![("commit", 1, cost(500)), ("sign", 2, cost(125))],
             target: Some(Target::Ratio(4.0)),
             limit: Some(Duration::from_secs(5)),
         }
@@ -261,22 +273,12 @@ mod tests {
     #[test]
     fn what_has_no_wall_time_stands_beside_cpu_time() {
         let cpu = Cost { wall: Duration::ZERO, cpu: Duration::from_micros(300) };
-        let row = Row { cost: cpu, linked: vec![("sign", 2, cpu)], fastest: None, ..row() };
+        let row = Row { cost: cpu, linked: vec![("sign", 2, cpu)], fastest: Vec::new(), ..row() };
         let target = Some(Target::Cpu(Duration::from_micros(300)));
         let expected = "| a thing | – | 300 µs | 600 µs | CPU 0.50× | – | – | ≤ 300 µs CPU PASS |";
         let row = [Row { target, limit: None, ..row }];
         assert!(last(&summary(&row)).starts_with(expected), "{}", summary(&row));
         assert_eq!(last(&sums(&row)), "| a thing | 2 × sign 300 µs | – |");
-    }
-
-    #[test]
-    fn a_figure_is_marked_and_says_whose_it_is() {
-        let figure = Fastest::Figure(Duration::from_micros(700), "another program");
-        let row = Row { linked: Vec::new(), fastest: Some(figure), ..row() };
-        let row = [Row { target: Some(Target::Ratio(4.28)), ..row }];
-        let expected = "| – | – | 700 µs * | 4.29×, CPU 1.43× | ≤ 4.28× FAIL | < 5 s PASS |";
-        assert!(last(&summary(&row)).ends_with(expected), "{}", summary(&row));
-        assert!(sums(&row).contains("| – | * another program 700 µs ("));
     }
 
     #[test]
@@ -306,9 +308,18 @@ mod tests {
         let cpu = Target::Cpu(Duration::from_micros(100));
         assert!(at(cpu, 900, 100) && !at(cpu, 1, 101));
         assert!(at(Target::Ratio(2.0), 1500, 9000) && !at(Target::Ratio(2.0), 1501, 1));
-        assert!(!Row { fastest: None, ..row() }.target().unwrap().contains("PASS"));
-        let heavy = weights(&[("device", 9_000_000, Some(4.2), Some(8.0))]);
-        assert!(heavy.ends_with("| device | 9.0 MB | 4.2 MB | ≤ 8 MB FAIL |\n"));
+        assert!(!Row { fastest: Vec::new(), ..row() }.target().unwrap().contains("PASS"));
+        let heavy = Weight {
+            what: "device".to_owned(),
+            bytes: 9_000_000,
+            linked: Some(6_000_000),
+            smallest: Some(4.2),
+            target: Some(8.0),
+        };
+        let light = Weight { what: "zmon".to_owned(), bytes: 8_000_000, ..Weight::default() };
+        let table = weights(&[heavy, light]);
+        assert!(table.contains("\n| device | 9.0 MB | 6.0 MB | 1.50× | 4.2 MB | ≤ 8 MB FAIL |\n"));
+        assert!(table.ends_with("\n| zmon | 8.0 MB | – | – | – | – |\n"));
     }
 
     #[test]

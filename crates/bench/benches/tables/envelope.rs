@@ -17,7 +17,7 @@ use rand_core::UnwrapErr;
 use rsa::Oaep;
 use sha2::{Digest, Sha256};
 use zmon_bench::sample::{Cost, in_turn};
-use zmon_bench::table::{self, Row};
+use zmon_bench::table::{Part, Row};
 use zmon_crypto::envelope::{Envelope, SealInput, seal};
 use zmon_crypto::schedule::{Prk, SessionKeys, Transcript, transcript};
 use zmon_crypto::{KemKey, SecretBytes, Suite};
@@ -156,8 +156,8 @@ fn suite_2(ours: &Ours, fastest: &Fastest) -> [Row; 2] {
     ]
 }
 
-fn by(whose: &'static str, cost: Cost) -> Option<table::Fastest> {
-    Some(table::Fastest::Run(vec![(whose, 1, cost)]))
+fn by(whose: &'static str, cost: Cost) -> Vec<Part> {
+    vec![(whose, 1, cost)]
 }
 
 fn payload(msg: &[u8]) -> Payload<'_, '_> {

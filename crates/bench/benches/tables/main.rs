@@ -61,7 +61,7 @@ fn main() {
     println!("{steps}");
     match weights {
         Some(weights) => println!("{weights}"),
-        None => println!("programs: not built; run `cargo build --release --bins` first"),
+        None => println!("programs: not built; docs/PERFORMANCE.md has the commands"),
     }
 }
 
@@ -70,7 +70,7 @@ fn single(p: &Primitives, f: &Fastest) -> [table::Row; 3] {
     let row = |what: &str, cost, fastest| table::Row {
         what: what.to_owned(),
         cost,
-        fastest: Some(table::Fastest::Run(vec![("`aws-lc-rs`", 1, fastest)])),
+        fastest: vec![("`aws-lc-rs`", 1, fastest)],
         ..table::Row::default()
     };
     [

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use zmon_bench::process::{beside, cpu_time, resident, size};
 use zmon_bench::sample::{Cost, Samples, Stopwatch};
-use zmon_bench::table::{self, Part, Row, Target, weights};
+use zmon_bench::table::{Part, Row, Target, Weight, weights};
 use zmon_testkit::{StationOptions, TestStation};
 use zmon_transport::control::ControlClient;
 use zmon_wire::control::{ControlAnswer, ControlRequest};
@@ -21,16 +21,25 @@ use crate::primitives::Primitives;
 const PIN: &str = "48392017";
 const STARTS: usize = 15;
 
-/// The starts of a device and the weights; none unless the programs are built.
+/// The starts of a device and the weights; none unless the programs and the floor are built.
 pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([Row; 3], String)> {
-    let device = beside("device")?;
+    let (device, floor) = (beside("device")?, beside("examples/floor")?);
     let station = TestStation::start_with(StationOptions::beside_programs()).await;
     let dir = tempfile::tempdir().expect("a directory");
     let home = init(&device, dir.path(), &station).await;
 
-    let (mut ready, mut served) = (Samples::default(), Samples::default());
-    let (mut at_rest, mut shown) = (0, 0);
+    let (mut least, mut ready, mut served) =
+        (Samples::default(), Samples::default(), Samples::default());
+    let (mut alone, mut at_rest, mut shown) = (0, 0, 0);
     for _ in 0..STARTS {
+        let watch = Stopwatch::start();
+        let mut running =
+            spawn(Command::new(&floor).arg(dir.path().join("floor.db")), "ready").await;
+        let pid = running.id().expect("it runs");
+        least.push(of_program(pid, &watch));
+        alone = resident(pid).unwrap_or(0).max(alone);
+        running.kill().await.expect("stopped");
+
         let watch = Stopwatch::start();
         let mut running = start(&device, &home).await;
         let pid = running.id().expect("it runs");
@@ -47,10 +56,7 @@ pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([R
             what: "device, spawn to ready line".to_owned(),
             cost: ready.median(),
             linked: start_up(p),
-            fastest: Some(table::Fastest::Figure(
-                Duration::from_micros(4200),
-                "axum + rustls + ring + sqlx, spawn to a first HTTPS answer",
-            )),
+            fastest: vec![("the libraries alone, spawn to ready", 1, least.median())],
             ..Row::default()
         },
         Row {
@@ -58,9 +64,7 @@ pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([R
             cost: served,
             linked: [start_up(p), shown_after(p, qr), vec![("argon2id of the PIN", 1, p.argon2)]]
                 .concat(),
-            fastest: Some(table::Fastest::Run(
-                [least_start(p, f, qr), vec![("argon2id of the PIN", 1, p.argon2)]].concat(),
-            )),
+            fastest: [least_start(p, f, qr), vec![("argon2id of the PIN", 1, p.argon2)]].concat(),
             target: Some(Target::Wall(Duration::from_millis(15))),
             ..Row::default()
         },
@@ -69,22 +73,37 @@ pub(crate) async fn measure(p: &Primitives, f: &Fastest, qr: &Row) -> Option<([R
             what: "the same, less the PIN's argon2id".to_owned(),
             cost: served.less(p.argon2),
             linked: [start_up(p), shown_after(p, qr)].concat(),
-            fastest: Some(table::Fastest::Run(least_start(p, f, qr))),
+            fastest: least_start(p, f, qr),
             target: Some(Target::Wall(Duration::from_millis(15))),
             ..Row::default()
         },
     ];
+    let weight = |what: &str, bytes, smallest, target| Weight {
+        what: what.to_owned(),
+        bytes,
+        smallest,
+        target,
+        ..Weight::default()
+    };
+    let alone = Some(alone);
     let mut rows = vec![
-        ("`device`, memory at rest", at_rest, Some(6.4), Some(12.0)),
-        ("`device`, memory with an open window", shown, None, None),
+        Weight {
+            linked: alone,
+            ..weight("`device`, memory at rest", at_rest, Some(6.4), Some(12.0))
+        },
+        Weight {
+            linked: alone,
+            ..weight("`device`, memory with an open window", shown, None, None)
+        },
     ];
-    for (name, floor, target) in [
+    for (name, smallest, target) in [
         ("device", Some(4.2), Some(8.0)),
         ("mock-central-station", Some(6.3), None),
         ("zmon", None, None),
     ] {
         if let Some(bytes) = beside(name).as_deref().and_then(size) {
-            rows.push((name, bytes, floor, target));
+            let linked = size(&floor).filter(|_| name == "device");
+            rows.push(Weight { linked, ..weight(name, bytes, smallest, target) });
         }
     }
     Some((starts, weights(&rows)))
@@ -119,9 +138,7 @@ fn least_start(p: &Primitives, f: &Fastest, qr: &Row) -> Vec<Part> {
         ("key", 1, f.generate),
         ("sign", 1, f.sign),
     ];
-    if let Some(table::Fastest::Run(picture)) = &qr.fastest {
-        parts.extend(picture.iter().copied());
-    }
+    parts.extend(qr.fastest.iter().copied());
     parts
 }
 
@@ -150,19 +167,19 @@ async fn init(device: &Path, dir: &Path, station: &TestStation) -> PathBuf {
     home
 }
 
-/// Starts the program; returns with its ready line.
+/// Starts the device; returns with its ready line.
 async fn start(device: &Path, home: &Path) -> Child {
-    let mut child = Command::new(device)
-        .arg("run")
-        .arg(home)
-        .args(["--log", "error"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("`device run` starts");
+    let mut run = Command::new(device);
+    spawn(run.arg("run").arg(home).args(["--log", "error"]), "\"ready\":true").await
+}
+
+/// Starts a program; returns with its first line, which says that it is ready.
+async fn spawn(command: &mut Command, ready: &str) -> Child {
+    let started = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+    let mut child = started.expect("the program starts");
     let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
     let line = lines.next_line().await.expect("read").expect("a ready line");
-    assert!(line.contains("\"ready\":true"), "{line}");
+    assert!(line.contains(ready), "{line}");
     child
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use zmon_bench::process::{beside, cpu_time};
 use zmon_bench::sample::{Cost, Samples};
-use zmon_bench::table::{self, Row, Target};
+use zmon_bench::table::{Part, Row, Target};
 use zmon_crypto::Anchor;
 use zmon_domain::address::ServerUrl;
 use zmon_domain::ids::SiteId;
@@ -69,7 +69,7 @@ pub(crate) async fn row(p: &Primitives, f: &Fastest, seal: Cost) -> Option<Row> 
         ("seal", 1, f.seal),
         ("commit", 1, p.commit),
     ];
-    let on_cpu = |parts: Vec<table::Part>| {
+    let on_cpu = |parts: Vec<Part>| {
         let alone = |cost: Cost| Cost { wall: Duration::ZERO, ..cost };
         parts.into_iter().map(|(name, times, cost)| (name, times, alone(cost))).collect()
     };
@@ -77,7 +77,7 @@ pub(crate) async fn row(p: &Primitives, f: &Fastest, seal: Cost) -> Option<Row> 
         what: "station, CPU of one pairing".to_owned(),
         cost: samples.median(),
         linked: on_cpu(linked),
-        fastest: Some(table::Fastest::Run(on_cpu(least))),
+        fastest: on_cpu(least),
         target: Some(Target::Cpu(Duration::from_micros(1200))),
         limit: None,
     })
