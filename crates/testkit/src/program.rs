@@ -60,6 +60,7 @@ pub struct DeviceProgram {
     home: TempDir,
     binary: PathBuf,
     seed: Seed,
+    log: &'static str,
     running: Option<(Child, Ready)>,
 }
 
@@ -74,7 +75,8 @@ impl DeviceProgram {
         let (anchor, pins) = (home.path().join("anchor.pem"), home.path().join("pins"));
         std::fs::write(&anchor, station.anchor_pem()).expect("a file is written");
         disk::write_private(&pins, format!("{PIN}\n").as_bytes());
-        let program = Self { home, binary, seed: station.seed().clone(), running: None };
+        let program =
+            Self { home, binary, seed: station.seed().clone(), log: "error", running: None };
         let made = program
             .command("init")
             .args(["--device-id", ID, "--administrator", OPERATOR])
@@ -86,6 +88,13 @@ impl DeviceProgram {
             .expect("the program runs");
         assert!(made.status.success(), "device init: {made:?}");
         program
+    }
+
+    /// The same with another level of its log; errors are told otherwise.
+    #[must_use]
+    pub fn logging(mut self, log: &'static str) -> Self {
+        self.log = log;
+        self
     }
 
     /// Its row of the registry.
@@ -107,7 +116,7 @@ impl DeviceProgram {
         assert!(self.running.is_none(), "the device is on");
         let mut child = self
             .command("run")
-            .args(["--listen", "127.0.0.1:0", "--log", "error"])
+            .args(["--listen", "127.0.0.1:0", "--log", self.log])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");
@@ -128,6 +137,28 @@ impl DeviceProgram {
             child.kill().expect("killed");
             child.wait().expect("gone");
         }
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// While it is off.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("the device is on").0.id()
+    }
+
+    /// Whether its process has ended by itself or by another's hand; it is off then.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        let Some((child, _)) = &mut self.running else { return true };
+        let ended = child.try_wait().expect("the system says").is_some();
+        if ended {
+            self.running = None;
+        }
+        ended
     }
 
     /// What it answers on its control socket.
