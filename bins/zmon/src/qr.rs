@@ -78,7 +78,7 @@ pub(crate) struct Drawn {
 fn draw(path: &Path) -> Result<Drawn, Failure> {
     let text = Zeroizing::new(files::read_text("--text", path, CONTENT_MAX)?);
     let content = QrContent::parse(text.trim().as_bytes())?;
-    let json = Zeroizing::new(content.to_json()?);
+    let json = content.to_json()?;
     let pairing_code = PairingCode::parse_any(content.pairing_code.expose())
         .map_err(|error| ErrorReport::from(error.code()))?;
     let unfit = |error: zmon_provisioning::qr::QrError| {

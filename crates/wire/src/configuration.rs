@@ -159,7 +159,7 @@ impl ConfigurationDocument {
     /// # Errors
     /// Never for a document of this type; see [`strict::to_vec`].
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
-        strict::to_vec(self).map(Zeroizing::new)
+        strict::to_secret(self, limits::BODY_MAX.default)
     }
 
     /// Whether its time has passed ([I §3.2]).

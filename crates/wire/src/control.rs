@@ -10,9 +10,11 @@ mod view;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 use zmon_domain::{
     address::DeviceAddress,
     ids::{DeviceId, OperatorId, OverrideReason},
+    limits,
     role::Role,
 };
 
@@ -293,12 +295,13 @@ pub enum ControlAnswer {
     Error(Box<Problem>),
 }
 
-/// One line of the socket: the JSON and a line end.
+/// One line of the socket: the JSON and a line end, wiped on drop: requests carry PINs, answers codes.
 ///
 /// # Errors
 /// Never for messages of this crate; see [`strict::to_vec`].
-pub fn to_line<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
-    let mut line = strict::to_vec(message)?;
+pub fn to_line<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    // With its end.
+    let mut line = strict::to_secret(message, limits::BODY_MAX.default.saturating_add(1))?;
     line.push(b'\n');
     Ok(line)
 }

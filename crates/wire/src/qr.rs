@@ -1,8 +1,9 @@
 //! The content of the QR code: exactly the seven members of [W §3], in its order (D15).
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 use zmon_domain::{
     address::DeviceAddress,
     ids::{DeviceId, DeviceSerial, FirmwareVersion},
@@ -48,12 +49,12 @@ impl QrContent {
     ///
     /// # Errors
     /// A [`WireError`] when it is longer than the largest QR code at level H holds.
-    pub fn to_json(&self) -> Result<String, WireError> {
-        let bytes = strict::to_vec(self)?;
+    pub fn to_json(&self) -> Result<Zeroizing<String>, WireError> {
+        let mut bytes = strict::to_secret(self, limits::QR_CONTENT_MAX.max)?;
         let fits = bytes.len() <= limits::QR_CONTENT_MAX.max;
         // serde_json writes UTF-8 only.
-        let text = String::from_utf8(bytes).ok().filter(|_| fits);
-        text.ok_or_else(|| {
+        let text = String::from_utf8(core::mem::take(&mut *bytes)).map(Zeroizing::new);
+        text.ok().filter(|_| fits).ok_or_else(|| {
             limits::QR_CONTENT_MAX
                 .check(usize::MAX)
                 .err()
@@ -67,13 +68,5 @@ impl QrContent {
     /// A [`WireError`] naming the member and the rule.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         strict::parse(bytes, limits::QR_CONTENT_MAX.max)
-    }
-
-    /// As [`QrContent::to_json`], as bytes.
-    ///
-    /// # Errors
-    /// As [`QrContent::to_json`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>, WireError> {
-        self.to_json().map(String::into_bytes)
     }
 }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 mod error;
 mod tree;
@@ -30,6 +31,19 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, WireErr
 /// A [`WireError`] if the value has no JSON form; no message of this crate is such a value.
 pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
     serde_json::to_vec(value).map_err(|_| WireError::unwritable())
+}
+
+/// Writes a message of at most `room` bytes that holds a secret, into a buffer that is wiped when it is
+/// dropped; a longer one is written all the same, and leaves a copy behind.
+///
+/// # Errors
+/// As [`to_vec`].
+pub fn to_secret<T: Serialize>(value: &T, room: usize) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    value
+        .serialize(&mut serde_json::Serializer::new(&mut *bytes))
+        .map_err(|_| WireError::unwritable())?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ fn main() -> Answer<()> {
     firmware.input(DeviceInput::Enter { proof, address: DeviceAddress::parse("10.1.50.104")? })?;
     firmware.run()?;
     let qr = firmware.machine.snapshot(&clock()).qr.ok_or("no QR code")?;
-    println!("{}: {}", firmware.machine.state(), qr.to_json()?);
+    println!("{}: {}", firmware.machine.state(), qr.to_json()?.as_str());
     firmware.net.scan(&qr)?;
     firmware.run()?;
 

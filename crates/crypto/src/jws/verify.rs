@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use zeroize::Zeroizing;
 use zmon_domain::limits;
 use zmon_wire::jws::JwsHeader;
 
@@ -19,7 +20,8 @@ pub struct Unverified<'a> {
     header: JwsHeader,
     /// `BASE64URL(header) ‖ '.' ‖ BASE64URL(payload)`.
     signing_input: &'a [u8],
-    payload: Vec<u8>,
+    /// Wiped: the configuration has the pairing code in it.
+    payload: Zeroizing<Vec<u8>>,
     signature_part: &'a str,
     signature: Vec<u8>,
 }
@@ -41,7 +43,7 @@ impl<'a> Unverified<'a> {
         Ok(Self {
             header: header::decode(&decode(header_part)?)?,
             signing_input: signed.as_bytes(),
-            payload: decode(payload_part)?,
+            payload: Zeroizing::new(decode(payload_part)?),
             signature_part,
             signature: decode(signature_part)?,
         })
@@ -122,7 +124,7 @@ impl fmt::Debug for Unverified<'_> {
 /// A message whose signature was right under the recorded key.
 pub struct Verified {
     typ: Typ,
-    payload: Vec<u8>,
+    payload: Zeroizing<Vec<u8>>,
     signature_part: String,
     proof: SignatureVerified,
 }
@@ -142,7 +144,7 @@ impl Verified {
 
     /// Gives up the payload.
     #[must_use]
-    pub fn into_payload(self) -> Vec<u8> {
+    pub fn into_payload(self) -> Zeroizing<Vec<u8>> {
         self.payload
     }
 

@@ -193,7 +193,7 @@ fn statement(
             .verify_with(Typ::Checkpoint, key, algorithms)
             .map_err(|_| "the signature of the checkpoint is wrong")?
             .into_payload(),
-        None => unverified.payload_unverified().to_vec(),
+        None => unverified.payload_unverified().to_vec().into(),
     };
     let statement: Checkpoint =
         strict::parse(&payload, payload.len()).map_err(|_| "the checkpoint is malformed")?;

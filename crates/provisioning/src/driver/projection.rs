@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
 use zmon_domain::code::PairingCode;
 use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::Now;
@@ -62,7 +61,7 @@ impl Driver {
         view.qr = snapshot.qr.as_ref().zip(snapshot.port).and_then(|(qr, port)| {
             let content = qr.to_json();
             Some(QrView {
-                content: Arc::new(Zeroizing::new(content.ok()?)),
+                content: Arc::new(content.ok()?),
                 address: qr.ip_address,
                 port,
                 timestamp: qr.expires_at - self.parts.profile.window(),

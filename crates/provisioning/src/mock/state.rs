@@ -361,7 +361,7 @@ impl State {
             firmware_version: self.config.firmware.clone(),
         };
         let json = content.to_json().map_err(|error| error.report(ErrorCode::RequestTooLarge))?;
-        Ok(Arc::new(Zeroizing::new(json)))
+        Ok(Arc::new(json))
     }
 }
 

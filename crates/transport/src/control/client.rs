@@ -61,7 +61,6 @@ impl ControlClient {
 
     async fn send(&mut self, request: &ControlRequest) -> Result<(), ControlError> {
         let line = to_line(request).map_err(|error| ControlError::Malformed(error.to_string()))?;
-        let line = zeroize::Zeroizing::new(line);
         let stream = self.stream.get_mut();
         stream.write_all(&line).await.map_err(ControlError::Broken)?;
         stream.flush().await.map_err(ControlError::Broken)

@@ -167,7 +167,6 @@ async fn follow(
 
 async fn send(writer: &mut OwnedWriteHalf, answer: &ControlAnswer) -> std::io::Result<()> {
     let line = to_line(answer).map_err(std::io::Error::other)?;
-    let line = zeroize::Zeroizing::new(line);
     let sent = timeout(ServerLimits::control().write_stall, writer.write_all(&line)).await;
     sent.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()))
 }

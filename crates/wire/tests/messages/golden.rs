@@ -50,12 +50,11 @@ fn the_qr_content_is_the_documents_example_byte_for_byte() {
     let content = QrContent::parse(file("qr").as_bytes()).unwrap();
     let json = content.to_json().unwrap();
     assert_eq!(
-        json,
+        json.as_str(),
         "{\"deviceId\":\"ZM-001\",\"deviceSerial\":\"SN-2024-001234\",\"ipAddress\":\"192.168.1.100\",\
          \"pairingCode\":\"ABC-123-XYZ\",\"pairingToken\":\"base64-encoded-time-limited-token\",\
          \"expiresAt\":\"2024-11-25T14:30:00Z\",\"firmwareVersion\":\"1.2.3\"}"
     );
-    assert_eq!(content.to_bytes().unwrap(), json.as_bytes());
     // With a token of its real length it still fits the size that cameras read well.
     assert!(json.len() - 33 + 68 <= limits::QR_CONTENT_AIM.default);
 }
