@@ -71,6 +71,18 @@ Example:
     --ca anchor.pem --operator admin"
     )]
     Identity(Identity),
+    /// Lay down the maker's certificate chain of the identity key.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  device identity ./bed-7 --csr bed-7.csr
+  device factory-chain ./bed-7 bed-7-factory.pem
+
+The maker's authority signs what the request says. Stations whose device_trust
+names factory then take the device without a manifest row. Not while it runs."
+    )]
+    FactoryChain(FactoryChain),
     /// Serve a device directory until SIGTERM or SIGINT.
     #[command(
         max_term_width = 80,
@@ -155,6 +167,19 @@ pub struct Identity {
     /// Fixed port to put into the row, for a typed code.
     #[arg(long, requires = "manifest", value_name = "PORT")]
     pub port: Option<NonZeroU16>,
+    /// New file for a certification request (PKCS#10, DER) of the identity key,
+    /// for the maker's authority.
+    #[arg(long, conflicts_with = "manifest", value_name = "FILE")]
+    pub csr: Option<PathBuf>,
+}
+
+/// Arguments of `device factory-chain`.
+#[derive(Debug, ClapArgs)]
+pub struct FactoryChain {
+    /// Directory of the device.
+    pub dir: PathBuf,
+    /// Certificates in PEM form, the identity key's first ("-": stdin).
+    pub file: PathBuf,
 }
 
 /// Arguments of `device run`; each beats the environment, which beats the file.

@@ -29,14 +29,14 @@ use zmon_provisioning::{
     },
 };
 use zmon_transport::{
-    device_listener::{PullParts, PullingListener, TlsListener},
+    device_listener::{LiveAnchors, PullParts, PullingListener, TlsListener},
     provider::Provider,
     station_link::TlsStationLink,
     tls::TlsContext,
 };
 
 use crate::{
-    anchors,
+    anchors, factory,
     settings::{FILE, Settings},
     stored,
 };
@@ -48,6 +48,7 @@ pub(crate) fn system_rng() -> SharedRng {
 
 /// What is kept of a device on disk, open and locked for this process.
 pub(crate) struct Disk {
+    pub(crate) dir: Arc<PrivateDir>,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) operators: Arc<FileAuthenticator>,
     pub(crate) store: Arc<SqliteDeviceStore>,
@@ -96,9 +97,11 @@ impl Disk {
             .map_err(stored)?;
         let clinical = ClinicalFolder::open(Arc::clone(&dir)).map_err(stored)?;
         let device = profile.device_id.clone();
-        let store = SqliteDeviceStore::open(dir, device, Arc::clone(&keys), rng.clone());
+        let store =
+            SqliteDeviceStore::open(Arc::clone(&dir), device, Arc::clone(&keys), rng.clone());
         let store = store.await.map_err(stored)?;
         Ok(Self {
+            dir,
             keys,
             operators: Arc::new(operators),
             store: Arc::new(store),
@@ -171,22 +174,21 @@ pub(crate) async fn start(
     let keys = Arc::clone(&disk.keys);
     let listener = TlsListener::new(&tls, keys, &disk.rng, settings.bind.clone())
         .map_err(|error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string()))?;
-    let mut listener: Arc<dyn Listener> = Arc::new(listener);
-    if let Some(station) = settings.pull_url.clone() {
-        let parts = PullParts {
-            tls: tls.clone(),
-            station,
-            anchors: world.anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
-            device_id: settings.profile.device_id.clone(),
-            keys: Arc::clone(&disk.keys),
-            rng: disk.rng.clone(),
-            pause: limits::POLL_PAUSE.default,
-        };
-        listener = Arc::new(PullingListener::new(listener, parts));
-    }
+    let pull = PullParts {
+        tls: tls.clone(),
+        station: settings.pull_url.clone(),
+        anchors: LiveAnchors::new(world.anchors.iter().map(|anchor| anchor.ca_der().to_vec())),
+        store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
+        device_id: settings.profile.device_id.clone(),
+        keys: Arc::clone(&disk.keys),
+        rng: disk.rng.clone(),
+        pause: limits::POLL_PAUSE.default,
+    };
+    let listener: Arc<dyn Listener> = Arc::new(PullingListener::new(Arc::new(listener), pull));
     let mut profile = settings.profile.clone();
     profile.key_protection = disk.keys.protection();
     profile.trust = world.trust;
+    profile.factory_chain = factory::load(&disk.dir, disk.keys.identity().public())?;
     let service = CentralStationProvisioningService::start(DeviceParts {
         profile,
         address: settings.address,

@@ -8,6 +8,7 @@ mod anchors;
 mod args;
 mod compose;
 mod courier;
+mod factory;
 mod identity;
 mod init;
 mod interlock;
@@ -16,7 +17,7 @@ mod settings;
 #[cfg(feature = "simulate")]
 mod simulate;
 
-pub use args::{Args, Command, Identity, Init, Run};
+pub use args::{Args, Command, FactoryChain, Identity, Init, Run};
 pub use interlock::InterlockSetting;
 
 use zmon_cli::{ExitClass, Failure, Streams};
@@ -27,7 +28,8 @@ pub async fn run(args: Args, streams: &mut Streams<'_>) -> ExitClass {
     streams.set_json(args.json);
     let done = match args.command {
         Command::Init(init) => init::run(init, streams).await,
-        Command::Identity(identity) => identity::run(identity, streams),
+        Command::Identity(identity) => identity::run(&identity, streams),
+        Command::FactoryChain(chain) => factory::run(chain, streams).await,
         Command::Run(run) => serve::run(run, streams).await,
     };
     match done {

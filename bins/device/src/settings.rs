@@ -247,7 +247,9 @@ mod tests {
         let args = ["device", "run", "/nowhere"].iter().chain(more);
         match Args::try_parse_from(args).unwrap().command {
             Command::Run(run) => run,
-            Command::Init(_) | Command::Identity(_) => panic!("asked for run"),
+            Command::Init(_) | Command::Identity(_) | Command::FactoryChain(_) => {
+                panic!("asked for run")
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use zmon_domain::{
 
 use crate::{
     fault::Ordered,
-    settings::{SuiteName, server_name},
+    settings::{DeviceTrustName, SuiteName, server_name},
 };
 
 /// Central Station for harnesses, trials and tests.
@@ -151,6 +151,18 @@ pub struct Run {
     #[arg(long, env = "STATION_UNREGISTERED_DEVICES", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub unregistered_devices: Option<bool>,
+    /// On what ground devices are believed, any of them [default: registry].
+    #[arg(long, env = "STATION_DEVICE_TRUST", value_name = "GROUND,GROUND", value_delimiter = ',')]
+    pub device_trust: Option<Vec<DeviceTrustName>>,
+    /// CA certificates (PEM) of makers whose devices are believed where
+    /// --device-trust has factory; relative to DIR.
+    #[arg(
+        long = "factory-anchor",
+        env = "STATION_FACTORY_ANCHORS",
+        value_name = "FILE,FILE",
+        value_delimiter = ','
+    )]
+    pub factory_anchors: Option<Vec<PathBuf>>,
     /// Whether devices may replace an expired certificate without anybody
     /// [default: false].
     #[arg(long, env = "STATION_RECOVERY", value_name = "BOOL", num_args = 0..=1,

@@ -22,6 +22,7 @@ use zmon_ui::tablet::{self, TrustedCa};
 use zmon_wire::kind::TrustLevel;
 
 use crate::{
+    factory,
     faulty::{Disturbance, FaultyDialer, FaultyIssuer},
     keys, refused,
     settings::Settings,
@@ -94,7 +95,7 @@ pub(crate) async fn start(
     };
     let station = Station::new(StationParts {
         profile: profile(settings, &material, devices)?,
-        policy: policy(settings, operators, devices),
+        policy: policy(dir, settings, &material, operators, devices)?,
         store: Arc::clone(&store) as Arc<dyn StationStore>,
         dialer: Arc::new(dialer),
         issuer: Arc::new(issuer),
@@ -145,9 +146,16 @@ fn trusted_ca(settings: &Settings, material: &CaMaterial) -> Result<TrustedCa, F
     })
 }
 
-fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> StationPolicy {
+fn policy(
+    dir: &Path,
+    settings: &Settings,
+    material: &CaMaterial,
+    operators: SocketAddr,
+    devices: SocketAddr,
+) -> Result<StationPolicy, Failure> {
     let mut policy = StationPolicy::new(settings.networks.clone());
-    policy.session.device_trust = settings.device_trust;
+    policy.session.device_trust.clone_from(&settings.device_trust);
+    policy.session.factory_anchors = factory::load(dir, &settings.factory_anchors, material)?;
     policy.session.station_made_keys = settings.station_made_keys;
     policy.session.suites.clone_from(&settings.suites);
     if settings.proximity {
@@ -157,7 +165,7 @@ fn policy(settings: &Settings, operators: SocketAddr, devices: SocketAddr) -> St
     policy.own_addresses = [operators, devices]
         .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })
         .to_vec();
-    policy
+    Ok(policy)
 }
 
 fn addresses(bound: &BoundListeners) -> Result<(SocketAddr, SocketAddr), Failure> {

@@ -7,6 +7,7 @@
 mod args;
 mod compose;
 mod ephemeral;
+mod factory;
 pub mod fault;
 mod faulty;
 mod init;

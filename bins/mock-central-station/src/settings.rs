@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
@@ -38,6 +38,10 @@ pub(crate) struct SettingsFile {
     pub(crate) server_names: Vec<String>,
     pub(crate) device_networks: Vec<String>,
     pub(crate) unregistered_devices: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device_trust: Option<Vec<DeviceTrustName>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) factory_anchors: Vec<PathBuf>,
     pub(crate) recovery: bool,
     pub(crate) station_made_keys: bool,
     pub(crate) proximity: bool,
@@ -59,6 +63,16 @@ pub enum SuiteName {
     Rsa2048,
 }
 
+/// Grounds on which devices are believed besides `unregistered_devices` (D9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceTrustName {
+    /// A row of a manifest, or of an earlier pairing.
+    Registry,
+    /// A certificate of the maker.
+    Factory,
+}
+
 impl From<SuiteName> for Suite {
     fn from(name: SuiteName) -> Self {
         match name {
@@ -78,7 +92,9 @@ pub(crate) struct Settings {
     pub(crate) device_listen: SocketAddr,
     pub(crate) server_names: Vec<String>,
     pub(crate) networks: NetworkPolicy,
-    pub(crate) device_trust: DeviceTrust,
+    pub(crate) device_trust: Vec<DeviceTrust>,
+    /// Files of the makers' authorities (D9).
+    pub(crate) factory_anchors: Vec<PathBuf>,
     /// Whether devices may replace an expired certificate by themselves (D23).
     pub(crate) recovery: bool,
     /// Whether the station makes the client keys (D6).
@@ -129,11 +145,8 @@ impl SettingsFile {
             device_listen,
             server_names: self.server_names.clone(),
             networks: NetworkPolicy { networks, ..NetworkPolicy::default() },
-            device_trust: if self.unregistered_devices {
-                DeviceTrust::Scanned
-            } else {
-                DeviceTrust::Registry
-            },
+            device_trust: self.device_trust()?,
+            factory_anchors: self.factory_anchors.clone(),
             recovery: self.recovery,
             station_made_keys: self.station_made_keys,
             proximity: self.proximity,
@@ -141,6 +154,30 @@ impl SettingsFile {
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
+    }
+
+    /// The registry unless the file names other grounds.
+    fn device_trust(&self) -> Result<Vec<DeviceTrust>, Failure> {
+        let named = self.device_trust.as_deref().unwrap_or(&[DeviceTrustName::Registry]);
+        let factory = named.contains(&DeviceTrustName::Factory);
+        if named.is_empty() {
+            return Err(Failure::usage("device_trust", "must name at least one ground"));
+        }
+        if factory && self.factory_anchors.is_empty() {
+            let rule = "must name a file where device_trust has factory";
+            return Err(Failure::usage(FACTORY_ANCHORS, rule));
+        }
+        let mut grounds: Vec<_> = named
+            .iter()
+            .map(|name| match name {
+                DeviceTrustName::Registry => DeviceTrust::Registry,
+                DeviceTrustName::Factory => DeviceTrust::Factory,
+            })
+            .collect();
+        if self.unregistered_devices {
+            grounds.push(DeviceTrust::Scanned);
+        }
+        Ok(grounds)
     }
 
     /// Every type unless the file names some.
@@ -153,6 +190,8 @@ impl SettingsFile {
     }
 }
 
+/// The key of the makers' authorities.
+pub(crate) const FACTORY_ANCHORS: &str = "factory_anchors";
 /// The key of the names in the TLS certificate.
 const SERVER_NAMES: &str = "server_names";
 
@@ -196,6 +235,11 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| file.device_networks.clone()),
             unregistered_devices: args.unregistered_devices.unwrap_or(file.unregistered_devices),
+            device_trust: args.device_trust.clone().or_else(|| file.device_trust.clone()),
+            factory_anchors: args
+                .factory_anchors
+                .clone()
+                .unwrap_or_else(|| file.factory_anchors.clone()),
             recovery: args.recovery.unwrap_or(file.recovery),
             station_made_keys: args.station_made_keys.unwrap_or(file.station_made_keys),
             proximity: args.proximity.unwrap_or(file.proximity),
@@ -272,13 +316,14 @@ mod tests {
         assert_eq!((plain.listen.port(), plain.device_host().as_str()), (8443, "127.0.0.1"));
         let flagged = Settings::load(&run_args(dir.path(), &["--listen", "127.0.0.1:9"])).unwrap();
         assert_eq!((flagged.listen.port(), flagged.device_listen.port()), (9, 8444));
-        assert!(!plain.recovery && plain.device_trust == DeviceTrust::Registry);
+        assert!(!plain.recovery && plain.device_trust == [DeviceTrust::Registry]);
         assert_eq!(plain.networks.networks.len(), 1);
         let flags =
             ["--recovery", "--unregistered-devices=true", "--server-name", "a.local,b.local"];
         let more = ["--device-network", "10.0.0.0/8,192.168.0.0/16"];
         let flagged = Settings::load(&run_args(dir.path(), &[&flags[..], &more].concat())).unwrap();
-        assert!(flagged.recovery && flagged.device_trust == DeviceTrust::Scanned);
+        let both = [DeviceTrust::Registry, DeviceTrust::Scanned];
+        assert!(flagged.recovery && flagged.device_trust == both);
         assert_eq!(flagged.networks.networks.len(), 2);
         assert_eq!(flagged.device_host(), "a.local");
     }
@@ -288,6 +333,8 @@ mod tests {
     #[test]
     fn every_setting_has_a_flag_and_a_variable() {
         let whole = SettingsFile {
+            device_trust: Some(vec![DeviceTrustName::Registry]),
+            factory_anchors: vec!["maker.pem".into()],
             suites: Some(vec![SuiteName::P256]),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
@@ -307,6 +354,7 @@ mod tests {
     #[test]
     fn wrong_settings_are_usage_failures() {
         let everywhere = Some("0.0.0.0:1".parse().unwrap());
+        let factory = Some(vec![DeviceTrustName::Factory]);
         let wrong = [
             ("station_id", SettingsFile { station_id: " ".to_owned(), ..file() }),
             ("station_name", SettingsFile { station_name: String::new(), ..file() }),
@@ -319,6 +367,8 @@ mod tests {
             ("server_names", SettingsFile { device_listen: everywhere, ..file() }),
             ("log", SettingsFile { log: Some("zmon=loudest".to_owned()), ..file() }),
             ("suites", SettingsFile { suites: Some(vec![]), ..file() }),
+            ("device_trust", SettingsFile { device_trust: Some(vec![]), ..file() }),
+            ("factory_anchors", SettingsFile { device_trust: factory, ..file() }),
         ];
         for (field, file) in wrong {
             let failure = file.read().unwrap_err();

@@ -162,6 +162,8 @@ event_types! {
         OperatorChanged = "operator_changed",
         /// Devices were laid down in the registry.
         RegistryImported = "registry_imported",
+        /// A pairing registered a device that no manifest names (D9).
+        DeviceRegistered = "device_registered",
         /// A device whose audit log was lost may begin a new one.
         AuditRestartAccepted = "audit_restart_accepted",
         /// A registered device was given another identity key.
@@ -190,6 +192,8 @@ event_types! {
         KeyDestroyed = "key_destroyed",
         /// An anchor was laid down.
         AnchorInstalled = "anchor_installed",
+        /// A device's factory chain was laid down.
+        FactoryChainInstalled = "factory_chain_installed",
         /// The peer sent a checkpoint; a failure when it is not its own or its log has lost rows.
         CheckpointReceived = "checkpoint_received",
         /// The program started.

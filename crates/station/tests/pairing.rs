@@ -247,7 +247,10 @@ async fn a_lost_answer_to_the_delivery_does_not_undo_a_commit() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_device_is_paired_where_the_policy_trusts_the_scan() {
     use zmon_station::DeviceTrust;
-    let world = World::with(|policy| policy.session.device_trust = DeviceTrust::Scanned).await;
+    let world = World::with(|policy| {
+        policy.session.device_trust = vec![DeviceTrust::Registry, DeviceTrust::Scanned]
+    })
+    .await;
     let device = FakeDevice::new(1, Suite::P256);
     world.plug(&device);
     let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();

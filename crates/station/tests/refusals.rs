@@ -56,7 +56,7 @@ async fn a_decommissioned_device_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_known_device_under_another_key_is_refused_and_alarmed() {
     for trust in [DeviceTrust::Registry, DeviceTrust::Scanned] {
-        let world = World::with(|policy| policy.session.device_trust = trust).await;
+        let world = World::with(|policy| policy.session.device_trust = vec![trust]).await;
         let device = FakeDevice::new(1, Suite::P256);
         world.know(&[&device]).await;
         let impostor = device.impostor(9);
@@ -72,7 +72,10 @@ async fn a_known_device_under_another_key_is_refused_and_alarmed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_known_serial_number_under_another_id_and_key_is_refused_and_alarmed() {
-    let world = World::with(|policy| policy.session.device_trust = DeviceTrust::Scanned).await;
+    let world = World::with(|policy| {
+        policy.session.device_trust = vec![DeviceTrust::Registry, DeviceTrust::Scanned]
+    })
+    .await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let stranger = FakeDevice::new(2, Suite::P256);

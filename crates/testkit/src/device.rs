@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use zmon_crypto::token::PairingToken;
-use zmon_crypto::{Anchor, AnchorSet, Suite};
+use zmon_crypto::{Anchor, AnchorSet, CertificateChain, Suite};
 use zmon_domain::address::ServerUrl;
 use zmon_domain::audit::EventType;
 use zmon_domain::code::CodeFormat;
@@ -78,8 +78,9 @@ pub struct DeviceOptions {
     pub station_made_keys: bool,
     /// Whether it holds no anchor and an operator confirms its station (D8).
     pub proximity: bool,
-    /// The station it asks for the messages of a pairing, and how often.
-    pub pull: Option<(ServerUrl, Duration)>,
+    /// The station it asks for the messages of a pairing (the active slot's where none is named), and
+    /// how often.
+    pub pull: Option<(Option<ServerUrl>, Duration)>,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -469,6 +470,20 @@ impl SimulatedDevice {
     pub async fn restart(&mut self) {
         self.stop().await;
         self.start().await.expect("the device starts");
+    }
+
+    /// Lays down what its maker says of its identity key, made by `certify` from the key's SPKI, and
+    /// switches it on again (D9).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn lay_down_factory_chain(
+        &mut self,
+        certify: impl FnOnce(&DeviceProfile, &[u8]) -> CertificateChain,
+    ) {
+        let key = self.up().keys.identity().public().spki_der().to_vec();
+        self.profile.factory_chain = Some(certify(&self.profile, &key));
+        self.restart().await;
     }
 
     async fn start_as(&mut self, first: bool) -> Result<(), ProvisioningError> {

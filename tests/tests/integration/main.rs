@@ -11,6 +11,7 @@
 mod clocks;
 mod connection;
 mod end_of_life;
+mod factory;
 mod keys;
 mod listener;
 mod migration;

@@ -29,7 +29,7 @@ async fn ward(pulls: bool) -> (TestStation, SimulatedDevice) {
     let mut options = DeviceOptions::new(&station);
     if pulls {
         let url = ServerUrl::parse(&format!("https://{}", station.devices())).unwrap();
-        options.pull = Some((url, Duration::from_millis(20)));
+        options.pull = Some((Some(url), Duration::from_millis(20)));
     }
     let device = SimulatedDevice::with(options).await;
     station.register(&device).await;
@@ -99,7 +99,7 @@ async fn a_device_that_fails_says_so_in_its_last_poll() {
 async fn a_station_that_no_anchor_vouches_for_hands_nothing_out() {
     let other = behind_a_wall().await;
     let url = ServerUrl::parse(&format!("https://{}", other.devices())).unwrap();
-    let pull = Some((url, Duration::from_millis(20)));
+    let pull = Some((Some(url), Duration::from_millis(20)));
     // A device of another hospital: the certificate of the station it asks leads to no anchor of it.
     let elsewhere = TestStation::start().await;
     let foreign = DeviceOptions { pull: pull.clone(), ..DeviceOptions::new(&elsewhere) };

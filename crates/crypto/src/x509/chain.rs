@@ -120,6 +120,12 @@ impl CertificateChain {
         self.iter().cloned().collect()
     }
 
+    /// As members of a message: standard base64 of DER, leaf first (RFC 7515 §4.1.6).
+    #[must_use]
+    pub fn to_x5c(&self) -> Vec<String> {
+        self.iter().map(|certificate| Base64::encode_string(certificate)).collect()
+    }
+
     /// The chain as PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {

@@ -9,6 +9,8 @@ pub enum CertificateRole {
     ConfigSigning,
     /// Authenticates a device by mTLS.
     Client,
+    /// Vouches for a device's identity key (D9).
+    Factory,
 }
 
 /// What is wrong with a certificate or its path.
@@ -105,6 +107,7 @@ impl CertificateError {
         match self.role {
             CertificateRole::ConfigSigning => signing_code(self.fault),
             CertificateRole::Client => client_code(self.fault),
+            CertificateRole::Factory => factory_code(self.fault),
         }
     }
 }
@@ -151,5 +154,28 @@ fn client_code(fault: Fault) -> ErrorCode {
         | Fault::TrustLevel
         | Fault::IssuerIsAnchor
         | Fault::IssuerUsage => ErrorCode::ClientCertificateInvalid,
+    }
+}
+
+fn factory_code(fault: Fault) -> ErrorCode {
+    match fault {
+        Fault::NotYetValid | Fault::Expired => ErrorCode::FactoryCertificateExpired,
+        Fault::Device => ErrorCode::FactoryDeviceMismatch,
+        Fault::Key => ErrorCode::FactoryKeyMismatch,
+        Fault::Malformed
+        | Fault::NotAnchored
+        | Fault::Signature
+        | Fault::Path
+        | Fault::LifetimeTooLong
+        | Fault::KeyType
+        | Fault::IsAuthority
+        | Fault::KeyUsage
+        | Fault::ExtendedKeyUsage
+        | Fault::Names
+        | Fault::Site
+        | Fault::TrustLevel
+        | Fault::IssuerIsAnchor
+        | Fault::IssuerUsage
+        | Fault::Simulated => ErrorCode::FactoryChainInvalid,
     }
 }

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod client_chain;
 #[cfg(test)]
+mod factory_chain;
+#[cfg(test)]
 mod signing_chain;
 #[cfg(test)]
 mod simulated;

@@ -225,6 +225,21 @@ errors! {
     DeviceKeyMismatch = "device_key_mismatch": CertificateValidationFailed, Peer, Identify, Device, 403, no,
         "The device has another key than the QR code or the registry says.",
         "Check that the scanned monitor is the intended one and call the administrator.";
+    FactoryChainMissing = "factory_chain_missing": CertificateValidationFailed, Operator, Identify, Device, 403, no,
+        "The monitor shows no certificate of its manufacturer.",
+        "Import the device's manifest row, or lay its factory chain down on the monitor, then pair again.";
+    FactoryChainInvalid = "factory_chain_invalid": CertificateValidationFailed, Peer, Identify, Device, 403, no,
+        "The monitor's factory certificate does not lead to a manufacturer that this station trusts.",
+        "Check that the monitor is genuine; an administrator can import its manifest row.";
+    FactoryCertificateExpired = "factory_certificate_expired": CertificateValidationFailed, Expired, Identify, Device, 403, no,
+        "The monitor's factory certificate is expired or not valid yet.",
+        "Check the station's clock; an administrator can import the monitor's manifest row.";
+    FactoryDeviceMismatch = "factory_device_mismatch": CertificateValidationFailed, Peer, Identify, Device, 403, no,
+        "The monitor's factory certificate is another device's.",
+        "Call the administrator: this monitor is not what it says.";
+    FactoryKeyMismatch = "factory_key_mismatch": CertificateValidationFailed, Peer, Identify, Device, 403, no,
+        "The monitor's factory certificate is for another key.",
+        "Lay the factory chain of the monitor's present key down, or import its manifest row.";
     IdentityInvalid = "identity_invalid": CertificateValidationFailed, Peer, Identify, Device, 403, no,
         "The device could not prove its identity.",
         "Scan the QR code again; if it fails again, call the administrator.";

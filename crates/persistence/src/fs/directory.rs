@@ -126,7 +126,10 @@ impl PrivateDir {
     }
 
     /// Replaces a private file durably: readers see the old bytes or the new ones.
-    pub(crate) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// `key_store_unavailable`.
+    pub fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         file::write(&self.fd, &self.path, name, bytes, file::Target::Replace)
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::schedule::transcript;
-use zmon_crypto::x509::csr;
+use zmon_crypto::x509::{CertificateChain, csr};
 use zmon_crypto::{KemKey, TlsKey, code_hash, sha256};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -266,7 +266,7 @@ pub(super) fn identify(
         key_protection: profile.key_protection,
         clock_quality: step.now.quality,
         audit_checkpoint: step.ctx.checkpoint.map(String::from),
-        factory_chain: None,
+        factory_chain: profile.factory_chain.as_ref().map(CertificateChain::to_x5c),
         station_trust: profile.trust.level(),
     };
     let payload = strict::to_vec(&document).map_err(|_| ErrorCode::Internal)?;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use zmon_crypto::x509::AnchorSet;
+use zmon_crypto::x509::{AnchorSet, CertificateChain};
 use zmon_crypto::{Algorithms, CodeHashKey, IdentityKey, TokenKey};
 use zmon_domain::code::CodeFormat;
 use zmon_domain::error::FieldError;
@@ -57,6 +57,8 @@ pub struct DeviceProfile {
     pub trust: StationTrust,
     /// Where the device's keys live (D19).
     pub key_protection: KeyProtection,
+    /// The maker's certificate of the identity key with its chain, for stations that ask for one (D9).
+    pub factory_chain: Option<CertificateChain>,
     /// Whether an expired certificate may be replaced without an operator (D23). Default: no.
     pub recovery: bool,
     /// Whether the device takes its client key from the station instead of making it (D6). Default: no.
@@ -79,6 +81,7 @@ impl DeviceProfile {
             code_format: CodeFormat::Grouped9,
             trust: StationTrust::Anchored,
             key_protection: KeyProtection::File,
+            factory_chain: None,
             recovery: false,
             station_made_keys: false,
             built_at: UnixTime::EPOCH,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use zmon_crypto::token::PairingToken;
+use zmon_crypto::x509::FactoryAnchors;
 use zmon_crypto::{Algorithms, IdentityKey, Suite};
 use zmon_domain::address::{DeviceAddress, NetworkPolicy, ServerUrl};
 use zmon_domain::code::PairingCode;
@@ -65,6 +66,8 @@ pub enum DeviceTrust {
     /// The registry knows its id, serial number and key.
     #[default]
     Registry,
+    /// Its maker does: a certificate of its identity key leads to a factory anchor.
+    Factory,
     /// What a logged-in operator scanned is enough for a device the registry does not know.
     Scanned,
 }
@@ -79,8 +82,10 @@ pub struct StationPolicy {
     pub suites: Vec<Suite>,
     /// Only devices whose keys live in hardware (D19). Default: no.
     pub require_hardware_keys: bool,
-    /// On what ground a device is believed (D9).
-    pub device_trust: DeviceTrust,
+    /// On what grounds a device is believed, any of them (D9). Default: the registry only.
+    pub device_trust: Vec<DeviceTrust>,
+    /// The makers whose devices are believed by [`DeviceTrust::Factory`].
+    pub factory_anchors: FactoryAnchors,
     /// On what grounds devices may believe this station (D8). Default: anchored ones only.
     pub station_trust: Vec<TrustLevel>,
     /// Whether the station makes the client keys (D6). Default: no, the devices make them.
@@ -95,7 +100,31 @@ pub struct StationPolicy {
     pub payload_lifetime: Duration,
 }
 
+impl DeviceTrust {
+    /// The word in settings and rows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Factory => "factory",
+            Self::Scanned => "scanned",
+        }
+    }
+}
+
 impl StationPolicy {
+    /// Whether devices are believed on this ground.
+    #[must_use]
+    pub fn trusts(&self, ground: DeviceTrust) -> bool {
+        self.device_trust.contains(&ground)
+    }
+
+    /// Whether a device that the registry does not know may be paired by its QR code.
+    #[must_use]
+    pub fn takes_unregistered(&self) -> bool {
+        self.trusts(DeviceTrust::Factory) || self.trusts(DeviceTrust::Scanned)
+    }
+
     /// A policy with every default of [`limits`].
     #[must_use]
     pub fn new(networks: NetworkPolicy) -> Self {
@@ -103,7 +132,8 @@ impl StationPolicy {
             networks,
             suites: alloc::vec![Suite::P256, Suite::Rsa2048],
             require_hardware_keys: false,
-            device_trust: DeviceTrust::Registry,
+            device_trust: alloc::vec![DeviceTrust::Registry],
+            factory_anchors: FactoryAnchors::new(),
             station_trust: alloc::vec![TrustLevel::Anchored],
             station_made_keys: false,
             claim_without_pair: limits::CLAIM_WITHOUT_PAIR.default,

@@ -17,9 +17,9 @@ use zmon_wire::strict;
 
 use super::context::{DeviceRecord, RegistryEntry, SessionContext};
 use super::io::{StationEvent, StationWrite};
-use super::state::{ClientKey, Core, Dialling, Identified, State};
+use super::state::{ClientKey, Core, Dialling, Ground, Identified, Newcomer, State};
 use super::step::{Outcome, Step, done};
-use super::{end, issue};
+use super::{end, issue, vouch};
 use crate::checkpoint::{self, Standing};
 use crate::convert::wire_suite;
 
@@ -41,7 +41,8 @@ pub(super) fn identity(
         | State::Failed(_)
         | State::Released => return again(core, state, bytes),
     };
-    let (device, document, standing) = match verify(step.ctx, core, &dialling, bytes) {
+    let verified = verify(step, core, &dialling, bytes);
+    let (mut device, document, standing, ground) = match verified {
         Ok(verified) => verified,
         Err(code) => {
             if code == ErrorCode::DeviceKeyConflict {
@@ -54,27 +55,30 @@ pub(super) fn identity(
         }
     };
     step.write(StationWrite::Claim { session_id: core.session_id, token_id: core.token_id });
-    if let DeviceRecord::Unknown(id) = &core.record {
-        let entry = RegistryEntry {
-            device_id: id.clone(),
-            serial: document.device_serial.clone(),
-            identity_key: device.public.thumbprint(),
-            decommissioned: false,
-        };
-        step.write(StationWrite::AddDevice(entry));
-    }
-    if let (Standing::Newer, Some(checkpoint)) = (standing, document.audit_checkpoint) {
-        let device_id = core.device_id.clone();
-        step.write(StationWrite::PeerCheckpoint { device_id, checkpoint });
+    let checkpoint = document.audit_checkpoint.filter(|_| standing == Standing::Newer);
+    let device_id = core.device_id.clone();
+    match (&core.record, checkpoint) {
+        (DeviceRecord::Unknown(_), checkpoint) => {
+            let entry = RegistryEntry {
+                device_id,
+                serial: document.device_serial.clone(),
+                identity_key: device.public.thumbprint(),
+                decommissioned: false,
+            };
+            device.newcomer = Some(Box::new(Newcomer { entry, checkpoint, ground }));
+        }
+        (DeviceRecord::Known(_), Some(checkpoint)) => {
+            step.write(StationWrite::PeerCheckpoint { device_id, checkpoint });
+        }
+        (DeviceRecord::Known(_), None) => {}
     }
     let row = AuditEvent::new(EventType::SessionClaimed, Actor::Peer)
         .with("deviceSerial", &document.device_serial)
         .with("firmwareVersion", &document.firmware_version)
         .with("keyProtection", document.key_protection)
         .with("clockQuality", document.clock_quality)
-        .with("stationTrust", document.station_trust)
-        .with("deviceTrust", ground(core));
-    step.row(core, row);
+        .with("stationTrust", document.station_trust);
+    step.row(core, ground.on(row));
     step.events.push(StationEvent::Identified {
         identity_key: device.public.thumbprint(),
         device_serial: document.device_serial,
@@ -84,14 +88,6 @@ pub(super) fn identity(
         return done(issue::begin(core, step, Box::new(device)));
     }
     done(State::Identified(Box::new(device)))
-}
-
-/// On what ground the device is believed (D9), for the row.
-const fn ground(core: &Core) -> &'static str {
-    match &core.record {
-        DeviceRecord::Known(_) => "registry",
-        DeviceRecord::Unknown(_) => "scanned",
-    }
 }
 
 /// The same document again is the same answer; a device that fetches may send it twice.
@@ -121,11 +117,12 @@ pub(super) fn conflict(core: &mut Core, step: &mut Step<'_>, state: State) -> Ou
 }
 
 fn verify(
-    ctx: &SessionContext<'_>,
+    step: &Step<'_>,
     core: &Core,
     dialling: &Dialling,
     bytes: &[u8],
-) -> Result<(Identified, IdentityDocument, Standing), ErrorCode> {
+) -> Result<(Identified, IdentityDocument, Standing, Ground), ErrorCode> {
+    let ctx = step.ctx;
     let jws = Unverified::parse(bytes).map_err(|_| ErrorCode::IdentityInvalid)?;
     // Read before it is verified, only to find the key; the registry vouches for that key below.
     let claimed: IdentityDocument =
@@ -144,6 +141,7 @@ fn verify(
     }
     check_device(core, &document)?;
     check_policy(ctx, &public, &document)?;
+    let ground = vouch::ground(step, core, &public, &document)?;
     let standing = check_log(ctx, &public, &document)?;
     let kem = KemPublic::parse(&document.kem_key).map_err(|error| error.code())?;
     if kem.suite() != public.suite() {
@@ -159,10 +157,11 @@ fn verify(
         public,
         kem,
         client,
+        newcomer: None,
         trust: document.station_trust,
         transcript,
     };
-    Ok((device, document, standing))
+    Ok((device, document, standing, ground))
 }
 
 /// The requested key, or none yet where the station makes it; both sides must mean the same (D6).

@@ -24,7 +24,7 @@ use zmon_wire::secret::SecretText;
 use super::context::PairDetails;
 use super::io::{StationAction, StationWrite};
 use super::open;
-use super::state::{ClientKey, Core, Delivering, Identified, Issued, State};
+use super::state::{ClientKey, Core, Delivering, Identified, Issued, Newcomer, State};
 use super::step::{Outcome, Step, done};
 use super::{deliver, end};
 use crate::convert::wire_suite;
@@ -122,6 +122,9 @@ pub(super) fn issued(
     if let ClientKey::Made(made) = &mut device.client {
         *made = None;
     }
+    if let Some(newcomer) = device.newcomer.take() {
+        register(core, step, *newcomer);
+    }
     step.write(StationWrite::InsertPending {
         serial,
         device_id: core.device_id.clone(),
@@ -150,6 +153,20 @@ pub(super) fn issued(
     let delivering = Delivering { issued, attempt: 1, retry_at: None, committed: false };
     deliver::send(core, step, &delivering);
     done(State::Delivering(Box::new(delivering)))
+}
+
+/// A device that no manifest names is registered with its first certificate, and with its ground.
+fn register(core: &Core, step: &mut Step<'_>, newcomer: Newcomer) {
+    let Newcomer { entry, checkpoint, ground } = newcomer;
+    let row = AuditEvent::new(EventType::DeviceRegistered, core.actor())
+        .with("deviceSerial", &entry.serial)
+        .with("identityKey", entry.identity_key);
+    step.row(core, ground.on(row));
+    let device_id = entry.device_id.clone();
+    step.write(StationWrite::AddDevice(entry));
+    if let Some(checkpoint) = checkpoint {
+        step.write(StationWrite::PeerCheckpoint { device_id, checkpoint });
+    }
 }
 
 /// A real station hands out no certificate of a simulated authority, whoever its issuer is (D20).

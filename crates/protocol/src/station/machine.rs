@@ -10,7 +10,7 @@ use zmon_wire::carry::Message;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
-use super::context::{OpenRequest, PullOrder, SessionContext};
+use super::context::{DeviceRecord, OpenRequest, PullOrder, SessionContext};
 use super::io::{SessionInput, SessionPhase, SessionTransition, Target};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
@@ -91,6 +91,12 @@ impl SessionMachine {
     #[must_use]
     pub fn operator(&self) -> Option<&OperatorId> {
         self.core.operator.as_ref().map(|(id, _)| id)
+    }
+
+    /// Whether the registry did not know the device when it began (D9).
+    #[must_use]
+    pub const fn is_about_a_newcomer(&self) -> bool {
+        matches!(self.core.record, DeviceRecord::Unknown(_))
     }
 
     /// How it began.

@@ -20,6 +20,7 @@ pub mod retire;
 mod state;
 mod step;
 mod timer;
+mod vouch;
 
 pub use certificate::{CertificateConflict, CertificateEvent, CertificateState, CertificateUse};
 pub use context::{

@@ -17,7 +17,7 @@ use zmon_wire::hello::Hello;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::strict;
 
-use super::context::{DeviceRecord, DeviceTrust, OpenRequest, Opening, PullOrder, SessionContext};
+use super::context::{DeviceRecord, OpenRequest, Opening, PullOrder, SessionContext};
 use super::io::{Refusal, SessionTransition, StationAction, StationEvent, StationWrite, Target};
 use super::state::{Call, Core, Dialling, Failed, State};
 use super::step::Step;
@@ -175,13 +175,12 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
                 return Err(ErrorCode::DeviceMismatch);
             }
         }
-        DeviceRecord::Unknown(_) => match (ctx.policy.device_trust, core.method) {
-            (DeviceTrust::Scanned, Method::Qr) => {}
-            // A typed code says nothing about the key behind an address (D9).
-            (DeviceTrust::Registry | DeviceTrust::Scanned, _) => {
+        // A typed code says nothing about the key behind an address (D9).
+        DeviceRecord::Unknown(_) => {
+            if core.method != Method::Qr || !ctx.policy.takes_unregistered() {
                 return Err(ErrorCode::DeviceUnknown);
             }
-        },
+        }
     }
     match &core.target {
         // Nobody is dialled on another route, wherever the device says it is.

@@ -1,6 +1,7 @@
 //! The states of a session at the station. Each owns only what is valid in it.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use zmon_crypto::evidence::SignatureVerified;
@@ -10,14 +11,16 @@ use zmon_crypto::x509::csr::CsrKey;
 use zmon_crypto::{IdentityPublic, KemPublic, TlsKey};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
-use zmon_domain::ids::{DeviceId, DeviceSerial, OperatorId, Serial, SessionId, TokenId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+};
 use zmon_domain::role::Role;
 use zmon_domain::route::Route;
 use zmon_domain::time::Tick;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
-use super::context::{DeviceRecord, PairDetails};
+use super::context::{DeviceRecord, DeviceTrust, PairDetails, RegistryEntry};
 use super::io::{SessionPhase, Target};
 
 /// What every state of a session knows.
@@ -116,6 +119,8 @@ pub(super) struct Identified {
     pub(super) kem: KemPublic,
     pub(super) serial: DeviceSerial,
     pub(super) client: ClientKey,
+    /// What its registration will say, where the registry does not know it.
+    pub(super) newcomer: Option<Box<Newcomer>>,
     /// On what ground it believes this station (D8).
     pub(super) trust: TrustLevel,
     /// SHA-256 of the identity document, to know it again.
@@ -123,6 +128,23 @@ pub(super) struct Identified {
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) _signature: SignatureVerified,
+}
+
+/// A device that the registry does not know. It is registered with its certificate, or not at all.
+#[derive(Clone)]
+pub(super) struct Newcomer {
+    pub(super) entry: RegistryEntry,
+    /// The checkpoint of its audit log, for the station to keep (D16).
+    pub(super) checkpoint: Option<String>,
+    pub(super) ground: Ground,
+}
+
+/// On what ground a device is believed.
+#[derive(Clone, Copy)]
+pub(super) struct Ground {
+    pub(super) trust: DeviceTrust,
+    /// SHA-256 of its factory certificate.
+    pub(super) certificate: Option<Thumbprint>,
 }
 
 /// The key that the client certificate is for.

@@ -151,7 +151,7 @@ fn the_port_of_the_token_must_be_permitted() {
 fn a_scan_is_enough_where_policy_says_so() {
     let mut pair = window();
     pair.station.registry = None;
-    pair.station.policy.device_trust = DeviceTrust::Scanned;
+    pair.station.policy.device_trust = vec![DeviceTrust::Registry, DeviceTrust::Scanned];
     assert_eq!(pair.pair(), SessionPhase::Paired);
     let added = pair.station.writes.iter().find_map(|write| match write {
         StationWrite::AddDevice(entry) => Some(entry.clone()),

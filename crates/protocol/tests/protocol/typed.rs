@@ -307,7 +307,7 @@ fn the_station_stops_before_a_try_it_must_not_make() {
 fn a_typed_code_needs_a_registered_device() {
     let mut pair = ready(14);
     let code = pair.code();
-    pair.station.policy.device_trust = DeviceTrust::Scanned;
+    pair.station.policy.device_trust = vec![DeviceTrust::Registry, DeviceTrust::Scanned];
     let mut request = pair.station.typed_request(&code, pair.port, None);
     request.device = DeviceRecord::Unknown(pair.device.profile.device_id.clone());
     let now = pair.now();

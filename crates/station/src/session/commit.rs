@@ -7,8 +7,8 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_protocol::station::{
-    SessionContext, SessionMachine, SessionPhase, SessionTransition, StationRecord as Proposed,
-    TypedTries,
+    SessionContext, SessionMachine, SessionPhase, SessionTransition, StationAction,
+    StationEvent as MachineEvent, StationRecord as Proposed, TypedTries,
 };
 use zmon_wire::identity::IdentityDocument;
 use zmon_wire::strict;
@@ -17,7 +17,7 @@ use super::driver::SessionDriver;
 use super::step::{Halt, Known, Step};
 use super::{Identified, OpenFacts, translate};
 use crate::error::StationError;
-use crate::ports::{StationRecord, StationWrite};
+use crate::ports::{ImportConflict, ImportConflictKind, Refusal, StationRecord, StationWrite};
 use crate::station::{Checkpoints, Station};
 
 impl SessionDriver {
@@ -38,6 +38,7 @@ impl SessionDriver {
             self.machine.clone().handle(&ctx, &now, rng.as_mut(), step.input(&known))
         };
         let SessionTransition { next, record, actions, reply } = transition;
+        self.check_registry(&actions).await?;
         if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
             return Err(Halt::NotCommitted);
         }
@@ -86,6 +87,35 @@ impl SessionDriver {
         let row = self.station.parts.store.certificate(serial).await;
         let row = row.map_err(|error| Halt::Store(error.into()))?;
         Ok(row.is_some_and(|row| row.committed_at.is_some()))
+    }
+
+    /// A newcomer is registered with its certificate; that its serial number or key is another
+    /// device's is told, and alarmed, as soon as it has shown them (D9).
+    async fn check_registry(&self, actions: &[StationAction]) -> Result<(), Halt> {
+        let shown = actions.iter().find_map(|action| {
+            let StationAction::Emit(MachineEvent::Identified {
+                identity_key, device_serial, ..
+            }) = action
+            else {
+                return None;
+            };
+            Some((identity_key, device_serial))
+        });
+        let Some((key, serial)) = shown.filter(|_| self.machine.is_about_a_newcomer()) else {
+            return Ok(());
+        };
+        let store = &self.station.parts.store;
+        for (kind, row) in [
+            (ImportConflictKind::SerialUnderOtherKey, store.device_by_serial(serial).await),
+            (ImportConflictKind::KeyOfOtherDevice, store.device_by_identity(key).await),
+        ] {
+            let row = row.map_err(|error| Halt::Store(error.into()))?;
+            if let Some(other) = row.filter(|row| row.id != *self.machine.device_id()) {
+                let conflict = ImportConflict { index: 0, kind, existing: other.id };
+                return Err(Halt::Refused(Refusal::DeviceConflicts(vec![conflict])));
+            }
+        }
+        Ok(())
     }
 
     /// Adds to the machine's record what only the driver knows.

@@ -11,7 +11,7 @@ use zmon_domain::ids::DeviceId;
 use zmon_domain::limits;
 use zmon_domain::route::Route;
 use zmon_domain::time::{Now, Tick};
-use zmon_protocol::station::{DeviceTrust, poll};
+use zmon_protocol::station::poll;
 use zmon_wire::carry::{Carriage, Poll, PollAnswer, Return};
 use zmon_wire::kind::V1;
 
@@ -84,10 +84,10 @@ impl Station {
             }
             Some(_) => Ok(()),
             None => {
-                let scanned = self.parts.policy.session.device_trust == DeviceTrust::Scanned;
+                let taken = self.parts.policy.session.takes_unregistered();
                 let expected = session.and_then(SessionHandle::target);
                 let same = expected.is_some_and(|at| at.thumbprint16 == key.thumbprint().short());
-                if scanned && same { Ok(()) } else { Err(ErrorCode::DeviceUnknown) }
+                if taken && same { Ok(()) } else { Err(ErrorCode::DeviceUnknown) }
             }
         }
     }

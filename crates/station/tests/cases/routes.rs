@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::poller::{Poller, answer};
 use crate::common::{FakeDevice, Fault, World, administrator, operator, pass, technician};
-use zmon_crypto::jws::Typ;
 use zmon_crypto::{IdentityKey, Suite};
 use zmon_domain::address::{Network, NetworkPolicy};
 use zmon_domain::audit::EventType;
@@ -12,13 +12,12 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
 use zmon_domain::role::{OperatorProof, Role};
 use zmon_domain::route::Route;
-use zmon_station::ports::{CertificateState, DialError};
+use zmon_station::ports::CertificateState;
 use zmon_station::{DeviceTrust, PairOutcome, ScanOutcome};
-use zmon_wire::carry::{Carriage, Message, Poll, PollAnswer, Reply, Return};
+use zmon_wire::carry::{Reply, Return};
 use zmon_wire::kind::V1;
 use zmon_wire::pair::{PairPending, PairRequest};
-use zmon_wire::session::{DeliveryAnswer, SessionAnswer};
-use zmon_wire::strict;
+use zmon_wire::session::DeliveryAnswer;
 
 /// A ward that the station may not dial into.
 async fn behind_a_wall() -> World {
@@ -27,77 +26,6 @@ async fn behind_a_wall() -> World {
         policy.session.networks = NetworkPolicy { networks, ports: 40_000..=50_000 };
     })
     .await
-}
-
-/// The device's answer to whatever a station says.
-async fn answer(device: &FakeDevice, message: Message) -> Reply {
-    let reply = match message {
-        Message::Session(open) => {
-            device.answer_hello(&open).map(|identity| Reply::Identity(SessionAnswer { identity }))
-        }
-        Message::Window {} => device.answer_window().map(Reply::Window),
-        Message::PakeStart(start) => device.answer_start(&start).map(Reply::Share),
-        Message::PakeConfirm(confirm) => device
-            .answer_confirm(&confirm)
-            .map(|identity| Reply::Identity(SessionAnswer { identity })),
-        Message::Configuration { envelope } => device
-            .answer_configuration(envelope)
-            .await
-            .map(|status| Reply::Status(DeliveryAnswer { status })),
-    };
-    reply.unwrap_or_else(|error| {
-        let DialError::Refused { report } = error else { panic!("{error}") };
-        Reply::Refused { code: report.code }
-    })
-}
-
-/// A device that asks.
-struct Poller<'a> {
-    world: &'a World,
-    device: Arc<FakeDevice>,
-    challenge: Option<[u8; 32]>,
-    answer: Option<Return>,
-}
-
-impl<'a> Poller<'a> {
-    fn new(world: &'a World, device: &Arc<FakeDevice>) -> Self {
-        Self { world, device: Arc::clone(device), challenge: None, answer: None }
-    }
-
-    fn signed(&self) -> String {
-        let poll = Poll {
-            v: V1::default(),
-            device_id: self.device.id.clone(),
-            identity_key: self.device.identity.public().spki_der().to_vec(),
-            nonce: [7; 32],
-            challenge: self.challenge,
-            answer: self.answer.clone(),
-        };
-        self.device.sign(Typ::Pull, &strict::to_vec(&poll).unwrap())
-    }
-
-    async fn poll(&mut self) -> Option<Carriage> {
-        let answer = self.world.station.poll(self.signed().as_bytes()).await.unwrap();
-        let PollAnswer { challenge, fresh, carriage } = answer;
-        assert_eq!(fresh, self.challenge.is_some());
-        self.challenge = Some(challenge);
-        if fresh {
-            self.answer = None;
-        }
-        carriage
-    }
-
-    /// Polls and answers until nothing waits any more; how many messages there were.
-    async fn serve(&mut self) -> usize {
-        let mut served = 0;
-        while let Some(carriage) = self.poll().await {
-            served += 1;
-            let Carriage { session_id, message, .. } = carriage;
-            let reply = answer(&self.device, message).await;
-            self.answer = Some(Return { v: V1::default(), session_id, reply });
-        }
-        served
-    }
 }
 
 fn pending(outcome: PairOutcome) -> PairPending {
@@ -262,7 +190,10 @@ async fn a_poll_that_proves_nothing_is_worth_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_scanned_device_may_poll_once_its_key_has_been_seen() {
-    let world = World::with(|policy| policy.session.device_trust = DeviceTrust::Scanned).await;
+    let world = World::with(|policy| {
+        policy.session.device_trust = vec![DeviceTrust::Registry, DeviceTrust::Scanned]
+    })
+    .await;
     let device = FakeDevice::new(1, Suite::P256);
     world.plug(&device);
     let mut poller = Poller::new(&world, &device);

@@ -112,6 +112,8 @@ pub(crate) struct FakeDevice {
     pub(crate) installed: Mutex<Vec<(Serial, ConfigurationDocument)>>,
     /// The checkpoint of its audit log that it shows.
     pub(crate) log: Mutex<Option<String>>,
+    /// The chain of its maker that it shows.
+    factory_chain: Mutex<Option<Vec<String>>>,
 }
 
 impl FakeDevice {
@@ -140,6 +142,7 @@ impl FakeDevice {
             deliveries: AtomicUsize::new(0),
             installed: Mutex::default(),
             log: Mutex::default(),
+            factory_chain: Mutex::default(),
         })
     }
 
@@ -276,6 +279,11 @@ impl FakeDevice {
     /// Shows its audit log from now on.
     pub(crate) fn show_log(&self, checkpoint: Option<String>) {
         *self.log.lock().unwrap() = checkpoint;
+    }
+
+    /// Shows a chain of its maker from now on.
+    pub(crate) fn show_factory_chain(&self, chain: Option<Vec<String>>) {
+        *self.factory_chain.lock().unwrap() = chain;
     }
 
     /// What a tablet sends after the code was typed.
@@ -470,7 +478,7 @@ impl FakeDevice {
             key_protection: KeyProtection::File,
             clock_quality: ClockQuality::Synced,
             audit_checkpoint: self.log.lock().unwrap().clone(),
-            factory_chain: None,
+            factory_chain: self.factory_chain.lock().unwrap().clone(),
             station_trust: TrustLevel::Anchored,
         }
     }

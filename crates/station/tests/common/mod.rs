@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_in_result, reason = "a broken test double is a failed test")]
 
 pub(crate) mod device;
+pub(crate) mod maker;
+pub(crate) mod poller;
 pub(crate) mod runtime;
 pub(crate) mod store;
 pub(crate) mod world;

@@ -18,7 +18,7 @@ use zmon_provisioning::ports::{
     SharedRng,
 };
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts, ProvisioningError};
-use zmon_transport::device_listener::{Bind, PullParts, PullingListener, TlsListener};
+use zmon_transport::device_listener::{Bind, LiveAnchors, PullParts, PullingListener, TlsListener};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
@@ -107,7 +107,8 @@ async fn compose(
         let parts = PullParts {
             tls: tls.clone(),
             station,
-            anchors: anchors.iter().map(|anchor| anchor.ca_der().to_vec()).collect(),
+            anchors: LiveAnchors::new(anchors.iter().map(|anchor| anchor.ca_der().to_vec())),
+            store: Arc::clone(&disk.store),
             device_id: profile.device_id.clone(),
             keys: Arc::clone(&disk.keys),
             rng: disk.rng.clone(),

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError};
 use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
 
-pub use puller::{PullParts, PullingListener};
+pub use puller::{LiveAnchors, PullParts, PullingListener};
 
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{TlsContext, identity_server};

@@ -10,10 +10,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::address::ServerUrl;
-use zmon_domain::ids::DeviceId;
+use zmon_domain::ids::{DeviceId, Thumbprint};
 use zmon_domain::limits;
 use zmon_domain::route::Route;
-use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
+use zmon_protocol::device::LinkCredentials;
+use zmon_provisioning::ports::{
+    DeviceEndpoint, DeviceStore, KeyStore, ListenError, Listener, SharedRng,
+};
 use zmon_wire::carry::{Carriage, Poll, PollAnswer, PollRequest, Reply, Return};
 use zmon_wire::kind::V1;
 use zmon_wire::strict;
@@ -25,14 +28,37 @@ use crate::tls::{TlsContext, nameless_client};
 /// How often the last answer is sent once the window is closed.
 const LAST_TRIES: u8 = limits::ATTEMPTS.default;
 
+/// The installed anchors, DER; one more may be imported while the device runs (D8).
+#[derive(Clone, Debug, Default)]
+pub struct LiveAnchors(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl LiveAnchors {
+    /// Those that were there at the start.
+    pub fn new(anchors: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self(Arc::new(Mutex::new(anchors.into_iter().collect())))
+    }
+
+    /// One more, for every window from now on.
+    pub fn add(&self, anchor: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(anchor);
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Whom to ask, and as whom.
 pub struct PullParts {
     /// TLS.
     pub tls: TlsContext,
-    /// The station's listener for devices, from imaging or an administrator; nothing else is asked.
-    pub station: ServerUrl,
-    /// The installed anchors, DER: the station's certificate must lead to one of them (D8).
-    pub anchors: Vec<Vec<u8>>,
+    /// The station's listener for devices, from imaging or an administrator; without one the server of
+    /// the active slot is asked, and nobody where there is no slot.
+    pub station: Option<ServerUrl>,
+    /// The installed anchors: the station's certificate must lead to one of them (D8).
+    pub anchors: LiveAnchors,
+    /// Where the active slot is.
+    pub store: Arc<dyn DeviceStore>,
     /// The device.
     pub device_id: DeviceId,
     /// Its identity key signs every poll.
@@ -41,6 +67,41 @@ pub struct PullParts {
     pub rng: SharedRng,
     /// Pause between two polls.
     pub pause: Duration,
+}
+
+/// The station of one window, and what its certificate must lead to.
+struct Asked {
+    url: ServerUrl,
+    roots: Vec<Vec<u8>>,
+    pin: Option<Thumbprint>,
+}
+
+impl PullParts {
+    /// Whom to ask in the window that opens now. A device without an anchor knows its station by the
+    /// authority and the key that its active slot pins (D8); without a slot it knows none.
+    async fn asked(&self) -> Option<Asked> {
+        let anchors = self.anchors.all();
+        match &self.station {
+            Some(url) if !anchors.is_empty() => {
+                return Some(Asked { url: url.clone(), roots: anchors, pin: None });
+            }
+            Some(_) => tracing::warn!("without an anchor the station in pull_url is not asked"),
+            None => {}
+        }
+        let slot = match self.store.load().await {
+            Ok(boot) => boot.slot_a?.credentials().ok()?,
+            Err(error) => {
+                tracing::warn!(%error, "no station is asked: the active slot cannot be read");
+                return None;
+            }
+        };
+        let LinkCredentials { server_url: url, ca, server_pin, .. } = slot;
+        Some(if anchors.is_empty() {
+            Asked { url, roots: ca, pin: Some(server_pin?) }
+        } else {
+            Asked { url, roots: anchors, pin: None }
+        })
+    }
 }
 
 /// A [`Listener`] that asks a station besides listening.
@@ -83,10 +144,15 @@ impl Drop for PullingListener {
 impl Listener for PullingListener {
     async fn open(&self, endpoint: Arc<dyn DeviceEndpoint>) -> Result<u16, ListenError> {
         let port = self.inner.open(Arc::clone(&endpoint)).await?;
+        let Some(asked) = self.parts.asked().await else {
+            self.replace(None);
+            return Ok(port);
+        };
         let stop = CancellationToken::new();
         self.replace(Some(stop.clone()));
         let puller = Puller {
             parts: Arc::clone(&self.parts),
+            asked,
             endpoint,
             stop,
             challenge: None,
@@ -107,6 +173,7 @@ impl Listener for PullingListener {
 /// The polls of one window.
 struct Puller {
     parts: Arc<PullParts>,
+    asked: Asked,
     endpoint: Arc<dyn DeviceEndpoint>,
     stop: CancellationToken,
     /// What the next poll must repeat.
@@ -172,13 +239,13 @@ impl Puller {
     }
 
     async fn poll(&self) -> Result<PollAnswer, String> {
-        let parts = &self.parts;
+        let (parts, asked) = (&self.parts, &self.asked);
         let text = |error: &dyn fmt::Display| error.to_string();
         let request = PollRequest { poll: self.signed()? };
         let body = strict::to_vec(&request).map_err(|error| text(&error))?;
-        let tls = nameless_client(&parts.tls, &parts.anchors, None, paths::PULL_ALPN)
+        let tls = nameless_client(&parts.tls, &asked.roots, asked.pin, paths::PULL_ALPN)
             .map_err(|error| text(&error))?;
-        let endpoint = Endpoint::url(&parts.station).map_err(|error| text(&error))?;
+        let endpoint = Endpoint::url(&asked.url).map_err(|error| text(&error))?;
         let times = ClientTimes::default();
         let mut connection =
             Connection::open(&endpoint, tls, times.connect).await.map_err(|error| text(&error))?;
