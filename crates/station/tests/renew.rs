@@ -223,6 +223,9 @@ async fn asking_anew_ends_what_was_begun_and_an_operator_comes_first() {
     let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
     assert!(matches!(outcome, PairOutcome::Paired(_)));
     assert_eq!(state(&world, &second), CertificateState::Revoked);
+    let rows = world.store.audit_events();
+    let ended = rows.iter().find(|row| row.event == EventType::PairingCancelled).unwrap();
+    assert_eq!((ended.session, &ended.actor), (Some(id), &technician().actor()));
     let refused = device.commit(&id, &second).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::CertificateRevoked);
     assert_eq!(device.ask(&id, &second).await.unwrap(), OutcomeResult::Aborted);

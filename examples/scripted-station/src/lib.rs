@@ -63,7 +63,7 @@ impl Station {
             opening: Opening::Scanned(PairingToken::parse_base64url(qr.pairing_token.expose())?),
             code: PairingCode::parse_any(qr.pairing_code.expose())?,
             scanned_serial: Some(qr.device_serial.clone()),
-            address: qr.ip_address,
+            address: Some(qr.ip_address),
             operator: OperatorId::parse("olga")?,
             role: Role::Technician,
             delivery: Route::Push,

@@ -210,19 +210,19 @@ pub struct PullOrder {
 pub enum Opening {
     /// The QR code was scanned: its token.
     Scanned(PairingToken),
-    /// The code was typed: the port of the device's listener (D2).
+    /// The code was typed: the port of the device's listener, unless nobody dials it (D2).
     Typed {
         /// The port.
-        port: u16,
+        port: Option<u16>,
     },
 }
 
 impl Opening {
-    /// The port of the device's listener.
+    /// The port of the device's listener; none where nobody has said it.
     #[must_use]
-    pub fn port(&self) -> u16 {
+    pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Scanned(token) => token.port(),
+            Self::Scanned(token) => Some(token.port()),
             Self::Typed { port } => *port,
         }
     }
@@ -261,8 +261,8 @@ pub struct OpenRequest {
     pub code: PairingCode,
     /// The serial number from the QR code, if the tablet sent it.
     pub scanned_serial: Option<DeviceSerial>,
-    /// Where the device is.
-    pub address: DeviceAddress,
+    /// Where the device is; it need not be said where nobody dials it.
+    pub address: Option<DeviceAddress>,
     /// Who scanned.
     pub operator: OperatorId,
     /// The role they have, for the audit rows.

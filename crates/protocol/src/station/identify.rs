@@ -93,7 +93,7 @@ pub(super) fn identity(
 /// The same document again is the same answer; a device that fetches may send it twice.
 fn again(core: &Core, state: State, bytes: &[u8]) -> Outcome {
     let known = state.device().is_some_and(|device| device.document_hash == sha256(bytes));
-    if core.target.is_some() || known {
+    if core.operator.is_some() || known {
         return done(state);
     }
     (state, Err(ErrorCode::StateConflict.into()))
@@ -185,8 +185,7 @@ fn client_key(
 
 /// The registry's key, or at least the one in the scanned token and in TLS.
 fn check_key(core: &Core, public: &IdentityPublic) -> Result<(), ErrorCode> {
-    let expected = core.target.as_ref().map(|target| target.thumbprint16);
-    if expected.is_some_and(|scanned| public.thumbprint().short() != scanned) {
+    if core.key16.is_some_and(|scanned| public.thumbprint().short() != scanned) {
         return Err(ErrorCode::DeviceKeyMismatch);
     }
     match &core.record {

@@ -108,7 +108,7 @@ impl SessionMachine {
     /// The sealed configuration for a device that fetches it, once there is one.
     #[must_use]
     pub fn envelope(&self) -> Option<&Arc<[u8]>> {
-        let fetched = self.core.target.is_none();
+        let fetched = self.core.operator.is_none();
         self.state.issued().filter(|_| fetched).map(|issued| &issued.envelope)
     }
 
@@ -125,7 +125,13 @@ impl SessionMachine {
         self.core.route
     }
 
-    /// Where the device was said to listen, and which key it must prove; none where it asked by itself.
+    /// Left half of the thumbprint of the key that the device must prove; none where it asked by itself.
+    #[must_use]
+    pub const fn key16(&self) -> Option<[u8; 16]> {
+        self.core.key16
+    }
+
+    /// Where the device was said to listen, if somebody has said so.
     #[must_use]
     pub const fn target(&self) -> Option<&Target> {
         self.core.target.as_ref()
@@ -141,7 +147,7 @@ impl SessionMachine {
     /// proximity (D8); none where nobody has to.
     #[must_use]
     pub fn words(&self) -> Option<[&'static str; 4]> {
-        let device = self.state.device().filter(|_| self.core.target.is_some());
+        let device = self.state.device().filter(|_| self.core.operator.is_some());
         let device = device.filter(|device| device.trust == TrustLevel::Proximity);
         device.map(|device| device.keys.words())
     }

@@ -39,6 +39,7 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         // Without a key to expect the device is not dialled; `check` refuses it.
         (Opening::Typed { .. }, DeviceRecord::Unknown(_)) => [0; 16],
     };
+    let place = request.address.zip(opening.port());
     let core = Core {
         session_id: request.session_id,
         device_id,
@@ -50,7 +51,8 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
             Opening::Typed { .. } => Method::Typed,
         },
         token_id: opening.reference(&request.session_id),
-        target: Some(Target { address: request.address, port: opening.port(), thumbprint16 }),
+        target: place.map(|(address, port)| Target { address, port, thumbprint16 }),
+        key16: Some(thumbprint16),
         pushes: request.delivery == Route::Push,
         route: request.delivery,
         fetched: None,
@@ -72,10 +74,12 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         Err(code) => return refused(step, core, code.into()),
     };
     reserve(&core, &mut step);
-    let row = AuditEvent::new(EventType::SessionOpened, core.actor())
-        .with("address", request.address)
-        .with("port", opening.port())
-        .with("method", core.method.number());
+    let row = AuditEvent::new(EventType::SessionOpened, core.actor());
+    let row = match place {
+        Some((address, port)) => row.with("address", address).with("port", port),
+        None => row,
+    };
+    let row = row.with("method", core.method.number());
     let row = match &opening {
         Opening::Scanned(_) => row.with("token", core.token_id),
         Opening::Typed { .. } => row,
@@ -98,6 +102,7 @@ pub(super) fn pull(mut step: Step<'_>, order: PullOrder) -> SessionTransition {
         scanned_serial: None,
         token_id: pull_id,
         target: None,
+        key16: None,
         pushes: false,
         route: Route::Pull,
         fetched: None,
@@ -167,8 +172,7 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
             if entry.decommissioned {
                 return Err(ErrorCode::DeviceDecommissioned);
             }
-            let expected = core.target.as_ref().map(|target| target.thumbprint16);
-            if expected.is_some_and(|scanned| entry.identity_key.short() != scanned) {
+            if core.key16.is_some_and(|scanned| entry.identity_key.short() != scanned) {
                 return Err(ErrorCode::DeviceKeyConflict);
             }
             if core.scanned_serial.as_ref().is_some_and(|scanned| *scanned != entry.serial) {
@@ -187,6 +191,7 @@ fn check(ctx: &SessionContext<'_>, core: &Core) -> Result<(), ErrorCode> {
         Some(Target { address, port, .. }) if core.pushes => {
             ctx.policy.networks.permits(*address, *port).map_err(|error| error.code())
         }
+        None if core.pushes => Err(ErrorCode::AddressNotPermitted),
         Some(_) | None => Ok(()),
     }
 }
@@ -205,8 +210,8 @@ fn call(step: &mut Step<'_>, core: &Core, opening: &Opening) -> Result<Call, Err
 
 /// The hello of this session: who, which device, which token, window or pull.
 pub(super) fn sign_hello(step: &mut Step<'_>, core: &Core) -> Result<String, ErrorCode> {
-    let device_key16 = match (&core.target, &core.record) {
-        (Some(target), _) => target.thumbprint16,
+    let device_key16 = match (core.key16, &core.record) {
+        (Some(key16), _) => key16,
         (None, DeviceRecord::Known(entry)) => entry.identity_key.short(),
         (None, DeviceRecord::Unknown(_)) => return Err(ErrorCode::DeviceUnknown),
     };

@@ -36,8 +36,10 @@ pub(super) struct Core {
     pub(super) method: Method,
     /// What the session claims: the token, or the window once the device has named it.
     pub(super) token_id: TokenId,
-    /// Where the device is dialled; none where it fetches its messages.
+    /// Where the device is dialled; none where it fetches its messages and nobody has said where it is.
     pub(super) target: Option<Target>,
+    /// Left half of the thumbprint of the key that the device must have; none where it asked by itself.
+    pub(super) key16: Option<[u8; 16]>,
     /// Whether the station dials by itself; what waits otherwise is carried by others (D7).
     pub(super) pushes: bool,
     /// How the last message went.

@@ -66,6 +66,7 @@ impl SessionDriver {
             opening,
             code,
             target: machine.target().cloned(),
+            key16: machine.key16(),
             commands: command_sender,
             view: view_receiver,
         };

@@ -141,6 +141,7 @@ pub(crate) struct SessionHandle {
     opening: Option<Opening>,
     code: Option<PairingCode>,
     target: Option<Target>,
+    key16: Option<[u8; 16]>,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<SessionView>,
 }
@@ -166,7 +167,12 @@ impl SessionHandle {
         self.opening.as_ref().is_some_and(|own| scanned(own) != scanned(opening))
     }
 
-    /// Where the device was said to listen, and which key it must prove.
+    /// Left half of the thumbprint of the key that the device must prove.
+    pub(crate) const fn key16(&self) -> Option<[u8; 16]> {
+        self.key16
+    }
+
+    /// Where the device was said to listen.
     pub(crate) const fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }

@@ -20,7 +20,7 @@ impl Station {
     ///
     /// # Errors
     /// `not_permitted`; `session_unknown` for a session that is not this operator's or has ended;
-    /// storage errors.
+    /// `state_conflict` where nobody has said where the device is; storage errors.
     pub async fn courier_message(
         &self,
         proof: &OperatorProof,
@@ -29,7 +29,8 @@ impl Station {
         self.authorise(proof, Action::Pair, &self.now()).await?;
         let session = self.couriers(proof, id)?;
         self.hold(&session).await;
-        let target = session.target().ok_or(ErrorCode::SessionUnknown)?;
+        // Nobody has said where a device is that fetches its messages by itself.
+        let target = session.target().ok_or(ErrorCode::StateConflict)?;
         let port = target.port.try_into().map_err(|_| ErrorCode::Internal)?;
         let message = self.take(&session, Route::Courier).await?;
         Ok(CourierAnswer {

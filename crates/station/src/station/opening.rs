@@ -30,9 +30,17 @@ pub(super) struct Scan {
     pub(super) code: PairingCode,
     pub(super) opening: Opening,
     pub(super) serial: Option<DeviceSerial>,
-    pub(super) address: DeviceAddress,
+    /// Not said where nobody dials it.
+    pub(super) address: Option<DeviceAddress>,
     /// How the operator wants the messages to go; the station finds a way by itself otherwise (D7).
     pub(super) delivery: Option<Route>,
+}
+
+impl Scan {
+    /// Where the device listens, if that was said.
+    fn place(&self) -> Option<(DeviceAddress, u16)> {
+        self.address.zip(self.opening.port())
+    }
 }
 
 /// Where a scan leads.
@@ -54,7 +62,7 @@ impl Station {
     ) -> Result<Opened, StationError> {
         let now = self.now();
         if self.delivery(&scan, &now) == Route::Push
-            && self.parts.policy.is_own(scan.address.ip(), scan.opening.port())
+            && scan.place().is_some_and(|(address, port)| self.is_own(address, port))
         {
             let code = ErrorCode::AddressNotPermitted;
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
@@ -65,9 +73,9 @@ impl Station {
         drop(opening);
         if let (Opened::Live(handle), true) = (&opened, repeated)
             && self.delivery(&scan, &now) == Route::Push
+            && let Some(address) = scan.address
         {
             // Where the messages wait for somebody, the device may be within reach by now.
-            let address = scan.address;
             match handle.ask(|reply| Command::Again(address, reply)).await {
                 Err(_) if handle.view().phase.is_final() => {}
                 other => other?,
@@ -97,6 +105,11 @@ impl Station {
                 Some(row) if row.operator.is_none() => {
                     let (scan, pair) = (scan.clone(), pair.cloned());
                     if self.propose_scan(proof, scan, None, pair).await?.reply.is_ok() {
+                        let ended = AuditEvent::new(EventType::PairingCancelled, actor.clone())
+                            .device(&row.device_id)
+                            .session(row.id)
+                            .with("reason", "scanned");
+                        self.commit_all(&now, vec![ended], Vec::new()).await?;
                         self.end_pull(&row, &now).await?;
                         continue;
                     }
@@ -189,17 +202,21 @@ impl Station {
     /// The route to begin with. A device that has polled lately comes for its messages: what the
     /// station may not dial, it need not.
     fn delivery(&self, scan: &Scan, now: &Now) -> Route {
-        let policy = &self.parts.policy;
-        let (address, port) = (scan.address, scan.opening.port());
+        let networks = &self.parts.policy.session.networks;
         let reachable = || {
-            policy.session.networks.permits(address, port).is_ok()
-                && !policy.is_own(address.ip(), port)
+            scan.place().is_some_and(|(address, port)| {
+                networks.permits(address, port).is_ok() && !self.is_own(address, port)
+            })
         };
         match scan.delivery {
             Some(route) => route,
             None if !reachable() && self.polls_lately(&scan.device_id, now) => Route::Pull,
             None => Route::Push,
         }
+    }
+
+    fn is_own(&self, address: DeviceAddress, port: u16) -> bool {
+        self.parts.policy.is_own(address.ip(), port)
     }
 
     /// The token was claimed by a session that has ended: its code is used up, for everybody. Only the

@@ -84,9 +84,12 @@ impl Station {
         let (address, opening) = match &request.pairing_token {
             Some(token) => {
                 let address = self.address(&device, request.ip_address).await?;
-                (address, Opening::Scanned(read_token(token.expose())?))
+                (Some(address), Opening::Scanned(read_token(token.expose())?))
             }
-            None => self.place(&request.device_id, request.ip_address, request.port).await?,
+            None => {
+                let (address, port) = (request.ip_address, request.port);
+                self.place(&device, address, port, request.delivery).await?
+            }
         };
         let scan = Scan {
             code,
@@ -145,9 +148,12 @@ impl Station {
             let (address, opening) = match (token, request.ip_address) {
                 (Some(token), address) => {
                     let address = self.address(&request.device_id, address).await?;
-                    (address, Opening::Scanned(token))
+                    (Some(address), Opening::Scanned(token))
                 }
-                (None, address) => self.place(&request.device_id, address, request.port).await?,
+                (None, address) => {
+                    let (device, port) = (&request.device_id, request.port);
+                    self.place(device, address, port, request.delivery).await?
+                }
             };
             let scan = Scan {
                 device_id: request.device_id,
@@ -261,19 +267,31 @@ impl Station {
         Ok(address.ok_or(FieldError::new("ipAddress", IN_REGISTRY))?)
     }
 
-    /// Where a device listens for its typed code: as the operator says, else as the registry does.
+    /// Where a device listens for its typed code: as the operator says, else as the registry does. A
+    /// device that comes for its messages by itself is dialled by nobody; a courier goes somewhere.
     async fn place(
         &self,
         device: &DeviceId,
         address: Option<DeviceAddress>,
         port: Option<NonZeroU16>,
-    ) -> Result<(DeviceAddress, Opening), StationError> {
+        delivery: Option<Route>,
+    ) -> Result<(Option<DeviceAddress>, Opening), StationError> {
         let row = self.parts.store.device(device).await?;
         let address = address.or_else(|| row.as_ref().and_then(|row| row.address));
         let port = port.or_else(|| row.as_ref().and_then(|row| row.port));
-        let address = address.ok_or(FieldError::new("ipAddress", IN_REGISTRY))?;
-        let port = port.ok_or(FieldError::new("port", IN_REGISTRY))?;
-        Ok((address, Opening::Typed { port: port.get() }))
+        let fetches = match delivery {
+            Some(route) => route == Route::Pull,
+            None => self.polls_lately(device, &self.now()),
+        };
+        if !fetches {
+            let missing = |field| Err(FieldError::new(field, IN_REGISTRY).into());
+            match (address, port) {
+                (None, _) => return missing("ipAddress"),
+                (_, None) => return missing("port"),
+                (Some(_), Some(_)) => {}
+            }
+        }
+        Ok((address, Opening::Typed { port: port.map(NonZeroU16::get) }))
     }
 
     /// Sends a session on its way; saying the same twice changes nothing.

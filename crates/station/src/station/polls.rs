@@ -85,8 +85,8 @@ impl Station {
             Some(_) => Ok(()),
             None => {
                 let taken = self.parts.policy.session.takes_unregistered();
-                let expected = session.and_then(SessionHandle::target);
-                let same = expected.is_some_and(|at| at.thumbprint16 == key.thumbprint().short());
+                let expected = session.and_then(SessionHandle::key16);
+                let same = expected == Some(key.thumbprint().short());
                 if taken && same { Ok(()) } else { Err(ErrorCode::DeviceUnknown) }
             }
         }

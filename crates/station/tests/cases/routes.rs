@@ -209,6 +209,41 @@ async fn a_scanned_device_may_poll_once_its_key_has_been_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_typed_code_needs_no_address_where_nobody_dials() {
+    for said in [None, Some(Route::Pull)] {
+        let world = World::new().await;
+        let device = FakeDevice::new(1, Suite::P256);
+        world.know(&[&device]).await;
+        let typed = |delivery| PairRequest {
+            ip_address: None,
+            port: None,
+            delivery,
+            ..device.typed_request(&device.code())
+        };
+        // Somebody would have to dial, or to go there.
+        for delivery in [None, Some(Route::Push), Some(Route::Courier)] {
+            let refused = world.station.pair(&technician(), typed(delivery)).await.unwrap_err();
+            assert_eq!(refused.report.detail.unwrap().field(), "ipAddress", "{delivery:?}");
+        }
+        let mut poller = Poller::new(&world, &device);
+        assert_eq!((poller.poll().await, poller.poll().await), (None, None));
+        let (station, request) = (Arc::clone(&world.station), typed(said));
+        let pairing = tokio::spawn(async move { station.pair(&technician(), request).await });
+        pass(Duration::from_millis(1)).await;
+        let session = world.store.sessions()[0].id;
+        let courier = world.station.courier_message(&technician(), &session).await.unwrap_err();
+        assert_eq!(courier.code(), ErrorCode::StateConflict, "nobody knows where to go");
+        assert_eq!(poller.serve().await, 4);
+        assert!(matches!(pairing.await.unwrap().unwrap(), PairOutcome::Paired(_)));
+        assert_eq!(world.lan.dialled(), []);
+        let rows = world.store.audit_events();
+        let opened = rows.iter().find(|row| row.event == EventType::SessionOpened).unwrap();
+        assert!(opened.detail.iter().all(|(name, _)| *name != "address"), "{opened:?}");
+        one_certificate(&world, &device);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_courier_carries_both_methods_where_nobody_may_dial() {
     for (typed, messages) in [(false, 2), (true, 4)] {
         let world = behind_a_wall().await;
