@@ -1,14 +1,25 @@
 //! Anchor store of a device (D8): `anchors/*.pem`, and `anchors.json` with the site of each. They are
-//! its only roots of trust, so they are kept as key files are: private, no links.
+//! its only roots of trust, so they are kept as key files are: private, no links. An administrator may
+//! import one more while the device runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use zmon_cli::{Failure, files};
 use zmon_crypto::{Anchor, AnchorSet, CertificateChain};
-use zmon_domain::{error::ErrorCode, ids::SiteId};
+use zmon_domain::{
+    error::{ErrorCode, ErrorReport},
+    ids::{SiteId, Thumbprint},
+    role::OperatorProof,
+};
 use zmon_persistence::{PersistenceError, PrivateDir};
-use zmon_wire::{strict, text};
+use zmon_provisioning::{AnchorImport, CentralStationProvisioningService, ports::AnchorStore};
+use zmon_transport::{control::AnchorDesk, device_listener::LiveAnchors};
+use zmon_wire::{control::AnchorView, strict, text};
 
 use crate::stored;
 
@@ -26,6 +37,9 @@ struct Entry {
     file: String,
     #[serde(with = "text")]
     site: SiteId,
+    /// An administrator has imported it at the device; the others were laid down at imaging.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    imported: bool,
 }
 
 /// Reads the anchors of a new device from the files that the command line names.
@@ -64,11 +78,19 @@ pub(crate) fn create(
     for (number, (pem, fingerprint)) in (1..).zip(found.0) {
         let file = format!("{number}.pem");
         folder.create_file(&file, &pem).map_err(stored)?;
-        entries.push(Entry { file, site: site.clone() });
+        entries.push(Entry { file, site: site.clone(), imported: false });
         fingerprints.push(fingerprint);
     }
     dir.create_file(LIST, &strict::to_vec(&entries)?).map_err(stored)?;
     Ok(fingerprints)
+}
+
+/// The anchors of a device.
+#[derive(Debug)]
+pub(crate) struct Anchors {
+    pub(crate) set: AnchorSet,
+    /// Whether an administrator has imported one at the device.
+    pub(crate) imported: bool,
 }
 
 /// The anchors of a device.
@@ -77,15 +99,14 @@ pub(crate) fn create(
 /// `key_file_mode_too_wide`, `key_file_is_symlink` or `key_store_unavailable` for a file or folder that
 /// others can reach or that is not what it must be, `storage_corrupt` when list and files do not belong
 /// together or make no sense; each with the path.
-pub(crate) fn load(dir: &Path) -> Result<AnchorSet, Failure> {
+pub(crate) fn load(dir: &Path) -> Result<Anchors, Failure> {
     let dir = PrivateDir::open_shared(dir).map_err(stored)?;
     let list = dir.path().join(LIST);
-    let bytes = dir.read_file(LIST, LIST_MAX).map_err(lost)?;
-    let entries: Vec<Entry> =
-        strict::parse(&bytes, LIST_MAX).map_err(|error| damaged(&list, &error.to_string()))?;
+    let entries = entries(&dir)?;
     let folder = dir.existing_subdirectory(FOLDER).map_err(lost)?;
+    let imported = entries.iter().any(|entry| entry.imported);
     let mut set = AnchorSet::new();
-    for Entry { file, site } in entries {
+    for Entry { file, site, .. } in entries {
         if file.contains(['/', '\\']) || file.starts_with('.') {
             return Err(damaged(&list, "a file name with a path"));
         }
@@ -94,7 +115,84 @@ pub(crate) fn load(dir: &Path) -> Result<AnchorSet, Failure> {
         let anchor = parse(&pem, &site).map_err(|cause| damaged(&path, &cause))?;
         set.insert(anchor).map_err(|error| damaged(&path, &error.to_string()))?;
     }
-    Ok(set)
+    Ok(Anchors { set, imported })
+}
+
+fn entries(dir: &PrivateDir) -> Result<Vec<Entry>, Failure> {
+    let bytes = dir.read_file(LIST, LIST_MAX).map_err(lost)?;
+    strict::parse(&bytes, LIST_MAX)
+        .map_err(|error| damaged(&dir.path().join(LIST), &error.to_string()))
+}
+
+/// The anchors of a running device.
+pub(crate) struct Files {
+    pub(crate) dir: Arc<PrivateDir>,
+    /// Those that polls go by.
+    pub(crate) live: LiveAnchors,
+}
+
+#[async_trait]
+impl AnchorStore for Files {
+    /// The list decides: a file that it does not name is nothing, and its name is passed over.
+    async fn add(&self, anchor: &Anchor) -> Result<(), ErrorReport> {
+        let mut entries = entries(&self.dir).map_err(|failure| failure.report())?;
+        let folder = self.dir.subdirectory(FOLDER).map_err(report)?;
+        let pem = CertificateChain::from_der([anchor.ca_der().to_vec()])
+            .map_err(|_| ErrorCode::Internal)?
+            .to_pem();
+        let mut number = entries.len();
+        let file = loop {
+            number += 1;
+            let file = format!("{number}.pem");
+            match folder.create_file(&file, pem.as_bytes()) {
+                Ok(()) => break file,
+                Err(error) if error.code() == ErrorCode::StateConflict => {}
+                Err(error) => return Err(report(error)),
+            }
+        };
+        entries.push(Entry { file, site: anchor.site_id().clone(), imported: true });
+        let list = strict::to_vec(&entries).map_err(|_| ErrorCode::Internal)?;
+        self.dir.replace_file(LIST, &list).map_err(report)?;
+        self.live.add(anchor.ca_der().to_vec());
+        Ok(())
+    }
+}
+
+/// Anchors at the control socket.
+pub(crate) struct Desk {
+    pub(crate) files: Arc<Files>,
+    pub(crate) service: Arc<CentralStationProvisioningService>,
+}
+
+#[async_trait]
+impl AnchorDesk for Desk {
+    async fn list(&self) -> Result<Vec<AnchorView>, ErrorReport> {
+        let anchors = load(self.files.dir.path()).map_err(|failure| failure.report())?;
+        let view = |anchor: &Anchor| AnchorView {
+            fingerprint: anchor.fingerprint(),
+            site: anchor.site_id().clone(),
+            not_after: anchor.validity().not_after(),
+        };
+        Ok(anchors.set.iter().map(view).collect())
+    }
+
+    async fn import(
+        &self,
+        proof: OperatorProof,
+        certificate: &[u8],
+        site: SiteId,
+        fingerprint: Thumbprint,
+    ) -> Result<(), ErrorReport> {
+        let import = AnchorImport { certificate: certificate.to_vec(), site, fingerprint };
+        let store = Arc::clone(&self.files) as Arc<dyn AnchorStore>;
+        self.service.import_anchor(proof, import, store).await
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(report)`")]
+fn report(error: PersistenceError) -> ErrorReport {
+    tracing::warn!(error = %error.describe(), "the anchor is not kept");
+    error.code().into()
 }
 
 /// The one certificate of a file. Further ones would be trusted by whoever laid them down, and by no
@@ -178,7 +276,8 @@ mod tests {
     #[test]
     fn what_was_laid_down_is_trusted_again() {
         let home = Home::new();
-        assert_eq!(load(&home.dir()).unwrap().iter().count(), 1);
+        let anchors = load(&home.dir()).unwrap();
+        assert_eq!((anchors.set.len(), anchors.imported), (1, false));
         set_mode(&home.file(LIST), 0o400);
         assert!(load(&home.dir()).is_ok());
     }
@@ -263,6 +362,24 @@ mod tests {
             fs::write(&path, pem).unwrap();
             assert_eq!(home.code(), ErrorCode::StorageCorrupt, "{} bytes", pem.len());
         }
+    }
+
+    /// A device made without an anchor, with one imported; a file of a crashed import lies in the way.
+    #[tokio::test]
+    async fn an_imported_anchor_is_there_after_a_start_and_a_crashed_import_is_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("bed-7");
+        let dir = Arc::new(PrivateDir::create(&path).unwrap());
+        create(&dir, Found(Vec::new()), &site()).unwrap();
+        dir.subdirectory(FOLDER).unwrap().create_file("1.pem", b"half a file").unwrap();
+        assert!(load(&path).unwrap().set.is_empty());
+        let files = Files { dir, live: LiveAnchors::default() };
+        let anchor = parse(PEM, &site()).unwrap();
+        files.add(&anchor).await.unwrap();
+        let anchors = load(&path).unwrap();
+        assert!(anchors.imported);
+        let kept = anchors.set.iter().next().unwrap();
+        assert_eq!((kept.ca_der(), kept.site_id()), (anchor.ca_der(), &site()));
     }
 
     #[test]

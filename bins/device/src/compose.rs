@@ -36,7 +36,8 @@ use zmon_transport::{
 };
 
 use crate::{
-    anchors, factory,
+    anchors::{self, Anchors},
+    factory,
     settings::{FILE, Settings},
     stored,
 };
@@ -143,21 +144,33 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The anchors as polls take them.
+    pub(crate) fn live_anchors(&self) -> LiveAnchors {
+        LiveAnchors::new(self.anchors.iter().map(|anchor| anchor.ca_der().to_vec()))
+    }
+
     /// The hospital's anchors as they were laid down, or none where people confirm stations (D8).
     ///
     /// # Errors
-    /// As [`anchors::load`]; `proximity_with_anchor`.
+    /// As [`anchors::load`]; `proximity_with_anchor` where both were laid down at imaging. What an
+    /// administrator imports later ends proximity, and a start does not bring it back.
     pub(crate) fn real(dir: &Path, settings: &Settings) -> Result<Self, Failure> {
-        let (trust, anchors) = (settings.profile.trust, anchors::load(dir)?);
+        let Anchors { set: anchors, imported } = anchors::load(dir)?;
+        let mut trust = settings.profile.trust;
         if trust == StationTrust::Proximity && !anchors.is_empty() {
-            return Err(Failure::new(ErrorCode::ProximityWithAnchor)
-                .context(format!("proximity = true in {}", dir.join(FILE).display())));
+            if !imported {
+                return Err(Failure::new(ErrorCode::ProximityWithAnchor)
+                    .context(format!("proximity = true in {}", dir.join(FILE).display())));
+            }
+            tracing::warn!("an anchor was imported: proximity = true has no effect any more");
+            trust = StationTrust::Anchored;
         }
         Ok(Self { trust, anchors })
     }
 }
 
-/// Starts the service of a device over its disk and its sockets.
+/// Starts the service of a device over its disk and its sockets; `anchors` are those of the world, for
+/// polls.
 ///
 /// # Errors
 /// What the store, the keys or the TLS set-up say.
@@ -165,6 +178,7 @@ pub(crate) async fn start(
     settings: &Settings,
     disk: &Disk,
     world: World,
+    anchors: LiveAnchors,
 ) -> Result<CentralStationProvisioningService, Failure> {
     let provider = provider();
     let wall = Arc::clone(&disk.clock);
@@ -177,7 +191,7 @@ pub(crate) async fn start(
     let pull = PullParts {
         tls: tls.clone(),
         station: settings.pull_url.clone(),
-        anchors: LiveAnchors::new(world.anchors.iter().map(|anchor| anchor.ca_der().to_vec())),
+        anchors,
         store: Arc::clone(&disk.store) as Arc<dyn DeviceStore>,
         device_id: settings.profile.device_id.clone(),
         keys: Arc::clone(&disk.keys),

@@ -27,6 +27,7 @@ use zmon_wire::{control::IdentityView, kind, ready::Ready};
 #[cfg(feature = "simulate")]
 use crate::simulate::Simulation;
 use crate::{
+    anchors,
     args::{Run, ScreenAddress},
     compose::{self, Disk, World},
     courier::Folder,
@@ -114,7 +115,8 @@ async fn serve(
     };
     #[cfg(not(feature = "simulate"))]
     let world = World::real(&args.dir, settings)?;
-    let service = compose::start(settings, &disk, world).await?;
+    let live = world.live_anchors();
+    let service = compose::start(settings, &disk, world, live.clone()).await?;
     #[cfg(feature = "simulate")]
     let service = match &simulation {
         Some(simulation) => service.with_simulated_station(simulation.station()),
@@ -127,7 +129,9 @@ async fn serve(
         Arc::clone(&disk.clock),
         settings.profile.device_id.clone(),
     ));
-    let control = control(&disk, settings, &service, &operators);
+    let files = Arc::new(anchors::Files { dir: Arc::clone(&disk.dir), live });
+    let desk = anchors::Desk { files, service: Arc::clone(&service) };
+    let control = control(&disk, settings, &service, &operators).with_anchors(Arc::new(desk));
     let control = ControlServer::start(&settings.control, control)
         .map_err(|error| refused(settings, &error))?;
     let page = ScreenParts::new(

@@ -21,8 +21,9 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use zmon_crypto::{CertificateChain, sha256};
 use zmon_domain::{
-    ids::OperatorId,
+    ids::{OperatorId, Thumbprint},
     role::{Actor, Role},
 };
 use zmon_persistence::AuditLog;
@@ -65,12 +66,17 @@ struct Made {
 
 impl Made {
     fn new() -> Self {
+        Self::with(&["--anchor", ANCHOR])
+    }
+
+    fn with(trust: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (dir, pins) = (home.path().join("bed-7"), home.path().join("pins"));
         private_file(&pins, &format!("{PIN}\n"));
         let dir_text = dir.to_str().unwrap();
         let pins = pins.to_str().unwrap();
-        let made = device(&["--json", "init", dir_text, "--anchor", ANCHOR, "--pin-file", pins]);
+        let init = ["--json", "init", dir_text, "--pin-file", pins];
+        let made = device(&[&init[..], trust].concat());
         assert!(made.status.success(), "{made:?}");
         Self { home, dir }
     }
@@ -449,6 +455,49 @@ async fn an_administrator_manages_the_operators_of_a_device() {
     let kept = newest(&mut control, "operator_changed").await;
     assert_eq!((kept.success, kept.code.unwrap().as_str()), (false, "last_administrator"));
     running.stop();
+}
+
+/// A device of a ward without a CA, until an administrator imports the anchor of one.
+#[tokio::test]
+async fn an_administrator_imports_an_anchor_that_ends_proximity_for_good() {
+    let made = Made::with(&["--proximity"]);
+    let running = made.start();
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let anchors = async |control: &mut ControlClient| {
+        let answer = control.ask(&ControlRequest::Anchors {}).await.unwrap();
+        let ControlAnswer::Anchors(view) = answer else { panic!("asked for the anchors") };
+        view.anchors
+    };
+    assert!(anchors(&mut control).await.is_empty());
+    let chain = CertificateChain::from_pem(&fs::read(ANCHOR).unwrap()).unwrap();
+    let own = Thumbprint::from_bytes(sha256(chain.leaf()));
+    let import = |fingerprint: Thumbprint, pin: &str| ControlRequest::ImportAnchor {
+        operator: "admin".parse().unwrap(),
+        pin: SecretText::new(pin),
+        certificate: chain.leaf().to_vec(),
+        site: "st-mary".parse().unwrap(),
+        fingerprint,
+    };
+    assert_eq!(refusal(control.ask(&import(own, "111111")).await), "authentication_failed");
+    let other = Thumbprint::from_bytes([7; 32]);
+    assert_eq!(refusal(control.ask(&import(other, PIN)).await), "anchor_fingerprint_mismatch");
+    assert!(anchors(&mut control).await.is_empty());
+    control.ask(&import(own, PIN)).await.unwrap();
+    assert_eq!(refusal(control.ask(&import(own, PIN)).await), "anchor_invalid");
+    let row = newest(&mut control, "anchor_installed").await;
+    assert_eq!((row.success, row.actor.to_string().as_str()), (false, "administrator:admin"));
+    running.stop();
+
+    // `proximity = true` stands in its settings still, and has no effect.
+    let running = made.start();
+    let mut control = ControlClient::connect(running.socket()).await.unwrap();
+    let kept = anchors(&mut control).await;
+    assert_eq!((kept.len(), kept[0].fingerprint, kept[0].site.as_str()), (1, own, "st-mary"));
+    running.stop();
+    // Both at imaging contradict each other.
+    let contradicting = Made::new();
+    let started = device(&["--json", "run", contradicting.text(), "--proximity"]);
+    assert_eq!(json(&started)["code"], "proximity_with_anchor");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `zmon device …`: the screens' use-cases over the control socket.
 
+mod anchor;
 mod confirm;
 mod operator;
 mod show;
@@ -121,6 +122,7 @@ pub(crate) async fn run(args: Device, streams: &mut Streams<'_>) -> Result<(), F
             control.done(&ControlRequest::Deprovision { operator, pin }).await?;
             finish(&mut control, streams).await
         }
+        DeviceCommand::Anchor(command) => anchor::run(&mut control, command, streams).await,
         DeviceCommand::Operator(command) => operator::run(&mut control, command, streams).await,
         DeviceCommand::FactoryReset { person, confirm, new_identity } => {
             let (operator, pin) = read_person(&person)?;

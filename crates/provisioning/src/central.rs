@@ -18,11 +18,13 @@ use zmon_protocol::device::DeviceInput;
 use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
-use crate::driver::{Command, DeviceParts, Gate, Handle, Reception, Shared, Started, start};
+use crate::driver::{
+    AnchorImport, Command, DeviceParts, Gate, Handle, Reception, Shared, Started, start,
+};
 use crate::link::LinkStatus;
 use crate::ports::{
-    AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore, ManualConfiguration,
-    ManualSettings, Moment, SettingsManager, StationLink,
+    AnchorStore, AuditPage, AuditReport, AuditRow, Clock, DeviceEndpoint, DeviceStore,
+    ManualConfiguration, ManualSettings, Moment, SettingsManager, StationLink,
 };
 use crate::qr::{QrCodeData, QrParts};
 use crate::service::{
@@ -112,6 +114,22 @@ impl CentralStationProvisioningService {
     #[must_use]
     pub fn endpoint(&self) -> Arc<dyn DeviceEndpoint> {
         Arc::new(self.handle.endpoint())
+    }
+
+    /// Believes the stations of one more authority, on behalf of an administrator, from now on and after
+    /// every start; `store` keeps it (D8). It ends proximity. Every attempt has its row.
+    ///
+    /// # Errors
+    ///
+    /// `not_permitted`, `proof_expired`; `state_conflict` while a window or session is open;
+    /// `erase_pending`; `anchor_invalid`, `anchor_fingerprint_mismatch`; what the stores say.
+    pub async fn import_anchor(
+        &self,
+        proof: OperatorProof,
+        import: AnchorImport,
+        store: Arc<dyn AnchorStore>,
+    ) -> Result<(), ProvisioningError> {
+        self.handle.import_anchor(proof, import, store).await
     }
 
     /// Closes the listener, voids an open window with an audit row, stops the link, and returns

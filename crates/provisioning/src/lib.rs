@@ -45,7 +45,7 @@ mod settings;
 mod simulate;
 
 pub use central::CentralStationProvisioningService;
-pub use driver::DeviceParts;
+pub use driver::{AnchorImport, DeviceParts};
 pub use mock::{MockConfig, MockProvisioningService};
 pub use operators::{AuditedOperators, LocalOperator};
 pub use service::{

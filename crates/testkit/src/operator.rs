@@ -110,6 +110,14 @@ impl Operator {
         self.post("/api/provisioning/pair", &pair_request(qr)).await
     }
 
+    /// What is answered until a session has ended.
+    ///
+    /// # Errors
+    /// What the station refused with, and the answer of a session that has ended.
+    pub async fn pending(&self, session: SessionId) -> Result<PairPending, ApiError> {
+        self.get(&format!("/api/provisioning/pair/{session}")).await
+    }
+
     /// The result of a session, however long it takes.
     ///
     /// # Errors

@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{DeviceId, OperatorId, OverrideReason},
+    ids::{DeviceId, OperatorId, OverrideReason, SiteId, Thumbprint},
     limits,
     role::Role,
 };
 
 pub use self::view::{
-    ConfirmationView, CourierView, EventView, IdentityView, LinkView, ManualView, OperatorView,
-    OperatorsView, QrView, StatusView,
+    AnchorView, AnchorsView, ConfirmationView, CourierView, EventView, IdentityView, LinkView,
+    ManualView, OperatorView, OperatorsView, QrView, StatusView,
 };
 use crate::{
     audit::{AuditPage, AuditVerdict},
+    b64,
     configuration::ProvisioningPayload,
     kind::True,
     problem::Problem,
@@ -183,6 +184,26 @@ pub enum ControlRequest {
     },
     /// Who the device is.
     Identity {},
+    /// The anchors of the device: whose stations it believes (D8).
+    Anchors {},
+    /// Believe the stations of one more anchor from now on.
+    ImportAnchor {
+        /// The administrator.
+        #[serde(with = "text")]
+        operator: OperatorId,
+        /// The administrator's PIN.
+        #[serde(deserialize_with = "crate::secret::pin")]
+        pin: SecretText,
+        /// The CA certificate, DER.
+        #[serde(with = "b64::url")]
+        certificate: Vec<u8>,
+        /// The site that it speaks for.
+        #[serde(with = "text")]
+        site: SiteId,
+        /// The fingerprint that the administrator has compared: SHA-256 of the certificate.
+        #[serde(with = "text")]
+        fingerprint: Thumbprint,
+    },
     /// The link to the station.
     Link {},
     /// A page of the audit log.
@@ -279,6 +300,8 @@ pub enum ControlAnswer {
     Qr(QrView),
     /// Who the device is.
     Identity(IdentityView),
+    /// The anchors of the device.
+    Anchors(AnchorsView),
     /// The link to the station.
     Link(LinkView),
     /// A page of the audit log.

@@ -16,6 +16,7 @@ type Place = (&'static str, &'static str);
 
 /// Where each message stands, by the name of its golden file; those of [`by_prefix`] are not here.
 const PLACES: &[(&str, &[Place])] = &[
+    ("answer-anchors", &[("10", "| `anchors` |")]),
     ("answer-courier", &[("10", "| `courier` |")]),
     ("answer-done", &[("10", "`{\"enter\"")]),
     ("answer-error", &[("10", "`{\"enter\""), ("8.4", "")]),

@@ -1,20 +1,24 @@
 //! A device without an anchor over real sockets (D8): four words, and a person who compares them.
 
 use core::time::Duration;
+use std::sync::Arc;
 
-use zmon_crypto::Suite;
 use zmon_crypto::x509::trust_level_of;
+use zmon_crypto::{Anchor, Suite};
 use zmon_domain::audit::EventType;
-use zmon_domain::error::ErrorCode;
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
+use zmon_domain::route::Route;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::Confirmation;
-use zmon_provisioning::IProvisioningService;
+use zmon_provisioning::ports::AnchorStore;
+use zmon_provisioning::{AnchorImport, IProvisioningService};
 use zmon_station::StationPolicy;
 use zmon_station::ports::CertificateState;
 use zmon_testkit::{DeviceOptions, SimulatedDevice, StationOptions, TestStation, wait};
-use zmon_wire::kind::TrustLevel;
+use zmon_wire::carry::{Reply, Return};
+use zmon_wire::kind::{TrustLevel, V1};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -147,6 +151,107 @@ async fn ended(station: &TestStation, device: &SimulatedDevice, code: ErrorCode)
     }
     device.audit_verified().await;
     station.audit_verified().await;
+}
+
+/// Waits until a person at the device is asked, and holds the words against the station's.
+async fn asked(station: &TestStation, device: &SimulatedDevice, session: SessionId) {
+    let view = device.until("a station to confirm", |view| view.confirmation.is_some()).await;
+    let shown = view.confirmation.unwrap();
+    let pending = station.technician().pending(session).await.unwrap();
+    assert_eq!(pending.words.unwrap(), shown.words.join(" "));
+    let boot = device.store().load().await.unwrap();
+    assert!(boot.slot_b.is_none(), "nothing is staged");
+    confirm(device, &shown).await;
+}
+
+#[tokio::test]
+async fn the_four_words_are_the_same_whoever_carries_the_messages() {
+    let (station, device) = stand(Suite::P256).await;
+    let tablet = station.technician();
+    let qr = device.open_window().await;
+    let session = tablet.pair_by(&qr, Route::Courier).await.unwrap().session_id;
+    let bring = |message| {
+        let endpoint = device.service().endpoint();
+        async move { endpoint.carried(Route::Courier, message).await }
+    };
+    let give = |reply: Reply| Return { v: V1::default(), session_id: session, reply };
+    let hello = tablet.courier(session).await.unwrap().message.unwrap();
+    let identity = bring(hello).await.unwrap();
+    tablet.courier_return(session, &give(identity)).await.unwrap();
+    let envelope = tablet.courier(session).await.unwrap().message.unwrap();
+    let (status, ()) = tokio::join!(bring(envelope), asked(&station, &device, session));
+    // The device has committed: what the courier takes back is news no more.
+    drop(tablet.courier_return(session, &give(status.unwrap())).await);
+    tablet.finished(session).await.unwrap();
+    device.until_connected().await;
+    assert_eq!(device.view().station_trust, Some(TrustLevel::Proximity));
+    let events = device.events().await;
+    assert!(events.contains(&(EventType::StationConfirmed, None)));
+    station.audit_verified().await;
+    device.audit_verified().await;
+}
+
+#[tokio::test]
+async fn a_device_without_an_anchor_asks_the_station_that_its_slot_pins() {
+    let options = StationOptions { policy: near, ..StationOptions::default() };
+    let station = TestStation::start_with(options).await;
+    let options = DeviceOptions {
+        proximity: true,
+        pull: Some((None, Duration::from_millis(20))),
+        ..DeviceOptions::new(&station)
+    };
+    let device = SimulatedDevice::with(options).await;
+    station.register(&device).await;
+    // It has nobody to ask yet: the first pairing comes by push.
+    let (session, shown) = begun(&station, &device).await;
+    confirm(&device, &shown).await;
+    let pauses = limits::DELIVERY_TIMEOUT.default;
+    station.clock().hurry(pauses, station.technician().finished(session)).await.unwrap();
+    station.clock().hurry(DAY / 24, device.until_connected()).await;
+
+    let qr = device.open_window().await;
+    let session = station.technician().pair_by(&qr, Route::Pull).await.unwrap().session_id;
+    asked(&station, &device, session).await;
+    station.technician().finished(session).await.unwrap();
+    let rows = station.audit().await;
+    let claimed = rows.iter().rfind(|row| row.event == EventType::SessionClaimed).unwrap();
+    assert!(claimed.detail.contains(&("route".to_owned(), "pull".to_owned())), "{claimed:?}");
+    station.audit_verified().await;
+    device.audit_verified().await;
+}
+
+/// Anchors in memory: the disk is the program's.
+struct Nowhere;
+
+#[async_trait::async_trait]
+impl AnchorStore for Nowhere {
+    async fn add(&self, _: &Anchor) -> Result<(), ErrorReport> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_imported_anchor_ends_proximity_and_the_next_pairing_needs_no_words() {
+    let (station, device) = stand(Suite::P256).await;
+    let (session, shown) = begun(&station, &device).await;
+    confirm(&device, &shown).await;
+    let technician = station.technician();
+    let pauses = limits::DELIVERY_TIMEOUT.default;
+    station.clock().hurry(pauses, technician.finished(session)).await.unwrap();
+    station.clock().hurry(DAY / 24, device.until_connected()).await;
+
+    let anchor = station.anchor();
+    let import = AnchorImport {
+        certificate: anchor.ca_der().to_vec(),
+        site: anchor.site_id().clone(),
+        fingerprint: anchor.fingerprint(),
+    };
+    let administrator = device.administrator().await;
+    device.service().import_anchor(administrator, import, Arc::new(Nowhere)).await.unwrap();
+    station.pair(&device.open_window().await).await.unwrap();
+    let view = device.until_state(ProvisioningState::Provisioned).await;
+    assert_eq!((view.confirmation, view.station_trust), (None, Some(TrustLevel::Anchored)));
+    device.audit_verified().await;
 }
 
 #[tokio::test]

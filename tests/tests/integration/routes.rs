@@ -79,6 +79,39 @@ async fn a_device_that_polls_is_paired_behind_a_wall_by_qr_code_and_typed() {
 }
 
 #[tokio::test]
+async fn without_a_url_of_its_own_a_device_asks_the_station_of_its_active_slot() {
+    let station = TestStation::start().await;
+    let pull = Some((None, Duration::from_millis(20)));
+    let device =
+        SimulatedDevice::with(DeviceOptions { pull, ..DeviceOptions::new(&station) }).await;
+    station.register(&device).await;
+    // Without a slot there is nobody to ask.
+    let qr = device.open_window().await;
+    station.pair(&qr).await.unwrap();
+    device.until_connected().await;
+    let qr = device.open_window().await;
+    let request = serde_json::json!({
+        "deviceId": qr.device_id.as_str(),
+        "pairingCode": qr.pairing_code.expose(),
+        "pairingToken": qr.pairing_token.expose(),
+        "ipAddress": qr.ip_address.to_string(),
+        "delivery": Route::Pull.to_string(),
+    });
+    let path = "/api/provisioning/pair";
+    station.technician().post_json(path, request.to_string()).await.expect("paired by pull");
+    device.until_state(ProvisioningState::Provisioned).await;
+    let claimed = |rows: Vec<zmon_station::ports::AuditRow>| {
+        let rows = rows.into_iter().filter(|row| row.event == EventType::SessionClaimed);
+        let route = |row: zmon_station::ports::AuditRow| {
+            row.detail.iter().find(|(name, _)| name == "route").map(|(_, route)| route.clone())
+        };
+        rows.filter_map(route).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed(station.audit().await), ["push", "pull"]);
+    device.audit_verified().await;
+}
+
+#[tokio::test]
 async fn a_device_that_fails_says_so_in_its_last_poll() {
     let (station, device) = ward(true).await;
     device.faults().order(Step::Test, Kind::Tamper);

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use zmon_cli::flag;
 use zmon_domain::{
     address::DeviceAddress,
-    ids::{DeviceId, OperatorId, OverrideReason},
+    ids::{DeviceId, OperatorId, OverrideReason, SiteId, Thumbprint},
 };
 
 use super::station::RoleName;
@@ -219,6 +219,9 @@ Example:
     /// The operators of the device (administrator).
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// The anchors of the device: whose stations it believes.
+    #[command(subcommand)]
+    Anchor(AnchorCommand),
     /// Erase the device: configuration, clinical data, operators (administrator).
     #[command(
         max_term_width = 80,
@@ -292,6 +295,44 @@ Example:
         #[arg(long, default_value_t = 50, value_name = "N",
               value_parser = clap::value_parser!(u32).range(1..=1000))]
         rows: u32,
+    },
+}
+
+/// `zmon device anchor …`.
+#[derive(Debug, Subcommand)]
+pub enum AnchorCommand {
+    /// Show the anchors.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device anchor list --dir ./bed-7"
+    )]
+    List,
+    /// Believe the stations of one more authority (administrator).
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon device anchor import anchor.pem --site st-mary --operator admin \
+    --dir ./bed-7
+
+The fingerprint is shown and asked for: compare it with the one that the
+station's administrator names. It counts at once and after every start, and
+ends proximity. Not while a window or session is open."
+    )]
+    Import {
+        /// CA certificate in PEM form, one ("-": standard input).
+        file: PathBuf,
+        /// Site that it speaks for.
+        #[arg(long, value_name = "ID", value_parser = flag::by(SiteId::parse))]
+        site: SiteId,
+        /// The fingerprint that you have compared, instead of asking.
+        #[arg(long, value_name = "HEX", value_parser = flag::by(Thumbprint::parse))]
+        fingerprint: Option<Thumbprint>,
+        /// Who asks.
+        #[command(flatten)]
+        person: Person,
     },
 }
 

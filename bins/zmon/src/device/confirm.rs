@@ -3,7 +3,10 @@
 use std::io::{self, IsTerminal};
 
 use zmon_cli::{Failure, Streams};
-use zmon_domain::{error::ErrorCode, ids::DeviceId};
+use zmon_domain::{
+    error::ErrorCode,
+    ids::{DeviceId, SiteId, Thumbprint},
+};
 use zmon_wire::control::ConfirmationView;
 
 use super::show;
@@ -23,6 +26,31 @@ pub(super) fn typed(device: &DeviceId, streams: &mut Streams<'_>) -> Result<(), 
         return Ok(());
     }
     Err(Failure::new(ErrorCode::Cancelled).context("the id was not typed"))
+}
+
+/// Shows the fingerprint of a certificate and asks whether it was compared.
+///
+/// # Errors
+/// A usage failure where nobody can be asked; `cancelled` for any other answer.
+pub(super) fn fingerprint(
+    own: &Thumbprint,
+    site: &SiteId,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("--fingerprint", "must be given where nobody can be asked"));
+    }
+    streams.note(&format!("fingerprint  {own}"))?;
+    streams.note(&format!("site         {site}"))?;
+    streams
+        .note("Whoever has this authority's key configures the device from now on. Type yes if")?;
+    streams.note("the station's administrator names the same fingerprint:")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Failure::new(ErrorCode::Cancelled).context("nobody said yes; nothing was changed"))
 }
 
 /// Shows what the device knows of a station that waits, and asks whether the words are the station's;

@@ -11,8 +11,8 @@ use zmon_domain::{
 use zmon_wire::{
     audit::{AuditEntry, AuditPage},
     control::{
-        ConfirmationView, CourierView, EventView, IdentityView, LinkView, OperatorView,
-        OperatorsView, StatusView,
+        AnchorView, AnchorsView, ConfirmationView, CourierView, EventView, IdentityView, LinkView,
+        OperatorView, OperatorsView, StatusView,
     },
 };
 
@@ -30,6 +30,16 @@ pub(super) fn answer<T: Serialize>(
     }
     let shown: io::Result<()> = text(value).iter().try_for_each(|line| streams.say(line));
     Ok(shown?)
+}
+
+pub(super) fn anchors(view: &AnchorsView) -> Vec<String> {
+    if view.anchors.is_empty() {
+        return vec!["none: an operator confirms the station (proximity)".to_owned()];
+    }
+    let lines = view.anchors.iter().flat_map(|AnchorView { fingerprint, site, not_after }| {
+        [format!("anchor  {fingerprint}"), format!("        {site}, until {not_after}")]
+    });
+    lines.collect()
 }
 
 pub(super) fn status(view: &StatusView) -> Vec<String> {

@@ -321,6 +321,12 @@ errors! {
     ConfirmationMismatch = "confirmation_mismatch": -, Operator, Administer, Operator, 422, no,
         "What was typed to confirm is not this device's identifier.",
         "Type the device identifier exactly as the screen shows it.";
+    AnchorInvalid = "anchor_invalid": -, Operator, Administer, Operator, 422, no,
+        "The certificate cannot be an anchor of this monitor.",
+        "Take the anchor.pem of the station's site; the detail says what is wrong with this one.";
+    AnchorFingerprintMismatch = "anchor_fingerprint_mismatch": -, Operator, Administer, Operator, 422, no,
+        "The certificate has another fingerprint than the one that was confirmed.",
+        "Compare the fingerprint with the one that the station's administrator names, and take the right file.";
     ErasePending = "erase_pending": -, Environment, Administer, Device, 409, yes,
         "The monitor is being erased.",
         "Wait until it is done; if it does not end, read the monitor's log.";

@@ -1,16 +1,20 @@
 //! How others talk to the driver.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
+use zmon_domain::role::OperatorProof;
 use zmon_domain::route::Route;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
 use zmon_wire::kind::V1;
 use zmon_wire::session::StatusDocument;
 use zmon_wire::strict;
 
-use super::{Driver, endpoint::Endpoint};
+use super::{AnchorImport, Driver, endpoint::Endpoint};
+use crate::ports::AnchorStore;
 use crate::service::VerifiedConfiguration;
 
 /// Commands that may wait for the driver; more callers wait outside.
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     Override(DeviceInput, DeviceInput, Reply<DeviceReply>),
     /// A sealed configuration.
     Configuration(Route, Vec<u8>, Reply<Reception>),
+    /// One more anchor, and where it is kept.
+    ImportAnchor(OperatorProof, Box<AnchorImport>, Arc<dyn AnchorStore>, Reply<()>),
     /// Sign that a session is still under way.
     Pending(SessionId, Reply<String>),
     /// Close everything and end.
@@ -77,6 +83,16 @@ impl Handle {
         self.ask(|reply| Command::Configuration(route, envelope, reply)).await
     }
 
+    /// Hands over an anchor and waits until it counts.
+    pub(crate) async fn import_anchor(
+        &self,
+        proof: OperatorProof,
+        import: AnchorImport,
+        store: Arc<dyn AnchorStore>,
+    ) -> Result<(), ErrorReport> {
+        self.ask(|reply| Command::ImportAnchor(proof, Box::new(import), store, reply)).await
+    }
+
     /// A signed status that says: not ended yet.
     pub(super) async fn pending(&self, session: SessionId) -> Result<String, ErrorReport> {
         self.ask(|reply| Command::Pending(session, reply)).await
@@ -127,6 +143,9 @@ impl Driver {
             Command::Configuration(route, envelope, reply) => {
                 let answer = self.receive(route, envelope).await;
                 drop(reply.send(answer));
+            }
+            Command::ImportAnchor(proof, import, store, reply) => {
+                drop(reply.send(self.import_anchor(&proof, &import, &store).await));
             }
             Command::Pending(session, reply) => drop(reply.send(self.sign_pending(session))),
             Command::Stop(done) => drop(done),

@@ -11,6 +11,7 @@
 //! Whatever happens to the caller's future, a step that began runs to its end inside this task.
 
 mod actions;
+mod anchors;
 mod endpoint;
 mod gate;
 mod handle;
@@ -38,6 +39,7 @@ use zmon_protocol::device::{
 use crate::link::{LinkStatus, LinkSupervisor};
 use crate::ports::StoreError;
 
+pub use anchors::AnchorImport;
 pub(crate) use gate::Gate;
 pub(crate) use handle::{Command, Handle, Reception};
 pub(crate) use ledger::CodeLedger;

@@ -18,6 +18,7 @@
 //! | [`Clock`], [`SharedRng`] | time and randomness |
 
 mod accounts;
+mod anchors;
 mod authenticator;
 mod interlock;
 mod key_store;
@@ -28,6 +29,7 @@ mod station_link;
 mod store;
 
 pub use accounts::OperatorAccounts;
+pub use anchors::AnchorStore;
 pub use authenticator::{Authenticator, Pin};
 pub use interlock::{AlwaysClear, ClinicalInterlock, Moment};
 pub use key_store::{KeyStore, KeyStoreError};

@@ -1,5 +1,6 @@
 //! What the contract suite does not cover: the parts of each service.
 
+mod anchors;
 mod clocks;
 mod commits;
 mod deliveries;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::OperatorId;
+use zmon_domain::ids::{OperatorId, SiteId, Thumbprint};
 use zmon_domain::limits;
 use zmon_domain::role::{OperatorProof, Role};
 use zmon_domain::time::UnixTime;
@@ -15,7 +15,8 @@ use zmon_provisioning::{
     ProvisioningPayload,
 };
 use zmon_wire::control::{
-    ControlAnswer, ControlRequest, CourierView, IdentityView, OperatorView, OperatorsView,
+    AnchorView, AnchorsView, ControlAnswer, ControlRequest, CourierView, IdentityView,
+    OperatorView, OperatorsView,
 };
 use zmon_wire::kind::True;
 use zmon_wire::problem::Problem;
@@ -126,6 +127,30 @@ pub trait CourierDesk: Send + Sync {
     async fn import(&self) -> Result<CourierView, ErrorReport>;
 }
 
+/// The anchors of the device, as an administrator at the socket sees and adds them (D8).
+#[async_trait]
+pub trait AnchorDesk: Send + Sync {
+    /// Every anchor.
+    ///
+    /// # Errors
+    /// What storage says.
+    async fn list(&self) -> Result<Vec<AnchorView>, ErrorReport>;
+
+    /// Believes the stations of one more authority from now on, and after every start. It and every
+    /// refusal is audited.
+    ///
+    /// # Errors
+    /// `not_permitted`, `anchor_invalid`, `anchor_fingerprint_mismatch`, `state_conflict` while a window
+    /// or session is open, `erase_pending`; what storage says.
+    async fn import(
+        &self,
+        proof: OperatorProof,
+        certificate: &[u8],
+        site: SiteId,
+        fingerprint: Thumbprint,
+    ) -> Result<(), ErrorReport>;
+}
+
 /// What the socket is composed of.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -144,6 +169,8 @@ pub struct ControlParts {
     pub accounts: Option<Arc<dyn LocalAccounts>>,
     /// The courier's desk; without one a device takes no files.
     pub courier: Option<Arc<dyn CourierDesk>>,
+    /// The anchors; without them requests about anchors are refused.
+    pub anchors: Option<Arc<dyn AnchorDesk>>,
 }
 
 impl ControlParts {
@@ -155,7 +182,23 @@ impl ControlParts {
         clock: Arc<dyn Clock>,
         identity: IdentityView,
     ) -> Self {
-        Self { service, authenticator, store, clock, identity, accounts: None, courier: None }
+        Self {
+            service,
+            authenticator,
+            store,
+            clock,
+            identity,
+            accounts: None,
+            courier: None,
+            anchors: None,
+        }
+    }
+
+    /// Lets administrators see and import anchors.
+    #[must_use]
+    pub fn with_anchors(mut self, anchors: Arc<dyn AnchorDesk>) -> Self {
+        self.anchors = Some(anchors);
+        self
     }
 
     /// Lets administrators manage local accounts.
@@ -327,6 +370,15 @@ impl Handler {
                 DONE
             }
             ControlRequest::Identity {} => Ok(ControlAnswer::Identity(self.parts.identity.clone())),
+            ControlRequest::Anchors {} => {
+                let anchors = self.anchors()?.list().await?;
+                Ok(ControlAnswer::Anchors(AnchorsView { anchors }))
+            }
+            ControlRequest::ImportAnchor { operator, pin, certificate, site, fingerprint } => {
+                let proof = self.authenticate(&operator, &pin).await?;
+                self.anchors()?.import(proof, &certificate, site, fingerprint).await?;
+                DONE
+            }
             ControlRequest::Link {} => Ok(ControlAnswer::Link((&*service.link().borrow()).into())),
             ControlRequest::Log { after, limit } => self.log(after, limit).await,
             ControlRequest::Verify {} => {
@@ -366,6 +418,10 @@ impl Handler {
 
     fn accounts(&self) -> Result<&dyn LocalAccounts, ErrorReport> {
         self.parts.accounts.as_deref().ok_or(ErrorCode::StateConflict.into())
+    }
+
+    fn anchors(&self) -> Result<&dyn AnchorDesk, ErrorReport> {
+        self.parts.anchors.as_deref().ok_or(ErrorCode::StateConflict.into())
     }
 
     async fn authenticate(

@@ -17,7 +17,7 @@ mod view;
 
 pub use client::{ControlClient, ControlError, ControlEvents};
 #[cfg(feature = "device")]
-pub use handler::{ControlParts, CourierDesk, LocalAccounts};
+pub use handler::{AnchorDesk, ControlParts, CourierDesk, LocalAccounts};
 #[cfg(feature = "device")]
 pub use server::ControlServer;
 #[cfg(feature = "device")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zmon_domain::{
     address::{DeviceAddress, ServerUrl},
     ids::{
-        BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, StationId,
+        BedId, DeviceId, DeviceLabel, DeviceSerial, FirmwareVersion, OperatorId, SiteId, StationId,
         StationName, Thumbprint,
     },
     role::Role,
@@ -117,6 +117,29 @@ pub struct ConfirmationView {
     pub words: String,
     /// Seconds until it is too late.
     pub seconds_left: u64,
+}
+
+/// The anchors of a device: the authorities whose stations it believes (D8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AnchorsView {
+    /// Each of them.
+    pub anchors: Vec<AnchorView>,
+}
+
+/// One anchor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AnchorView {
+    /// SHA-256 of the certificate.
+    #[serde(with = "text")]
+    pub fingerprint: Thumbprint,
+    /// The site that it speaks for.
+    #[serde(with = "text")]
+    pub site: SiteId,
+    /// Until when its certificate is valid.
+    #[serde(with = "text")]
+    pub not_after: UnixTime,
 }
 
 /// The local operators of a device, by name.

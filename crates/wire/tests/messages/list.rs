@@ -114,9 +114,10 @@ goldens! {
         "control-identity", "control-link", "control-log", "control-verify", "control-events",
         "control-add-operator", "control-list-operators", "control-remove-operator", "control-set-pin",
         "control-unlock-operator", "control-factory-reset", "control-new-identity", "control-migrate", "control-postpone-migration",
-        "control-create-administrator", "control-confirm-station", "control-refuse-station", "control-courier";
+        "control-create-administrator", "control-confirm-station", "control-refuse-station", "control-courier",
+        "control-anchors", "control-import-anchor";
     control::ControlAnswer: "answer-done", "answer-status", "answer-status-confirm", "answer-qr", "answer-identity", "answer-link",
-        "answer-log", "answer-courier", "answer-verdict", "answer-operators", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
+        "answer-log", "answer-courier", "answer-verdict", "answer-operators", "answer-anchors", "answer-error", "event-qr-code-generated", "event-qr-code-expired",
         "event-configuration-received", "event-provisioning-completed", "event-provisioning-failed",
         "event-status-changed";
     screen::ScreenView: "screen";
