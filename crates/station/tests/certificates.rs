@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod common;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use zmon_wire::kind::V1;
 use zmon_wire::outcome::{CommitRequest, OutcomeResult};
 use zmon_wire::retire::{RetireReason, RetireStatement};
 use zmon_wire::strict;
+
+/// Where statements come from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[cfg(test)]
 fn heartbeat() -> Heartbeat {
@@ -488,7 +492,7 @@ async fn a_retire_statement_revokes_exactly_its_certificates_and_comes_again_wit
     world.station.pair(&technician(), other.pair_request()).await.unwrap();
     let (before, _) = revoked(&world);
     let statement = retires(&device, &[row.serial], 7);
-    let answer = world.station.retire(statement.as_bytes()).await.unwrap();
+    let answer = world.station.retire(HERE, statement.as_bytes()).await.unwrap();
     assert_eq!((&answer.device_id, answer.counter), (&device.id, 7));
     assert_eq!(state(&world, &row.serial), CertificateState::Revoked);
     let (number, serials) = revoked(&world);
@@ -505,7 +509,7 @@ async fn a_retire_statement_revokes_exactly_its_certificates_and_comes_again_wit
     assert!(world.station.heartbeat(&live.serial, &heartbeat()).await.is_ok());
 
     for _ in 0..2 {
-        assert_eq!(world.station.retire(statement.as_bytes()).await.unwrap(), answer);
+        assert_eq!(world.station.retire(HERE, statement.as_bytes()).await.unwrap(), answer);
     }
     assert_eq!(world.store.count(EventType::RetireReceived), 1);
     assert_eq!(world.store.count(EventType::CertificateRevoked), 1);
@@ -521,7 +525,7 @@ async fn a_late_statement_spares_the_certificate_of_a_newer_pairing() {
     let new = world.store.certificates();
     let new = new.iter().find(|row| row.serial != old.serial).unwrap().serial;
     assert_eq!(state(&world, &old.serial), CertificateState::Superseded);
-    world.station.retire(retires(&device, &[old.serial], 1).as_bytes()).await.unwrap();
+    world.station.retire(HERE, retires(&device, &[old.serial], 1).as_bytes()).await.unwrap();
     assert_eq!(state(&world, &old.serial), CertificateState::Revoked);
     assert_eq!(state(&world, &new), CertificateState::Current);
 }
@@ -534,7 +538,7 @@ async fn with_the_current_certificate_goes_what_only_its_use_would_have_retired(
     world.station.pair(&technician(), device.pair_request()).await.unwrap();
     let new = world.store.certificates();
     let new = new.iter().find(|row| row.serial != old.serial).unwrap().serial;
-    world.station.retire(retires(&device, &[new], 1).as_bytes()).await.unwrap();
+    world.station.retire(HERE, retires(&device, &[new], 1).as_bytes()).await.unwrap();
     for serial in [old.serial, new] {
         assert_eq!(state(&world, &serial), CertificateState::Revoked);
     }
@@ -561,13 +565,24 @@ async fn a_statement_that_proves_nothing_or_names_others_revokes_nothing() {
         (retires(&device, &[row.serial, foreign], 1), ErrorCode::DeviceMismatch),
     ];
     for (statement, code) in cases {
-        let refused = world.station.retire(statement.as_bytes()).await.unwrap_err();
+        let refused = world.station.retire(HERE, statement.as_bytes()).await.unwrap_err();
         assert_eq!(refused.code(), code, "{statement}");
     }
     assert_eq!(state(&world, &row.serial), CertificateState::Current);
     assert_eq!(state(&world, &foreign), CertificateState::Current);
     // Who proved who they are and named what is not theirs has a row.
     assert_eq!(world.store.count(EventType::RetireReceived), 2);
+
+    // Repeated all day it costs a row per reason and minute, besides the budget of its source.
+    let repeated = retires(&device, &[row.serial, unknown], 1);
+    for _ in 0..100 {
+        let refused = world.station.retire(HERE, repeated.as_bytes()).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::CertificateUnknown);
+    }
+    assert_eq!(world.store.count(EventType::RetireReceived), 10);
+    pass(Duration::from_secs(60)).await;
+    world.station.round().await.unwrap();
+    assert_eq!(world.store.count(EventType::JunkRefused), 1, "the rest share one row");
 }
 
 #[tokio::test(start_paused = true)]
@@ -576,8 +591,8 @@ async fn a_statement_that_cannot_be_written_down_is_not_answered() {
     let (device, row) = paired(&world).await;
     world.store.fail_commits(true);
     let statement = retires(&device, &[row.serial], 1);
-    assert!(world.station.retire(statement.as_bytes()).await.is_err());
+    assert!(world.station.retire(HERE, statement.as_bytes()).await.is_err());
     world.store.fail_commits(false);
     assert_eq!(state(&world, &row.serial), CertificateState::Current);
-    assert!(world.station.retire(statement.as_bytes()).await.is_ok());
+    assert!(world.station.retire(HERE, statement.as_bytes()).await.is_ok());
 }

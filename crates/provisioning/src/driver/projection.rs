@@ -31,6 +31,7 @@ impl Driver {
             server_url: snapshot.active.as_ref().map(|active| active.server_url.clone()),
             certificate: self.shared.candidates.certificate(),
             station_trust: snapshot.active.as_ref().and_then(|active| active.trust),
+            in_doubt: snapshot.in_doubt,
             confirmation: snapshot.confirmation,
             settings: snapshot.active.map(|active| active.settings).or(laid_down),
             manual,

@@ -37,6 +37,8 @@ pub struct ServiceView {
     pub settings: Option<DeviceSettings>,
     /// A manual configuration that waits for its migration ([W §14]).
     pub manual: Option<ManualView>,
+    /// Whether the device waits for the station's word on its commit (D13): nothing ends that, and nobody.
+    pub in_doubt: bool,
     /// A station that waits for somebody to confirm it (D8).
     pub confirmation: Option<Confirmation>,
     /// On what ground the station of the active configuration was believed (D8).
@@ -97,6 +99,7 @@ impl ServiceView {
             certificate: None,
             settings: None,
             manual: None,
+            in_doubt: false,
             confirmation: None,
             station_trust: None,
             retirements: 0,

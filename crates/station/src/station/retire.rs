@@ -1,5 +1,6 @@
 //! A device's last words about its certificates (D21).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use zmon_crypto::IdentityPublic;
@@ -26,13 +27,21 @@ impl Station {
     /// # Errors
     /// `jws_malformed`, `signature_invalid`, or `session_unknown` for a certificate this station never
     /// issued; once it is proved, `certificate_unknown` and `device_mismatch` for one that is not the
-    /// signer's.
-    pub async fn retire(self: &Arc<Self>, statement: &[u8]) -> Result<RetireAnswer, StationError> {
+    /// signer's: with a row within the budget of `source`, counted beyond it (D16).
+    pub async fn retire(
+        self: &Arc<Self>,
+        source: IpAddr,
+        statement: &[u8],
+    ) -> Result<RetireAnswer, StationError> {
         let (station, statement) = (Arc::clone(self), statement.to_vec());
-        detached(async move { station.take_statement(&statement).await }).await
+        detached(async move { station.take_statement(source, &statement).await }).await
     }
 
-    async fn take_statement(&self, bytes: &[u8]) -> Result<RetireAnswer, StationError> {
+    async fn take_statement(
+        &self,
+        source: IpAddr,
+        bytes: &[u8],
+    ) -> Result<RetireAnswer, StationError> {
         for _ in 0..RACES {
             let now = self.now();
             let signer = self.signer_of(bytes).await?;
@@ -44,6 +53,10 @@ impl Station {
                 .with("reason", statement.reason);
             let rows = match self.named(&statement, &signer).await? {
                 Ok(rows) => rows,
+                Err(code) if !self.junk().own_row(source, now.mono) => {
+                    self.note_junk(source, code);
+                    return Err(code.into());
+                }
                 Err(code) => {
                     let refused = AuditEvent { success: false, error: Some(code), ..received };
                     return self.refuse(&now, refused, code.into()).await;

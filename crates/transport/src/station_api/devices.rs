@@ -55,7 +55,7 @@ pub(super) async fn outcome(State(api): State<Api>, request: Request) -> Answer 
 pub(super) async fn retire(State(api): State<Api>, request: Request) -> Answer {
     let source = source(&request);
     let RetireRequest { statement } = signed(&api, source, request).await?;
-    ok(&proved(&api, source, api.station.retire(statement.as_bytes()).await)?)
+    ok(&proved(&api, source, api.station.retire(source, statement.as_bytes()).await)?)
 }
 
 /// `POST /api/device/renew`.

@@ -31,6 +31,8 @@ pub(super) fn offered(shown: &ServiceView, simulates: bool) -> Vec<ScreenAction>
     match shown.state {
         // A factory reset refuses everything until it has ended.
         _ if shown.erasing => vec![],
+        // The device asks by itself until it knows (D13).
+        _ if shown.in_doubt => vec![],
         // Refusing is cancelling, and says why.
         _ if shown.confirmation.is_some() => vec![ConfirmStation, RefuseStation],
         ProvisioningState::NotProvisioned
@@ -153,6 +155,14 @@ mod tests {
         let both = [ScreenAction::ConfirmStation, ScreenAction::RefuseStation];
         assert_eq!(offered(&shown, true), both);
         shown.erasing = true;
+        assert!(offered(&shown, false).is_empty());
+    }
+
+    #[test]
+    fn in_doubt_nothing_is_offered_that_would_be_refused() {
+        let mut shown = ServiceView::new(ProvisioningState::Validating);
+        assert_eq!(offered(&shown, false), [ScreenAction::Cancel]);
+        shown.in_doubt = true;
         assert!(offered(&shown, false).is_empty());
     }
 }
