@@ -81,9 +81,11 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 15] = [
+const BUILT_WITH: [(&str, &[&str]); 16] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("criterion", &[]),
+    // Only with its feature `mdns`.
+    ("mdns-sd", &["zmon-transport"]),
     ("proptest", &[]),
     ("qrcode", &["zmon", "zmon-provisioning"]),
     ("rand_chacha", &["zmon-testkit", "zmon-tests"]),

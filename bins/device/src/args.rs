@@ -228,6 +228,11 @@ pub struct Run {
     #[arg(long, env = "DEVICE_PULL_URL", value_name = "URL",
           value_parser = flag::by(ServerUrl::parse))]
     pub pull_url: Option<ServerUrl>,
+    /// Whether the open listener is announced by multicast DNS [default: false].
+    #[cfg(feature = "mdns")]
+    #[arg(long, env = "DEVICE_MDNS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub mdns: Option<bool>,
     /// Folder in which a courier lays down messages.
     #[arg(long, env = "DEVICE_COURIER_FOLDER", value_name = "FOLDER")]
     pub courier_folder: Option<PathBuf>,

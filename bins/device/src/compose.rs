@@ -199,6 +199,8 @@ pub(crate) async fn start(
         pause: limits::POLL_PAUSE.default,
     };
     let listener: Arc<dyn Listener> = Arc::new(PullingListener::new(Arc::new(listener), pull));
+    #[cfg(feature = "mdns")]
+    let listener = announced(settings, listener)?;
     let mut profile = settings.profile.clone();
     profile.key_protection = disk.keys.protection();
     profile.trust = world.trust;
@@ -222,6 +224,22 @@ pub(crate) async fn start(
         rng: disk.rng.clone(),
     });
     Ok(service.await?)
+}
+
+/// The listener with its announcement, if that is wanted.
+#[cfg(feature = "mdns")]
+fn announced(
+    settings: &Settings,
+    listener: Arc<dyn Listener>,
+) -> Result<Arc<dyn Listener>, Failure> {
+    use zmon_transport::device_listener::AnnouncingListener;
+    if !settings.mdns {
+        return Ok(listener);
+    }
+    let (device, address) = (settings.profile.device_id.clone(), settings.address.ip());
+    let announcing = AnnouncingListener::new(listener, device, address)
+        .map_err(|error| Failure::new(ErrorCode::ListenerFailed).context(error.to_string()))?;
+    Ok(Arc::new(announcing))
 }
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc")))]

@@ -71,6 +71,10 @@ pub(crate) struct SettingsFile {
     /// The station that is asked for the messages of a pairing while a window is open (D7).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pull_url: Option<String>,
+    /// Whether the open listener is announced (D2).
+    #[cfg(feature = "mdns")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mdns: Option<bool>,
     /// Where a courier lays files down (D7).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) courier_folder: Option<PathBuf>,
@@ -152,6 +156,8 @@ pub(crate) struct Settings {
     pub(crate) clock: ClockQuality,
     pub(crate) interlock: InterlockSetting,
     pub(crate) pull_url: Option<ServerUrl>,
+    #[cfg(feature = "mdns")]
+    pub(crate) mdns: bool,
     pub(crate) courier_folder: Option<PathBuf>,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
@@ -214,6 +220,8 @@ impl Settings {
                 (Some(url), _) => Some(url.clone()),
                 (None, url) => url.as_deref().map(ServerUrl::parse).transpose()?,
             },
+            #[cfg(feature = "mdns")]
+            mdns: args.mdns.or(file.mdns).unwrap_or_default(),
             courier_folder: args.courier_folder.clone().or(file.courier_folder),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
         })
@@ -280,6 +288,8 @@ mod tests {
             station_made_keys: Some(true),
             proximity: Some(true),
             pull_url: Some("https://station.st-mary.example:8444".to_owned()),
+            #[cfg(feature = "mdns")]
+            mdns: Some(true),
             courier_folder: Some("courier".into()),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),

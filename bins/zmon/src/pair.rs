@@ -35,6 +35,10 @@ pub(crate) async fn run(args: &Pair, streams: &mut Streams<'_>) -> Result<(), Fa
     request.bed_id = args.bed.clone();
     request.device_label = args.label.clone();
     request.delivery = args.via.map(Into::into);
+    #[cfg(feature = "mdns")]
+    if args.discover {
+        discover(&mut request).await?;
+    }
     let mut station = StationClient::login(&args.login).await?;
     match station.pair(&request, |words| compare(&request, words, streams)).await? {
         Paired::Done(answer) => show(&request, &answer, streams),
@@ -44,6 +48,30 @@ pub(crate) async fn run(args: &Pair, streams: &mut Streams<'_>) -> Result<(), Fa
         Paired::Waits(pending) => Err(stranded(&pending)),
     }
 }
+
+/// Where the device says that it listens. The station holds it to its networks, and the key that
+/// answers there must be the registered one.
+#[cfg(feature = "mdns")]
+async fn discover(request: &mut PairRequest) -> Result<(), Failure> {
+    use zmon_transport::discovery;
+    let device = &request.device_id;
+    let found = discovery::find(device, DISCOVERY)
+        .await
+        .map_err(|error| Failure::new(ErrorCode::DeviceUnreachable).context(error.to_string()))?;
+    let (address, port) = found.ok_or_else(|| {
+        Failure::new(ErrorCode::DeviceUnreachable)
+            .context(format!("no {device} says in these networks where it listens"))
+            .next(
+                "Check that its window is open and mdns = true in device.toml, or give --address.",
+            )
+    })?;
+    (request.ip_address, request.port) = (Some(address), Some(port));
+    Ok(())
+}
+
+/// How long a device is looked for.
+#[cfg(feature = "mdns")]
+const DISCOVERY: core::time::Duration = core::time::Duration::from_secs(5);
 
 /// What the operator asked for: the next step is theirs.
 fn waits(

@@ -81,6 +81,8 @@ pub struct DeviceOptions {
     /// The station it asks for the messages of a pairing (the active slot's where none is named), and
     /// how often.
     pub pull: Option<(Option<ServerUrl>, Duration)>,
+    /// Whether its open listener is announced by multicast DNS.
+    pub mdns: bool,
     /// May this be done to this patient's monitor now.
     pub interlock: Arc<dyn ClinicalInterlock>,
 }
@@ -103,6 +105,7 @@ impl DeviceOptions {
             station_made_keys: false,
             proximity: false,
             pull: None,
+            mdns: false,
             interlock: DeviceParts::no_patient(),
         }
     }

@@ -36,6 +36,8 @@
 pub mod client;
 pub mod control;
 pub mod courier;
+#[cfg(feature = "mdns")]
+pub mod discovery;
 pub mod paths;
 pub mod provider;
 pub mod server;

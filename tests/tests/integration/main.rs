@@ -14,6 +14,7 @@ mod end_of_life;
 mod factory;
 mod keys;
 mod listener;
+mod mdns;
 mod migration;
 mod new_identity;
 mod power;

@@ -69,6 +69,11 @@ pub struct Pair {
     #[arg(long, value_name = "PORT", requires = "device_id",
           conflicts_with_all = ["qr_image", "qr_text"])]
     pub port: Option<NonZeroU16>,
+    /// Find address and port of the device by multicast DNS, with a typed code.
+    #[cfg(feature = "mdns")]
+    #[arg(long, requires = "device_id",
+          conflicts_with_all = ["qr_image", "qr_text", "address", "port"])]
+    pub discover: bool,
     /// Bed the device stands at.
     #[arg(long, value_name = "ID", value_parser = flag::by(BedId::parse))]
     pub bed: Option<BedId>,

@@ -18,7 +18,9 @@ use zmon_provisioning::ports::{
     SharedRng,
 };
 use zmon_provisioning::{CentralStationProvisioningService, DeviceParts, ProvisioningError};
-use zmon_transport::device_listener::{Bind, LiveAnchors, PullParts, PullingListener, TlsListener};
+use zmon_transport::device_listener::{
+    AnnouncingListener, Bind, LiveAnchors, PullParts, PullingListener, TlsListener,
+};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
@@ -115,6 +117,11 @@ async fn compose(
             pause,
         };
         listener = Arc::new(PullingListener::new(listener, parts));
+    }
+    if options.mdns {
+        let device = profile.device_id.clone();
+        let announcing = AnnouncingListener::new(listener, device, options.address);
+        listener = Arc::new(announcing.expect("multicast DNS"));
     }
     let address = DeviceAddress::from_ip(options.address).expect("the address of one host");
     let store = FaultyStore { inner: Arc::clone(&disk.store), luck: luck.clone() };

@@ -1,5 +1,7 @@
 //! The device's provisioning listener: TLS by the identity key, open only with a window (D17).
 
+#[cfg(feature = "mdns")]
+mod announcer;
 mod claimed;
 mod puller;
 mod routes;
@@ -19,6 +21,8 @@ use tokio::sync::Mutex;
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError};
 use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
 
+#[cfg(feature = "mdns")]
+pub use announcer::AnnouncingListener;
 pub use puller::{LiveAnchors, PullParts, PullingListener};
 
 use crate::server::{Hosted, Server, ServerLimits};
