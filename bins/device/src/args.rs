@@ -183,7 +183,7 @@ pub struct FactoryChain {
 }
 
 /// Arguments of `device run`; each beats the environment, which beats the file.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub struct Run {
     /// Directory of the device.
     pub dir: PathBuf,

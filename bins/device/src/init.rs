@@ -1,7 +1,10 @@
 //! `device init`: keys, anchors, operators, database, in this order; the settings file comes last
 //! and marks a whole device.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -13,13 +16,13 @@ use zmon_crypto::Suite;
 use zmon_domain::{
     audit::{AuditEvent, EventType},
     error::ErrorCode,
-    ids::OperatorId,
+    ids::{OperatorId, SiteId, Thumbprint},
     limits,
     role::{Actor, Role},
     time::ClockQuality,
 };
 use zmon_persistence::{FileKeyStore, PrivateDir};
-use zmon_protocol::device::DeviceRecord;
+use zmon_protocol::device::{DeviceProfile, DeviceRecord};
 use zmon_provisioning::ports::{Authenticator, KeyStore, Pin};
 
 use crate::{
@@ -35,12 +38,36 @@ const PIN_FILE: &str = "--pin-file";
 /// Digits of a PIN that is made here.
 const MADE_DIGITS: usize = 8;
 
+/// What to make.
+pub(crate) struct Order {
+    /// New or empty directory.
+    pub(crate) dir: PathBuf,
+    /// Who the device is.
+    pub(crate) file: SettingsFile,
+    /// The hospital's CA certificates.
+    pub(crate) anchors: anchors::Found,
+    /// Site the anchors belong to.
+    pub(crate) site: SiteId,
+    /// Type of the identity key.
+    pub(crate) suite: Suite,
+    /// First operators, an administrator before the others.
+    pub(crate) people: Vec<Person>,
+}
+
+/// A device that was made.
+pub(crate) struct Made {
+    pub(crate) profile: DeviceProfile,
+    pub(crate) identity_key: Thumbprint,
+    pub(crate) anchors: Vec<String>,
+    pub(crate) people: Vec<Person>,
+}
+
 /// A first operator with a PIN that was given or made.
-struct Person {
-    id: OperatorId,
-    role: Role,
-    pin: Zeroizing<String>,
-    is_made: bool,
+pub(crate) struct Person {
+    pub(crate) id: OperatorId,
+    pub(crate) role: Role,
+    pub(crate) pin: Zeroizing<String>,
+    pub(crate) is_made: bool,
 }
 
 /// What `init` reports.
@@ -66,10 +93,10 @@ struct OperatorReport<'a> {
     pin: Option<&'a str>,
 }
 
-/// Makes a device.
+/// Makes a device, as the command line says, and reports it.
 ///
 /// # Errors
-/// A usage failure before anything is made; `state_conflict` for a directory that is not empty.
+/// As [`make`].
 pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let file = SettingsFile {
         device_id: args.device_id.to_string(),
@@ -79,31 +106,60 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         proximity: args.proximity.then_some(true),
         ..SettingsFile::default()
     };
-    let profile = file.profile()?;
-    let site = &args.site;
-    let found = anchors::read(&args.anchor, site)?;
-    let people = people(&args)?;
-    files::create_empty_dir(&args.dir)?;
+    let order = Order {
+        anchors: anchors::read(&args.anchor, &args.site)?,
+        // Nobody is asked for a PIN before the rest is known to be right.
+        people: people(&args)?,
+        dir: args.dir.clone(),
+        file,
+        site: args.site,
+        suite: suite(args.suite),
+    };
+    let made = make(order).await?;
+    let report = Report {
+        success: true,
+        directory: args.dir.display().to_string(),
+        device_id: made.profile.device_id.as_str(),
+        device_serial: made.profile.serial.as_str(),
+        identity_key: made.identity_key.to_string(),
+        anchors: made.anchors,
+        operators: made.people.iter().map(Person::report).collect(),
+    };
+    show(&report, &args.dir, streams)
+}
 
-    let dir = Arc::new(PrivateDir::create(&args.dir).map_err(stored)?);
-    let keys = FileKeyStore::create(Arc::clone(&dir), suite(args.suite), &mut *system_rng().lock())
-        .map_err(stored)?;
+/// Makes a device.
+///
+/// # Errors
+/// A usage failure before anything is made, `pin_too_weak` too; `state_conflict` for a directory that
+/// is not empty.
+pub(crate) async fn make(order: Order) -> Result<Made, Failure> {
+    let Order { dir: path, file, anchors: found, site, suite, people } = order;
+    let profile = file.profile()?;
+    for person in &people {
+        strong(&person.id, &Pin::parse(&person.pin)?)?;
+    }
+    files::create_empty_dir(&path)?;
+
+    let dir = Arc::new(PrivateDir::create(&path).map_err(stored)?);
+    let keys =
+        FileKeyStore::create(Arc::clone(&dir), suite, &mut *system_rng().lock()).map_err(stored)?;
     let keys: Arc<dyn KeyStore> = Arc::new(keys);
-    let anchors = anchors::create(&dir, found, site)?;
+    let anchors = anchors::create(&dir, found, &site)?;
     let disk = Disk::with_keys(dir, keys, &profile, ClockQuality::Synced).await?;
     add_people(&disk, &people).await?;
 
-    let identity_key = disk.keys.identity().public().thumbprint().to_string();
+    let identity_key = disk.keys.identity().public().thumbprint();
     let mut audit = vec![
         AuditEvent::new(EventType::KeyCreated, Actor::System)
             .device(&profile.device_id)
-            .with("identityKey", &identity_key),
+            .with("identityKey", identity_key),
     ];
     audit.extend(anchors.iter().map(|fingerprint| {
         AuditEvent::new(EventType::AnchorInstalled, Actor::System)
             .device(&profile.device_id)
             .with("anchor", fingerprint)
-            .with("site", site)
+            .with("site", &site)
     }));
     audit.extend(people.iter().map(|person| {
         AuditEvent::new(EventType::OperatorAdded, Actor::System)
@@ -113,18 +169,8 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
     }));
     let record = DeviceRecord { audit, ..DeviceRecord::default() };
     disk.record(&disk.clock.now(), &record).await?;
-    file.create(&args.dir)?;
-
-    let report = Report {
-        success: true,
-        directory: args.dir.display().to_string(),
-        device_id: profile.device_id.as_str(),
-        device_serial: profile.serial.as_str(),
-        identity_key,
-        anchors,
-        operators: people.iter().map(Person::report).collect(),
-    };
-    show(&report, &args.dir, streams)
+    file.create(&path)?;
+    Ok(Made { profile, identity_key, anchors, people })
 }
 
 /// The first operators with their PINs: from the file, from the terminal, or made.

@@ -2,16 +2,18 @@
 //!
 //! Nothing is decided here. [`run`] reads the command line, composes the adapters of
 //! `zmon-persistence` and `zmon-transport` around `zmon-provisioning`'s service, and serves until it
-//! is told to stop.
+//! is told to stop. [`embed`] is the same device for a program with a screen of its own.
 
 mod anchors;
 mod args;
 mod compose;
 mod courier;
+pub mod embed;
 mod factory;
 mod identity;
 mod init;
 mod interlock;
+mod running;
 mod serve;
 mod settings;
 #[cfg(feature = "simulate")]

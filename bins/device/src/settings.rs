@@ -114,6 +114,55 @@ impl SettingsFile {
         files::create(&dir.join(FILE), text.as_bytes(), 0o600)
     }
 
+    /// This file with what `over` says in its place. Who the device is stays as it was made; its
+    /// firmware may have been replaced since.
+    pub(crate) fn overlaid(self, over: Self) -> Self {
+        // Each by name: a setting that is added must be added here.
+        let Self {
+            device_id: _,
+            device_serial: _,
+            firmware_version,
+            code_format,
+            window_minutes,
+            listen,
+            address,
+            screen,
+            control,
+            manual_configuration,
+            clock,
+            interlock,
+            recovery,
+            pull_url,
+            courier_folder,
+            station_made_keys,
+            proximity,
+            log,
+            log_format,
+        } = over;
+        let is_same = firmware_version.is_empty();
+        Self {
+            device_id: self.device_id,
+            device_serial: self.device_serial,
+            firmware_version: if is_same { self.firmware_version } else { firmware_version },
+            code_format: code_format.or(self.code_format),
+            window_minutes: window_minutes.or(self.window_minutes),
+            listen: listen.or(self.listen),
+            address: address.or(self.address),
+            screen: screen.or(self.screen),
+            control: control.or(self.control),
+            manual_configuration: manual_configuration.or(self.manual_configuration),
+            clock: clock.or(self.clock),
+            interlock: interlock.or(self.interlock),
+            recovery: recovery.or(self.recovery),
+            pull_url: pull_url.or(self.pull_url),
+            courier_folder: courier_folder.or(self.courier_folder),
+            station_made_keys: station_made_keys.or(self.station_made_keys),
+            proximity: proximity.or(self.proximity),
+            log: log.or(self.log),
+            log_format: log_format.or(self.log_format),
+        }
+    }
+
     /// Who the device is, and what its pairing windows are like.
     ///
     /// # Errors
@@ -173,7 +222,11 @@ impl Settings {
         Self::merge(args, file)
     }
 
-    fn merge(args: &Run, file: SettingsFile) -> Result<Self, Failure> {
+    /// `file`, overridden by what `args` says.
+    ///
+    /// # Errors
+    /// A usage failure naming the setting.
+    pub(crate) fn merge(args: &Run, file: SettingsFile) -> Result<Self, Failure> {
         let file = SettingsFile {
             window_minutes: args.window_minutes.or(file.window_minutes),
             code_format: args.code_format.or(file.code_format),

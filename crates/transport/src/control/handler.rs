@@ -216,8 +216,8 @@ impl ControlParts {
     }
 }
 
-/// Answers requests.
-pub(super) struct Handler {
+/// Answers requests: those of the socket's clients, and those of a program that composes the device itself.
+pub struct ControlHandler {
     parts: ControlParts,
 }
 
@@ -225,13 +225,15 @@ type Answer = Result<ControlAnswer, ErrorReport>;
 
 const DONE: Answer = Ok(ControlAnswer::Done {});
 
-impl Handler {
-    pub(super) fn new(parts: ControlParts) -> Arc<Self> {
+impl ControlHandler {
+    /// Answers for `parts`.
+    #[must_use]
+    pub fn new(parts: ControlParts) -> Arc<Self> {
         Arc::new(Self { parts })
     }
 
     /// The answer to one request, a refusal included.
-    pub(super) async fn answer(&self, request: ControlRequest) -> ControlAnswer {
+    pub async fn answer(&self, request: ControlRequest) -> ControlAnswer {
         self.carry_out(request).await.unwrap_or_else(|report| refusal(&report))
     }
 

@@ -17,8 +17,10 @@ mod view;
 
 pub use client::{ControlClient, ControlError, ControlEvents};
 #[cfg(feature = "device")]
-pub use handler::{AnchorDesk, ControlParts, CourierDesk, LocalAccounts};
+pub use handler::{AnchorDesk, ControlHandler, ControlParts, CourierDesk, LocalAccounts};
 #[cfg(feature = "device")]
 pub use server::ControlServer;
 #[cfg(feature = "device")]
 pub use socket::SocketError;
+#[cfg(feature = "device")]
+pub use view::event as event_view;

@@ -16,7 +16,7 @@ use zmon_domain::limits;
 use zmon_wire::control::{ControlAnswer, ControlRequest, to_line};
 use zmon_wire::strict;
 
-use super::handler::{ControlParts, Handler, refusal};
+use super::handler::{ControlHandler, ControlParts, refusal};
 use super::line;
 use super::socket::{SocketError, SocketFile, create};
 use crate::problem;
@@ -39,7 +39,7 @@ impl ControlServer {
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         let accepting =
-            accept(listener, file, Handler::new(parts), connections.clone(), stop.clone());
+            accept(listener, file, ControlHandler::new(parts), connections.clone(), stop.clone());
         // Tracked like a connection, so that a shutdown waits until the file is gone.
         connections.spawn(accepting);
         Ok(Self { connections, _stop_on_drop: stop.clone().drop_guard(), stop })
@@ -68,7 +68,7 @@ impl fmt::Debug for ControlServer {
 async fn accept(
     listener: UnixListener,
     file: SocketFile,
-    handler: Arc<Handler>,
+    handler: Arc<ControlHandler>,
     connections: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -104,7 +104,7 @@ async fn accept(
 
 async fn connection(
     stream: UnixStream,
-    handler: &Handler,
+    handler: &ControlHandler,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
@@ -145,7 +145,7 @@ async fn next_request(
 async fn follow(
     mut reader: BufReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
-    handler: &Handler,
+    handler: &ControlHandler,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     let mut events = handler.events();

@@ -25,8 +25,8 @@ pub(super) fn qr(data: &QrCodeData) -> Result<QrView, ErrorReport> {
     })
 }
 
-/// A signal; `None` for one this protocol does not know.
-pub(super) fn event(event: &ProvisioningEvent) -> Option<EventView> {
+/// A signal as it travels; `None` for one this protocol does not know.
+pub fn event(event: &ProvisioningEvent) -> Option<EventView> {
     Some(match event {
         ProvisioningEvent::QrCodeGenerated { .. } => EventView::QrCodeGenerated {},
         ProvisioningEvent::QrCodeExpired => EventView::QrCodeExpired {},
