@@ -10,21 +10,50 @@ use zmon_tests::documents;
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
+/// The crate that C calls; nothing else reads memory that is not Rust's.
+const DOOR: &str = "ffi";
+
 #[test]
-fn every_crate_forbids_unsafe_code() {
+fn every_crate_but_the_c_door_forbids_unsafe_code() {
     let workspace = documents::read("Cargo.toml").unwrap();
     assert!(workspace.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
     let mut seen = 0;
     for folder in ["crates", "bins"] {
         for entry in fs::read_dir(documents::root().join(folder)).unwrap() {
-            let path = entry.unwrap().path().join("Cargo.toml");
-            let manifest = fs::read_to_string(&path).unwrap();
+            let path = entry.unwrap().path();
+            if path.ends_with(DOOR) {
+                continue;
+            }
+            let manifest = fs::read_to_string(path.join("Cargo.toml")).unwrap();
             assert!(manifest.contains("[lints]\nworkspace = true\n"), "{}", path.display());
             seen += 1;
         }
     }
     assert!(documents::read("tests/Cargo.toml").unwrap().contains("[lints]\nworkspace = true\n"));
     assert!(seen > 10, "{seen} crates");
+}
+
+/// It has every lint of the workspace, says of each `unsafe` why it holds, and uses it in three modules.
+#[test]
+fn the_c_door_differs_by_unsafe_alone() {
+    let read = |path: &str| documents::read(path).unwrap();
+    let workspace: Table = read("Cargo.toml").parse().unwrap();
+    let mut expected = workspace["workspace"]["lints"].as_table().unwrap().clone();
+    let door: Table = read("crates/ffi/Cargo.toml").parse().unwrap();
+    let deny = |group: &mut Value, lint: &str| {
+        group.as_table_mut().unwrap().insert(lint.to_owned(), Value::from("deny"));
+    };
+    deny(expected.get_mut("rust").unwrap(), "unsafe_code");
+    deny(expected.get_mut("clippy").unwrap(), "undocumented_unsafe_blocks");
+    assert_eq!(door["lints"].as_table().unwrap(), &expected);
+
+    let mut allowed: Vec<_> = fs::read_dir(documents::root().join("crates/ffi/src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| read(&format!("crates/ffi/src/{name}")).contains("expect(unsafe_code"))
+        .collect();
+    allowed.sort();
+    assert_eq!(allowed, ["door.rs", "memory.rs", "signals.rs"]);
 }
 
 #[test]
@@ -83,6 +112,7 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
 /// that may build with it; whoever else may have it has it for tests only.
 const BUILT_WITH: [(&str, &[&str]); 16] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
+    ("cbindgen", &[]),
     ("criterion", &[]),
     // Only with its feature `mdns`.
     ("mdns-sd", &["zmon-transport"]),
@@ -97,7 +127,7 @@ const BUILT_WITH: [(&str, &[&str]); 16] = [
     ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),
     ("time", &["zmon-station"]),
     ("tokio-rustls", &["zmon-transport"]),
-    ("zmon-device", &[]),
+    ("zmon-device", &["zmon-ffi"]),
     ("zmon-mock-central-station", &[]),
     ("zmon-testkit", &[]),
 ];
