@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export const ASSETS = join(ROOT, "crates/ui/assets");
 export const TARGET = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target");
