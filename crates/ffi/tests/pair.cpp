@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 
@@ -55,6 +56,23 @@ void on_event(void *user_data, const char *event, size_t length)
 
 std::string quoted(const std::string &text) { return "\"" + text + "\""; }
 
+// How many threads of the device there are that SIGPIPE cannot reach, as the kernel sees them.
+int shielded_threads()
+{
+    int count = 0;
+    for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::string name, line;
+        std::ifstream(task.path() / "comm") >> name;
+        std::ifstream status(task.path() / "status");
+        while (std::getline(status, line)) {
+            if (line.rfind("SigBlk:", 0) != 0) continue;
+            const auto blocked = std::stoull(line.substr(7), nullptr, 16);
+            count += name == "zmon-device" && (blocked >> (SIGPIPE - 1) & 1) != 0;
+        }
+    }
+    return count;
+}
+
 }  // namespace
 
 int main(int argc, char **argv)
@@ -88,6 +106,7 @@ int main(int argc, char **argv)
         heard.device = device;
     }
 
+    CHECK(shielded_threads() >= 1);
     CHECK(zmon_device_qr_png(device, answer.out()) == ZMON_STATUS_REFUSED);
     CHECK(answer.says("\"code\":\"not_in_provisioning_mode\"") && answer.says("\"next\":"));
     CHECK(call(device, "enterProvisioningMode", "{\"operator\":\"tina\",\"pin\":\"11112222\"}", answer) ==
