@@ -126,5 +126,9 @@ export async function open(browser, url, options = {}) {
   return { page, asked, faults };
 }
 
+/** Of all sizes and schemes of pictures those that SIZE=800x480 and SCHEME=light ask for. */
+export const sizes = (all) => all.filter((size) => [undefined, size.join("x")].includes(process.env.SIZE));
+export const schemes = (all) => all.filter((scheme) => [undefined, scheme].includes(process.env.SCHEME));
+
 export const wire = async (name) =>
   JSON.parse(await readFile(join(ROOT, `crates/wire/tests/golden/${name}.json`), "utf8"));

@@ -3,11 +3,11 @@
 
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { launch, PINS, Rig, TARGET, wire } from "./rig.js";
+import { launch, PINS, Rig, schemes, sizes, TARGET, wire } from "./rig.js";
 import { Stage, views } from "./stage.js";
 
-const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
-const SCHEMES = ["light", "dark"];
+const SIZES = sizes([[800, 480], [1024, 768], [390, 844], [1440, 900]]);
+const SCHEMES = schemes(["light", "dark"]);
 const OUT = join(TARGET, "screenshots");
 
 /** The QR code of a real window: its modules are what a camera will see. */

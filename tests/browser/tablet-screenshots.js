@@ -3,11 +3,11 @@
 
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { launch, launchWithCamera, TARGET } from "./rig.js";
+import { launch, launchWithCamera, schemes, sizes, TARGET } from "./rig.js";
 import { cameraFrame, content, film, ID, qrPicture, StationStage } from "./tablet-stage.js";
 
-const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
-const SCHEMES = ["light", "dark"];
+const SIZES = sizes([[800, 480], [1024, 768], [390, 844], [1440, 900]]);
+const SCHEMES = schemes(["light", "dark"]);
 const OUT = join(TARGET, "screenshots");
 
 const scanned = async (page, stage) => {
@@ -120,7 +120,7 @@ for (const [name, act] of SCENES) {
   for (const scheme of SCHEMES) {
     for (const size of SIZES) files.push(await picture(browser, stage, name, act, size, scheme, "en"));
   }
-  for (const locale of ["es", "de"]) files.push(await picture(browser, stage, name, act, [390, 844], "light", locale));
+  for (const locale of process.env.SIZE ? [] : ["es", "de"]) files.push(await picture(browser, stage, name, act, [390, 844], "light", locale));
   console.log(await sheet(drawing, name, files));
 }
 await browser.close();
