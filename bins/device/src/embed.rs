@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_configuration_is_refused_by_its_member() {
         let cases = [
-            ("", "body"),
+            ("", "message"),
             ("{}", "directory"),
             (r#"{"directory":1}"#, "directory"),
             (r#"{"directory":"x","more":1}"#, "more"),
