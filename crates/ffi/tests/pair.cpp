@@ -23,8 +23,14 @@ struct Heard {
     bool connected = false;
     bool completed = false;
     bool refused_close = false;
+    int openings = 0;
     long events = 0;
 };
+
+// What is told first when a device is opened, and when it is opened again inside the library.
+const std::string kAllProperties =
+    "{\"propertiesChanged\":{\"names\":[\"provisioningState\",\"pairingCode\",\"qrCodeData\",\"expirationTime\","
+    "\"errorMessage\",\"isProvisioned\",\"serverUrl\",\"certificateStatus\"]}}";
 
 bool has(const std::string &json, const std::string &part) { return json.find(part) != std::string::npos; }
 
@@ -47,6 +53,7 @@ void on_event(void *user_data, const char *event, size_t length)
     }
     lock.lock();
     heard.events += 1;
+    heard.openings += json == kAllProperties;
     heard.provisioned |= provisioned;
     heard.refused_close |= refused_close;
     heard.completed |= has(json, "\"provisioningCompleted\"");
@@ -71,6 +78,28 @@ int shielded_threads()
         }
     }
     return count;
+}
+
+// A factory reset with a new identity: the library opens the device anew, under the same handle.
+void new_identity(const std::string &configuration)
+{
+    Heard heard;
+    Buffer answer;
+    zmon_device device = 0;
+    CHECK(zmon_device_open(configuration.data(), configuration.size(), on_event, &heard, &device, nullptr) ==
+          ZMON_STATUS_OK);
+    CHECK(call(device, "identity", "", answer) == ZMON_STATUS_OK && answer.says("\"identityKey\":"));
+    const std::string before = answer.text();
+    CHECK(call(device, "factoryReset",
+               "{\"operator\":\"admin\",\"pin\":\"90274100\",\"confirmation\":\"ZM-042\",\"newIdentity\":true}",
+               answer) == ZMON_STATUS_OK);
+    {
+        std::unique_lock<std::mutex> lock(heard.mutex);
+        CHECK(heard.changed.wait_for(lock, std::chrono::seconds(60), [&heard] { return heard.openings == 2; }));
+    }
+    CHECK(call(device, "identity", "", answer) == ZMON_STATUS_OK && answer.text() != before);
+    CHECK(call(device, "operators", "", answer) == ZMON_STATUS_OK && answer.text() == "{\"operators\":[]}");
+    CHECK(zmon_device_close(device, nullptr) == ZMON_STATUS_OK);
 }
 
 }  // namespace
@@ -144,6 +173,7 @@ int main(int argc, char **argv)
     CHECK(zmon_device_properties(device, answer.out()) == ZMON_STATUS_OK);
     CHECK(answer.says("\"isProvisioned\":true"));
     CHECK(zmon_device_close(device, nullptr) == ZMON_STATUS_OK);
-    CHECK(heard.events == events);
+    CHECK(heard.events == events && heard.openings == 1);
+    new_identity(configuration);
     std::cout << "{\"events\":" << events << "}" << std::endl;
 }
