@@ -108,7 +108,7 @@ impl Request {
                 ControlAnswer::Operators(shown) => strict::to_vec(&shown),
                 ControlAnswer::Courier(shown) => strict::to_vec(&shown),
                 // Nothing here follows events, and every other answer has its line.
-                _ => return Err(Failure::new(ErrorCode::Internal).into()),
+                ControlAnswer::Event(_) | _ => return Err(Failure::new(ErrorCode::Internal).into()),
             },
         };
         Ok(Zeroizing::new(written.map_err(Failure::from)?))
