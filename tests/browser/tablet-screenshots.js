@@ -3,7 +3,7 @@
 
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { launch, launchWithCamera, schemes, sizes, TARGET } from "./rig.js";
+import { launch, launchWithCamera, schemes, sizes, TARGET, wire } from "./rig.js";
 import { cameraFrame, content, film, ID, qrPicture, StationStage } from "./tablet-stage.js";
 
 const SIZES = sizes([[800, 480], [1024, 768], [390, 844], [1440, 900]]);
@@ -56,7 +56,10 @@ const SCENES = [
   ["paired", async (page, stage) => { await after("paired", { tested: true })(page, stage); await view("end")(page); }],
   ["failed", async (page, stage) => {
     await scanned(page, stage);
-    await stage.fail("failed", "device_unreachable", { side: "device" });
+    const title = "The station cannot reach the device.";
+    const next = "Check that the monitor shows its QR code and is on the network, then scan again, or send a courier.";
+    const of = { code: "device_unreachable", step: "connect", side: "network" };
+    stage.say("failed", { problem: { ...(await wire("problem")), field: undefined, rule: undefined, ...of, title, detail: title, next } });
     await view("end")(page);
   }],
   ["too-late", async (page, stage) => {
