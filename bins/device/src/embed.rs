@@ -185,7 +185,7 @@ impl Configuration {
 /// An open device whose screen is another program's.
 ///
 /// Its owner awaits [`keep`](Self::keep), [`stop`](Self::stop)s it when that returns or when it wants
-/// to, and makes it anew by [`open_again`](Self::open_again) in the first case.
+/// to, and makes it anew by [`StoppedDevice::open_again`] in the first case.
 pub struct EmbeddedDevice {
     directory: PathBuf,
     settings: Arc<Settings>,
