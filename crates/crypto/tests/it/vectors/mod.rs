@@ -45,11 +45,13 @@ fn the_published_run_of_a_typed_code_is_what_the_code_computes() {
     assert_eq!(typed::run(), stored);
 }
 
-/// Needs none of the random numbers: opens the stored bytes with the stored keys.
+/// Needs none of the random numbers: opens the stored bytes with the stored keys, and those of a
+/// pairing with new ones.
 #[test]
 fn the_published_envelopes_open() {
-    for suite in suites() {
-        let stored = stored(suite);
+    for stored in suites()
+        .flat_map(|suite| [stored(suite), pairing(suite, &Keys::generate(suite, &mut rng(60)))])
+    {
         let text =
             |section: &str, member: &str| stored[section][member].as_str().unwrap().to_owned();
         let hello = text("hello", "jws");
