@@ -46,6 +46,7 @@ pub struct Anchor {
     root: TrustAnchor<'static>,
     spki: Vec<u8>,
     validity: ValidityWindow,
+    path_length: Option<u8>,
     simulated: bool,
 }
 
@@ -90,7 +91,8 @@ impl Anchor {
         }
         let root =
             webpki::anchor_from_trusted_cert(&der).map_err(|_| AnchorError::Malformed)?.to_owned();
-        Ok(Self { root, site_id, spki: fields.spki, validity: fields.validity, der, simulated })
+        let Fields { spki, validity, path_length, .. } = fields;
+        Ok(Self { root, site_id, spki, validity, path_length, der, simulated })
     }
 
     /// The site that the anchor speaks for.
@@ -119,6 +121,11 @@ impl Anchor {
 
     pub(super) fn root(&self) -> &TrustAnchor<'static> {
         &self.root
+    }
+
+    /// How many CAs may stand between it and a leaf.
+    pub(super) const fn path_length(&self) -> Option<u8> {
+        self.path_length
     }
 }
 

@@ -132,6 +132,7 @@ fn check(
         expected.anchors.check_level(level)?;
     }
     let (window, authorities) = path::window_of(&verified, leaf.validity)?;
+    path::check_length(root_fields.path_length, &authorities)?;
     let window = window.intersect(root_fields.validity);
     window.check(time)?;
     authorities.iter().try_for_each(|between| expected.anchors.check_level(between.trust_level))?;

@@ -24,6 +24,8 @@ pub(super) struct Fields {
     pub(super) validity: ValidityWindow,
     pub(super) spki: Vec<u8>,
     pub(super) is_authority: bool,
+    /// How many CAs may follow this one on a path; `None` for any number.
+    pub(super) path_length: Option<u8>,
     /// `None` if the extension is absent.
     pub(super) key_usage: Option<KeyUsage>,
     /// `None` if the extension is absent.
@@ -57,7 +59,8 @@ impl Fields {
                 unix_time(validity.not_after.to_unix_duration())?,
             ),
             spki: tbs.subject_public_key_info().to_der().map_err(|_| Fault::Malformed)?,
-            is_authority: basic.is_some_and(|(_, basic)| basic.ca),
+            is_authority: basic.as_ref().is_some_and(|(_, basic)| basic.ca),
+            path_length: basic.and_then(|(_, basic)| basic.path_len_constraint),
             key_usage: key_usage.map(|(_, usage)| usage),
             extended_key_usage: purposes.map(|(_, purposes)| purposes.0),
             names: names.map(|(_, names)| names.0.iter().map(uri).collect()).unwrap_or_default(),

@@ -130,6 +130,17 @@ pub(super) fn window_of(
     Ok((window, authorities))
 }
 
+/// Checks the path length that the certificate of the path's root allows (RFC 5280 §4.2.1.9).
+///
+/// `rustls-webpki` takes a root for a name and a key, and looks at the constraints of the CAs below it.
+pub(super) fn check_length(allowed: Option<u8>, authorities: &[Fields]) -> Result<(), Fault> {
+    let below = authorities.iter().filter(|authority| !authority.self_issued).count();
+    match allowed {
+        Some(most) if below > usize::from(most) => Err(Fault::Path),
+        Some(_) | None => Ok(()),
+    }
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "webpki::Error is non-exhaustive; what is not named is some violation of RFC 5280"

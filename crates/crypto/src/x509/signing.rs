@@ -195,6 +195,7 @@ fn check(
         return Err(Fault::Site);
     }
     let (window, authorities) = path::window_of(&verified, leaf.leaf)?;
+    path::check_length(anchor.path_length(), &authorities)?;
     anchors.check_level(level)?;
     authorities.iter().try_for_each(|authority| anchors.check_level(authority.trust_level))?;
     let window = window.intersect(anchor.validity());

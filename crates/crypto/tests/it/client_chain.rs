@@ -1,12 +1,12 @@
 //! The client-certificate profile (D8): what passes, and each single deviation that does not.
 
 use crate::support::{
-    Ca, DAY, NOW, anchor, at, ca_params, client_params, config_signing, intermediate, issue, rng,
-    root, trust, uris,
+    Ca, DAY, NOW, anchor, at, ca_params, client_params, config_signing, empty_key_purposes,
+    intermediate, issue, last_ca, rng, root, trust, unknown_extension, uris,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree,
+    IsCa, KeyUsagePurpose, NameConstraints, SanType, SubjectPublicKeyInfo,
 };
 use zmon_crypto::x509::{
     AnchorSet, CertificateChain, ClientCertificate, ClientExpectation, Fault, OID_TRUST_LEVEL_ARCS,
@@ -287,4 +287,71 @@ fn a_leaf_as_its_own_ca_and_junk_are_refused() {
     assert_eq!(verdict, Fault::Malformed);
     let verdict = clients.check(b"junk".to_vec(), clients.own(), Some(at(NOW))).unwrap_err();
     assert_eq!(verdict, Fault::Malformed);
+}
+
+#[test]
+fn a_name_with_nul_or_a_lookalike_is_another_name() {
+    let clients = Clients::new();
+    for name in [
+        "urn:zp:device:MON-1\0",
+        "urn:zp:device:MON-1\0.elsewhere",
+        "urn:zp:device:\0MON-1",
+        "urn:zp:device:MON-1 ",
+        "urn:zp:device:MON%2D1",
+        "urn:zp:device:MON-1/",
+        "URN:ZP:DEVICE:MON-1",
+        "urn:zp:device:MON-1?x",
+    ] {
+        let verdict = clients.with(|p| p.subject_alt_names = uris(&[name]));
+        assert!(matches!(verdict, Err(Fault::Device | Fault::Names)), "{name:?}: {verdict:?}");
+    }
+    let dns = SanType::DnsName("MON-1".try_into().unwrap());
+    let verdict = clients.with(|p| p.subject_alt_names.push(dns.clone()));
+    assert_eq!(verdict, Err(Fault::Names));
+}
+
+#[test]
+fn extensions_that_must_be_understood_or_say_nothing_are_refused() {
+    let clients = Clients::new();
+    let with = |extension: CustomExtension| clients.with(|p| p.custom_extensions.push(extension));
+    assert_eq!(with(unknown_extension(false)), Ok(()));
+    assert_eq!(with(unknown_extension(true)), Err(Fault::Malformed));
+    let verdict = clients.with(|p| {
+        p.extended_key_usages.clear();
+        p.custom_extensions.push(empty_key_purposes());
+    });
+    assert_eq!(verdict, Err(Fault::ExtendedKeyUsage));
+}
+
+#[test]
+fn constraints_of_the_client_ca_hold() {
+    // The hospital allows its CA leaves only; a CA below it makes no difference.
+    let site = last_ca("root");
+    let clients = Clients::below(intermediate(
+        ca_params("clients", vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        &site,
+    ));
+    let leaf = clients.leaf(&client_params());
+    let chain = vec![clients.ca.der().to_vec(), site.der().to_vec()];
+    assert_eq!(clients.check(leaf, chain, Some(at(NOW))).unwrap_err(), Fault::Path);
+
+    let mut params = ca_params("clients", vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("hospital.example".into())],
+        excluded_subtrees: vec![],
+    });
+    let clients = Clients::below(root(params));
+    let outside = SanType::DnsName("elsewhere.example".try_into().unwrap());
+    let verdict = clients.with(|p| p.subject_alt_names.push(outside.clone()));
+    assert_eq!(verdict, Err(Fault::Path));
+}
+
+#[test]
+fn a_weak_key_is_refused() {
+    let clients = Clients::new();
+    let weak = include_bytes!("../fixtures/rsa1024-ca.der");
+    let spki = zmon_crypto::x509::spki_of(weak).unwrap();
+    let spki = SubjectPublicKeyInfo::from_der(&spki).unwrap();
+    let leaf = client_params().signed_by(&spki, &clients.ca).unwrap().der().to_vec();
+    assert_eq!(clients.check(leaf, clients.own(), Some(at(NOW))).unwrap_err(), Fault::Key);
 }

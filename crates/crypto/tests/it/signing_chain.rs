@@ -1,8 +1,8 @@
 //! The configuration-signing profile (D8): what passes, and each single deviation that does not.
 
 use crate::support::{
-    Ca, DAY, NOW, anchor, at, ca_params, config_signing, intermediate, issue, params, rng, root,
-    signing_params, site, uris,
+    Ca, DAY, NOW, anchor, at, ca_params, config_signing, empty_key_purposes, intermediate, issue,
+    last_ca, params, rng, root, signing_params, site, unknown_extension, uris,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
@@ -391,4 +391,41 @@ fn the_recorded_key_verifies_the_stations_messages() {
             .unwrap();
     let record: IdentityPublic = station.public_key().clone();
     assert!(unverified.verify_with(Typ::Hello, &record, &Algorithms::rustcrypto()).is_ok());
+}
+
+#[test]
+fn a_name_with_nul_is_another_name() {
+    let site = Site::new();
+    for (names, fault) in [
+        (["urn:zp:station:CS-1\0", "urn:zp:site:SITE-A"], Fault::Names),
+        (["urn:zp:station:CS-1", "urn:zp:site:SITE-A\0.elsewhere"], Fault::Names),
+        (["urn:zp:station:CS-1", "urn:zp:site:SITE-A "], Fault::Names),
+    ] {
+        let verdict = site.with(|p| p.subject_alt_names = uris(&names));
+        assert_eq!(verdict, Err(fault), "{names:?}");
+    }
+}
+
+#[test]
+fn extensions_that_must_be_understood_or_say_nothing_are_refused() {
+    let site = Site::new();
+    assert_eq!(site.with(|p| p.custom_extensions.push(unknown_extension(false))), Ok(()));
+    let critical = site.with(|p| p.custom_extensions.push(unknown_extension(true)));
+    assert_eq!(critical, Err(Fault::Malformed));
+    let empty = site.with(|p| {
+        p.extended_key_usages.clear();
+        p.custom_extensions.push(empty_key_purposes());
+    });
+    assert_eq!(empty, Err(Fault::ExtendedKeyUsage));
+}
+
+#[test]
+fn an_anchor_that_ends_its_paths_vouches_for_no_intermediate() {
+    let mut site = Site::new();
+    site.ca = last_ca("last");
+    site.anchors = AnchorSet::from_anchors([anchor(&site.ca, "SITE-A")]).unwrap();
+    let middle = intermediate(ca_params("middle", vec![]), &site.ca);
+    let leaf = issue(&signing_params(), site.key.public(), &middle);
+    let verdict = site.check(vec![leaf, middle.der().to_vec()], Some(at(NOW)));
+    assert_eq!(verdict.unwrap_err(), Fault::Path);
 }

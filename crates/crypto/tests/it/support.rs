@@ -102,3 +102,23 @@ pub fn issue(params: &CertificateParams, key: &IdentityPublic, issuer: &Ca) -> V
     let spki = SubjectPublicKeyInfo::from_der(key.spki_der()).unwrap();
     params.signed_by(&spki, issuer).unwrap().der().to_vec()
 }
+
+/// An extension that no profile knows.
+pub fn unknown_extension(critical: bool) -> CustomExtension {
+    let mut extension =
+        CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 58888, 9], vec![0x05, 0x00]);
+    extension.set_criticality(critical);
+    extension
+}
+
+/// An extended key usage without a purpose: `SEQUENCE {}`.
+pub fn empty_key_purposes() -> CustomExtension {
+    CustomExtension::from_oid_content(&[2, 5, 29, 37], vec![0x30, 0x00])
+}
+
+/// A CA whose paths end with it: only leaves may follow.
+pub fn last_ca(name: &str) -> Ca {
+    let mut params = ca_params(name, vec![]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    root(params)
+}
