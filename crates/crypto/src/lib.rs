@@ -96,6 +96,8 @@ pub mod x509;
 mod kdf;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wycheproof;
 
 pub use algorithms::Algorithms;
 pub use hash::sha256;

@@ -21,3 +21,4 @@ mod operators;
 mod pairing_code;
 mod revocation;
 mod signatures;
+mod wycheproof;

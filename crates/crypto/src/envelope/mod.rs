@@ -13,9 +13,11 @@
 //! A client key that the station made travels inside the plaintext, sealed once more ([`client_key`]).
 
 pub mod client_key;
+#[cfg(feature = "rsa")]
+pub(crate) mod content;
 mod p256_suite;
 #[cfg(feature = "rsa")]
-mod rsa_suite;
+pub(crate) mod rsa_suite;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -274,15 +276,15 @@ impl fmt::Debug for Envelope<'_> {
 }
 
 /// What both suites bind a ciphertext to.
-struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// Additional authenticated data.
-    aad: &'a [u8],
+    pub(crate) aad: &'a [u8],
     /// HPKE `info`, or OAEP label.
-    info: &'a [u8],
+    pub(crate) info: &'a [u8],
     #[cfg_attr(not(feature = "rsa"), expect(dead_code, reason = "suite 2 derives with it"))]
-    transcript: &'a Transcript,
-    psk: &'a crate::secret::Secret32,
-    psk_id: &'a [u8],
+    pub(crate) transcript: &'a Transcript,
+    pub(crate) psk: &'a crate::secret::Secret32,
+    pub(crate) psk_id: &'a [u8],
 }
 
 impl Context<'_> {
@@ -305,7 +307,7 @@ impl Context<'_> {
         not(feature = "rsa"),
         expect(unused_variables, reason = "only RSA operations are blinded")
     )]
-    fn open(
+    pub(crate) fn open(
         &self,
         key: &KemKey,
         enc: &[u8],

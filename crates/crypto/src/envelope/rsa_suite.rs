@@ -2,14 +2,13 @@
 
 use alloc::vec::Vec;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
 use rand_core::CryptoRng;
 use rsa::Oaep;
 use rsa::traits::PublicKeyParts;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::content::ContentKey;
 use super::{Context, EnvelopeError};
 use crate::hash::sha256;
 use crate::kdf;
@@ -26,10 +25,9 @@ pub(super) fn seal(
     let enc = key
         .encrypt(rng, Oaep::<Sha256>::new_with_label(context.info), cek.expose())
         .map_err(|_| EnvelopeError::Seal)?;
-    let (cipher, nonce) = cipher(context, &cek, &enc).ok_or(EnvelopeError::Seal)?;
-    let ct = cipher
-        .encrypt(&nonce, Payload { msg: plaintext, aad: context.aad })
-        .map_err(|_| EnvelopeError::Seal)?;
+    let ct = content_key(context, &cek, &enc)
+        .encrypt(context.aad, plaintext)
+        .ok_or(EnvelopeError::Seal)?;
     Ok((enc, ct))
 }
 
@@ -42,32 +40,31 @@ pub(super) fn open(
     ct: &[u8],
     rng: &mut dyn CryptoRng,
 ) -> Result<SecretBytes, EnvelopeError> {
-    if enc.len() != key.size() {
-        return Err(EnvelopeError::Open);
-    }
-    let cek = key
-        .decrypt_blinded(rng, Oaep::<Sha256>::new_with_label(context.info), enc)
-        .map(Zeroizing::new)
-        .map_err(|_| EnvelopeError::Open)?;
+    let cek = decapsulate(key, context.info, enc, rng).ok_or(EnvelopeError::Open)?;
     let cek = Secret32::from_slice(&cek).ok_or(EnvelopeError::Open)?;
-    let (cipher, nonce) = cipher(context, &cek, enc).ok_or(EnvelopeError::Open)?;
-    cipher
-        .decrypt(&nonce, Payload { msg: ct, aad: context.aad })
+    content_key(context, &cek, enc)
+        .decrypt(context.aad, ct)
         .map(SecretBytes::new)
-        .map_err(|_| EnvelopeError::Open)
+        .ok_or(EnvelopeError::Open)
+}
+
+/// RSAES-OAEP decryption with SHA-256 and MGF1-SHA-256 (RFC 8017 §7.1.2), blinded.
+pub(crate) fn decapsulate(
+    key: &rsa::PrivateKey,
+    label: &[u8],
+    enc: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Option<Zeroizing<Vec<u8>>> {
+    if enc.len() != key.size() {
+        return None;
+    }
+    let oaep = Oaep::<Sha256>::new_with_label(label);
+    key.decrypt_blinded(rng, oaep, enc).map(Zeroizing::new).ok()
 }
 
 /// `key(32) ‖ iv(12) = Expand(Extract(salt = psk, CEK), "zp1 rsa" ‖ T ‖ H(enc), 44)`.
-fn cipher(
-    context: &Context<'_>,
-    cek: &Secret32,
-    enc: &[u8],
-) -> Option<(Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>)> {
+fn content_key(context: &Context<'_>, cek: &Secret32, enc: &[u8]) -> ContentKey {
     let prk = kdf::extract(context.psk.expose(), cek.expose());
-    let mut okm = Zeroizing::new([0_u8; 44]);
     let info: [&[u8]; 3] = [labels::RSA, context.transcript.as_bytes(), &sha256(enc)];
-    kdf::expand_into(&prk, &info, okm.as_mut_slice());
-    let (key, iv) = okm.split_at(32);
-    let cipher = Aes256Gcm::new_from_slice(key).ok()?;
-    Some((cipher, Nonce::try_from(iv).ok()?))
+    ContentKey::derive(|okm| kdf::expand_into(&prk, &info, okm))
 }

@@ -21,6 +21,8 @@ use zmon_domain::error::ErrorCode;
 use crate::identity::{IdentityKey, KeyError};
 
 pub use typ::{Signer, Typ};
+#[cfg(test)]
+pub(crate) use verify::verify_signature;
 pub use verify::{Unverified, Verified};
 
 /// Why a JWS was refused.

@@ -169,7 +169,8 @@ impl fmt::Debug for Verified {
     }
 }
 
-fn verify_signature(
+/// Checks the signature part of a JWS: r ‖ s for P-256, RSASSA-PSS for RSA (RFC 7518 §3.4, §3.5).
+pub(crate) fn verify_signature(
     key: &IdentityPublic,
     algorithms: &Algorithms,
     message: &[u8],
