@@ -5,12 +5,15 @@ use std::slice::from_ref;
 use std::sync::Arc;
 
 use http::StatusCode;
-use rustls::client::{ClientConfig, ClientSessionMemoryCache, Resumption};
-use rustls::{HandshakeKind, RootCertStore};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa};
+use rustls::client::{ClientConfig, ClientSessionMemoryCache, ResolvesClientCert, Resumption};
+use rustls::sign::CertifiedKey;
+use rustls::{HandshakeKind, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zmon_crypto::x509::OID_CONFIG_SIGNING_ARCS;
 use zmon_domain::ids::Thumbprint;
 use zmon_transport::client::{Ask, ClientError, Connection, Refusal};
 use zmon_transport::tls::{ClientCredentials, TlsContext, device_client, trusting_client};
@@ -73,6 +76,102 @@ async fn a_certificate_for_other_uses_is_refused() {
     for uses in [vec![], vec![ServerAuth], vec![ClientAuth, ServerAuth]] {
         let odd = ward.client_ca.issue(&Wish { uses, ..Wish::client(7) });
         assert_eq!(refusal(ward.visit(&odd).await), Refusal::OwnRefused);
+    }
+}
+
+/// An extension of a client's certificate, by its OID.
+fn extension(oid: &[u64], content: &[u8], critical: bool) -> CustomExtension {
+    let mut extension = CustomExtension::from_oid_content(oid, content.to_vec());
+    extension.set_criticality(critical);
+    extension
+}
+
+#[tokio::test]
+async fn odd_certificates_of_the_right_authority_are_refused() {
+    use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, Other};
+    type Change = Box<dyn Fn(&mut CertificateParams)>;
+    let purposes = |list: Vec<ExtendedKeyUsagePurpose>| -> Change {
+        Box::new(move |params| params.extended_key_usages = list.clone())
+    };
+    let signing = || Other(OID_CONFIG_SIGNING_ARCS.to_vec());
+    const UNKNOWN: &[u64] = &[1, 3, 6, 1, 4, 1, 58888, 9];
+    const PURPOSES: &[u64] = &[2, 5, 29, 37];
+    let refused: [(&str, Change); 9] = [
+        ("any purpose", purposes(vec![Any])),
+        ("any purpose besides", purposes(vec![ClientAuth, Any])),
+        ("signs configurations", purposes(vec![signing()])),
+        ("signs configurations besides", purposes(vec![ClientAuth, signing()])),
+        (
+            "no purpose at all",
+            Box::new(|params| {
+                params.extended_key_usages.clear();
+                params.custom_extensions.push(extension(PURPOSES, &[0x30, 0x00], false));
+            }),
+        ),
+        (
+            "a purpose that is no list",
+            Box::new(|params| {
+                params.extended_key_usages.clear();
+                params.custom_extensions.push(extension(PURPOSES, &[0x05, 0x00], false));
+            }),
+        ),
+        (
+            "an authority",
+            Box::new(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        ),
+        (
+            "a last authority",
+            Box::new(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))),
+        ),
+        (
+            "what must be understood",
+            Box::new(|params| params.custom_extensions.push(extension(UNKNOWN, &[5, 0], true))),
+        ),
+    ];
+    for provider in providers() {
+        let ward = Ward::open(context_of(&provider), echo()).await;
+        for (what, change) in &refused {
+            let odd = ward.client_ca.issue_with(&Wish::client(7), change);
+            let config = Arc::new(showing(&provider.tls, &ward, &odd));
+            let error = plain_visit(&ward, &config).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData, "{what}: {error}");
+            assert!(error.to_string().contains("received fatal alert"), "{what}: {error}");
+        }
+        // Names decide nothing here, odd as they are: the record of the serial number does.
+        let named = ward.client_ca.issue_with(&Wish::client(7), |params| {
+            params.distinguished_name.push(rcgen::DnType::CommonName, "MON-1\0.elsewhere");
+            params.custom_extensions.push(extension(UNKNOWN, &[5, 0], false));
+        });
+        let config = Arc::new(showing(&provider.tls, &ward, &named));
+        let (_, answer) = plain_visit(&ward, &config).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+/// A client that shows its certificate without reading it, as no client of ours would.
+fn showing(
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+    ward: &Ward,
+    device: &Leaf,
+) -> ClientConfig {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(device.key.expose().to_vec()));
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let chain = device.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let mut config = remembering(provider, ward, &ward.client_ca.issue(&Wish::client(8)));
+    config.client_auth_cert_resolver = Arc::new(Shown(Arc::new(CertifiedKey::new(chain, key))));
+    config
+}
+
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -60,6 +60,15 @@ impl Ca {
     }
 
     pub(crate) fn issue(&self, wish: &Wish) -> Leaf {
+        self.issue_with(wish, |_| {})
+    }
+
+    /// A leaf with something about it changed.
+    pub(crate) fn issue_with(
+        &self,
+        wish: &Wish,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names =
             (1..=3).map(|n| SanType::IpAddress([127, 0, 0, n].into())).collect();
@@ -70,6 +79,7 @@ impl Ca {
         params.not_before = at(wish.not_before);
         params.not_after = at(wish.not_after);
         params.use_authority_key_identifier_extension = true;
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
         Leaf { chain: vec![leaf.der().to_vec()], key: SecretBytes::new(key.serialize_der()) }
