@@ -141,12 +141,18 @@ pub enum Audit {
         after_help = "\
 Example:
   zmon audit verify ./bed-7
+  zmon audit verify ./bed-7 --held last-month.jsonl
 
-DIR is the directory of a device or of a station."
+DIR is the directory of a device or of a station. FILE shows a tail that was
+cut together with the checkpoints beside it: an earlier export of the same log,
+or checkpoints that were kept elsewhere, one a line."
     )]
     Verify {
         /// Directory of a device or a station.
         dir: PathBuf,
+        /// Checkpoints of this log that were kept elsewhere.
+        #[arg(long, value_name = "FILE")]
+        held: Option<PathBuf>,
     },
     /// Write every row of an audit log as one JSON line.
     #[command(

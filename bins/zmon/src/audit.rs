@@ -1,8 +1,14 @@
 //! `zmon audit …`: logs of a device or a station, read from its directory, running or not.
 
-use std::{error::Error as _, io, path::Path, sync::Arc};
+use std::{
+    error::Error as _,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+    sync::Arc,
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
 use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
 use zmon_domain::{
@@ -22,6 +28,8 @@ use crate::args::Audit;
 const STATION_AUDIT_KEY: &str = "keys/audit.key";
 /// Longest key file, in bytes.
 const KEY_MAX: usize = 16_384;
+/// Longest line of a file with held checkpoints, in bytes: twice the longest message.
+const LINE_MAX: u64 = 131_072;
 
 /// What `audit verify` found, for programs; of a damaged log with the members of a failure.
 #[derive(Serialize)]
@@ -42,6 +50,8 @@ struct Lane {
     lane: String,
     rows: u64,
     head: String,
+    /// The last row that a checkpoint speaks for.
+    attested_row: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     damaged_row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +71,7 @@ struct Exported<'a> {
 /// # Errors
 /// `not_initialised` without a log, `storage_corrupt` for a damaged one.
 pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let (Audit::Verify { dir } | Audit::Export { dir, .. }) = &command;
+    let (Audit::Verify { dir, .. } | Audit::Export { dir, .. }) = &command;
     let side = side(dir);
     carry_out(command, streams).await.map_err(|failure| failure.on(side))
 }
@@ -73,8 +83,9 @@ fn side(dir: &Path) -> Side {
 
 async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match command {
-        Audit::Verify { dir } => {
-            let found = verify(&dir).await?;
+        Audit::Verify { dir, held } => {
+            let held = held.as_deref().map_or(Ok(Vec::new()), checkpoints)?;
+            let found = verify_against(&dir, &held).await?;
             let damaged = found.damage().map(|(lane, damage)| {
                 let row = damage.sequence;
                 Failure::new(ErrorCode::StorageCorrupt)
@@ -114,7 +125,41 @@ async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Fail
 /// # Errors
 /// When there is no log or it cannot be read; damage is a finding.
 pub(crate) async fn verify(dir: &Path) -> Result<Verification, Failure> {
-    open(dir).await?.verify().await.map_err(stored)
+    verify_against(dir, &[]).await
+}
+
+async fn verify_against(dir: &Path, held: &[String]) -> Result<Verification, Failure> {
+    open(dir).await?.verify_against(held).await.map_err(stored)
+}
+
+/// A line of an export, as far as it matters here.
+#[derive(Deserialize)]
+struct Line {
+    checkpoint: Option<String>,
+}
+
+/// The checkpoints in the file of `--held`: of an earlier export, or one a line.
+fn checkpoints(path: &Path) -> Result<Vec<String>, Failure> {
+    let wrong = |rule| Failure::usage("--held", rule).context(path.display().to_string());
+    let unreadable = |error: io::Error| {
+        Failure::usage("--held", "must be a readable text file")
+            .context(format!("{}: {error}", path.display()))
+    };
+    let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut found = Vec::new();
+    let mut line = String::new();
+    while lines.by_ref().take(LINE_MAX).read_line(&mut line).map_err(unreadable)? > 0 {
+        let text = line.trim();
+        if text.starts_with('{') {
+            let line: Line = serde_json::from_str(text)
+                .map_err(|_| wrong("must be an export of an audit log, or checkpoints"))?;
+            found.extend(line.checkpoint);
+        } else if !text.is_empty() {
+            found.push(text.to_owned());
+        }
+        line.clear();
+    }
+    if found.is_empty() { Err(wrong("must hold at least one checkpoint")) } else { Ok(found) }
 }
 
 async fn open(dir: &Path) -> Result<AuditLog, Failure> {
@@ -155,6 +200,7 @@ fn show(
         lane: lane.lane.clone(),
         rows: lane.rows,
         head: hex::encode(&lane.head),
+        attested_row: lane.attested,
         damaged_row: lane.damage.as_ref().map(|damage| damage.sequence),
         rule: lane.damage.as_ref().map(|damage| damage.rule),
     });
@@ -172,6 +218,10 @@ fn show(
         let word = if lane.damaged_row.is_none() { "intact" } else { "DAMAGED" };
         streams.say(&format!("{}: {word}, {} rows", lane.lane, lane.rows))?;
         streams.say(&format!("  head {}", lane.head))?;
+        if lane.damaged_row.is_none() && lane.attested_row < lane.rows {
+            let row = lane.attested_row;
+            streams.say(&format!("  no checkpoint speaks for what came after row {row}"))?;
+        }
     }
     Ok(streams.say(&format!("checkpoints: {}", report.checkpoints))?)
 }

@@ -189,3 +189,47 @@ async fn an_edited_a_deleted_and_a_cut_log_are_found() {
         whole.restore();
     }
 }
+
+/// `zmon --json audit …` over a directory: whether it succeeded, and what it said.
+fn zmon(args: &[&str]) -> (bool, serde_json::Value) {
+    let program = zmon_testkit::binary("zmon", "zmon");
+    let told = std::process::Command::new(program).args(["--json", "audit"]).args(args).output();
+    let told = told.unwrap();
+    (told.status.success(), serde_json::from_slice(&told.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_log_that_was_put_back_is_whole_but_for_a_checkpoint_kept_elsewhere() {
+    let (station, mut device) = paired().await;
+    device.stop().await;
+    let early = disk::Snapshot::take(device.directory());
+    let dir = device.directory().to_str().unwrap().to_owned();
+    let (_, found) = zmon(&["verify", &dir]);
+    let kept = found["lanes"][0]["rows"].as_u64().unwrap();
+
+    device.start().await.unwrap();
+    station.pair(&device.open_window().await).await.unwrap();
+    device.until_connected().await;
+    device.stop().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let held = elsewhere.path().join("export.jsonl");
+    let held = held.to_str().unwrap();
+    assert!(zmon(&["export", &dir, "--output", held]).0);
+    let (whole, found) = zmon(&["verify", &dir, "--held", held]);
+    assert!(whole, "{found}");
+    assert!(found["lanes"][0]["attestedRow"].as_u64().unwrap() > kept, "{found}");
+
+    early.restore();
+    let (whole, found) = zmon(&["verify", &dir]);
+    assert!(whole, "nothing in the directory shows it: {found}");
+    let (whole, found) = zmon(&["verify", &dir, "--held", held]);
+    assert!(!whole);
+    assert_eq!(found["code"], ErrorCode::StorageCorrupt.as_str());
+    assert_eq!(found["lanes"][0]["damagedRow"], kept + 1);
+
+    std::fs::write(held, "").unwrap();
+    let (whole, found) = zmon(&["verify", &dir, "--held", held]);
+    assert!(!whole);
+    assert_eq!(found["field"], "--held");
+    assert_eq!(found["rule"], "must hold at least one checkpoint");
+}

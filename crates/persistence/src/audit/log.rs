@@ -88,6 +88,12 @@ impl AuditLog {
             }
             Err(damage) => Some(damage),
         };
+        let highest = verify::highest_id(&mut snapshot, "audit_checkpoints").await?;
+        let next = (1..).nth(stored.len()).unwrap_or(u64::MAX);
+        if i64::try_from(next).is_ok_and(|next| next <= highest) {
+            let rule = "the checkpoint is missing: the table once had more";
+            damage = damage.or(Some(verify::Damage { sequence: next, rule }));
+        }
         for (number, jws) in (1..).zip(held) {
             // Byte for byte one of ours: it was checked, whichever key signed it.
             if damage.is_none() && stored.iter().any(|own| own.jws == *jws) {
@@ -103,7 +109,13 @@ impl AuditLog {
         if let Some(damage) = damage {
             let rows = damage.sequence.saturating_sub(1);
             let lane = CHECKPOINTS.to_owned();
-            lanes.push(LaneSummary { lane, rows, head: [0; 32], damage: Some(damage) });
+            lanes.push(LaneSummary {
+                lane,
+                rows,
+                head: [0; 32],
+                attested: 0,
+                damage: Some(damage),
+            });
         }
         Ok(Verification { lanes, checkpoints: stored.len().saturating_add(held.len()) })
     }

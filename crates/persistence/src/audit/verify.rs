@@ -31,6 +31,9 @@ pub struct LaneSummary {
     pub rows: u64,
     /// Hash of the last good row; zero for an empty lane.
     pub head: [u8; 32],
+    /// The last row that a checkpoint speaks for, 0 without one. Whoever can write the file can cut or
+    /// rewrite what came after it, and nothing in the file tells.
+    pub attested: u64,
     /// The first bad row.
     pub damage: Option<Damage>,
 }
@@ -42,6 +45,12 @@ pub struct Damage {
     pub sequence: u64,
     /// What is wrong.
     pub rule: &'static str,
+}
+
+impl LaneSummary {
+    fn empty(lane: &str) -> Self {
+        Self { lane: lane.to_owned(), rows: 0, head: GENESIS, attested: 0, damage: None }
+    }
 }
 
 impl Verification {
@@ -94,7 +103,7 @@ pub(super) async fn walk(
     }
     let mut lanes: Vec<LaneSummary> =
         lanes.into_iter().map(|(lane, state)| state.finish(lane)).collect();
-    if last_id < highest_id(connection).await? {
+    if last_id < highest_id(connection, "security_audit_log").await? {
         blame_cut(&mut lanes, own);
     }
     Ok(lanes)
@@ -160,14 +169,15 @@ impl Lane {
             let rule = "the row is missing: a checkpoint attests it";
             self.damage = Some(Damage { sequence: self.rows.saturating_add(1), rule });
         }
-        LaneSummary { lane, rows: self.rows, head: self.head, damage: self.damage }
+        LaneSummary { lane, rows: self.rows, head: self.head, attested, damage: self.damage }
     }
 }
 
-/// The highest id SQLite ever gave to an audit row (AUTOINCREMENT remembers it).
-async fn highest_id(connection: &mut SqliteConnection) -> Result<i64> {
+/// The highest id SQLite ever gave to a row of this table (AUTOINCREMENT remembers it).
+pub(super) async fn highest_id(connection: &mut SqliteConnection, table: &str) -> Result<i64> {
     let highest: Option<i64> =
-        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'security_audit_log'")
+        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = $1")
+            .bind(table)
             .fetch_optional(connection)
             .await
             .map_err(|error| PersistenceError::database("the audit log cannot be read", error))?;
@@ -179,7 +189,7 @@ fn blame_cut(lanes: &mut Vec<LaneSummary>, own: &str) {
     let lane = match lanes.iter_mut().position(|lane| lane.lane == own) {
         Some(index) => lanes.get_mut(index),
         None => {
-            lanes.push(LaneSummary { lane: own.to_owned(), rows: 0, head: GENESIS, damage: None });
+            lanes.push(LaneSummary::empty(own));
             lanes.last_mut()
         }
     };

@@ -14,18 +14,18 @@ use zmon_persistence::{AuditLog, DEVICE_DATABASE};
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::ports::{AuditPage, DeviceStore, KeyStore};
 
-const LANE: &str = "device:ZM-001";
+pub(crate) const LANE: &str = "device:ZM-001";
 const ROWS: u64 = 12;
 
 /// What a tamperer with write access does first.
-const UNLOCK: &str = "DROP TRIGGER security_audit_log_is_not_edited; \
+pub(crate) const UNLOCK: &str = "DROP TRIGGER security_audit_log_is_not_edited; \
      DROP TRIGGER security_audit_log_is_not_cut; \
      DROP TRIGGER security_audit_log_extends_its_lane; \
      DROP TRIGGER audit_checkpoints_are_not_cut; \
      DROP TRIGGER audit_checkpoints_are_not_edited; \
      PRAGMA ignore_check_constraints = ON;";
 
-fn events(count: u64) -> Vec<AuditEvent> {
+pub(crate) fn events(count: u64) -> Vec<AuditEvent> {
     (0..count)
         .map(|n| {
             let name = EventType::ALL[usize::try_from(n).unwrap() % EventType::ALL.len()];
@@ -34,7 +34,7 @@ fn events(count: u64) -> Vec<AuditEvent> {
         .collect()
 }
 
-async fn write(device: &Device, audit: Vec<AuditEvent>) {
+pub(crate) async fn write(device: &Device, audit: Vec<AuditEvent>) {
     device.store.commit(&now(), &DeviceRecord { audit, writes: vec![] }).await.unwrap();
 }
 

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod audit_log;
 #[cfg(test)]
+mod audit_tampering;
+#[cfg(test)]
 mod authenticator;
 #[cfg(test)]
 mod common;
