@@ -25,6 +25,9 @@ mod doubt;
 #[path = "protocol/end_of_life.rs"]
 mod end_of_life;
 #[cfg(test)]
+#[path = "protocol/explore/mod.rs"]
+mod explore;
+#[cfg(test)]
 #[path = "protocol/flow.rs"]
 mod flow;
 #[cfg(test)]
