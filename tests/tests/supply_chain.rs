@@ -110,7 +110,7 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 18] = [
+const BUILT_WITH: [(&str, &[&str]); 19] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
