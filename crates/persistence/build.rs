@@ -3,4 +3,5 @@
 fn main() {
     println!("cargo:rerun-if-changed=migrations/device");
     println!("cargo:rerun-if-changed=migrations/station");
+    println!("cargo:rerun-if-changed=migrations/station-postgres");
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::task::AbortHandle;
 use zmon_cli::Failure;
 use zmon_domain::{address::ServerUrl, error::ErrorCode};
-use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_protocol::station::ServerParameters;
 use zmon_station::{
     OwnAddress, Station, StationParts, StationPolicy, StationProfile,
@@ -33,7 +33,7 @@ use crate::{
 /// A station that serves.
 pub(crate) struct Running {
     pub(crate) station: Arc<Station>,
-    pub(crate) store: Arc<SqliteStationStore>,
+    pub(crate) store: Arc<SqlStationStore>,
     listeners: StationListeners,
     housekeeping: AbortHandle,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn start(
     let private = Arc::new(PrivateDir::open(dir).map_err(stored)?);
     let material = keys::load(dir)?;
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
-    let store = SqliteStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = SqlStationStore::open(private, &settings.station_id).await.map_err(stored)?;
     let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
 
     let provider = provider::aws_lc();

@@ -16,7 +16,7 @@ use zmon_domain::{
     ids::OperatorId,
     role::Actor,
 };
-use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_station::{
     Password, bootstrap_administrator,
     ca::CaMaterial,
@@ -131,7 +131,7 @@ pub(crate) async fn make(
 
     let private = Arc::new(PrivateDir::create(dir).map_err(stored)?);
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
-    let store = SqliteStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = SqlStationStore::open(private, &settings.station_id).await.map_err(stored)?;
     let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
     let row = AuditEvent::new(EventType::KeyCreated, Actor::System)
         .with("anchorFingerprint", &anchor_fingerprint);

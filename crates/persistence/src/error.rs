@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 #[cfg(feature = "device")]
 use zmon_provisioning::ports::{KeyStoreError, StoreError as DeviceStoreError};
@@ -77,6 +79,12 @@ impl PersistenceError {
     /// Sorts a database error by what a caller can do about it.
     pub(crate) fn database(context: impl Into<String>, error: sqlx::Error) -> Self {
         Self::caused_by(database_code(&error), context, error)
+    }
+
+    /// The database error behind this one, if there is one.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn database_cause(&self) -> Option<&sqlx::Error> {
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// The same error under another code, unless the database is damaged.
@@ -191,14 +199,14 @@ fn database_code(error: &sqlx::Error) -> ErrorCode {
             | E::RowNotFound
     );
     let primary = sqlite_extended(error).map(|code| code & 0xff);
-    if undecodable || matches!(primary, Some(SQLITE_CORRUPT | SQLITE_NOTADB)) {
-        ErrorCode::StorageCorrupt
-    } else {
-        ErrorCode::StorageUnavailable
-    }
+    let corrupt = matches!(primary, Some(SQLITE_CORRUPT | SQLITE_NOTADB));
+    #[cfg(feature = "postgres")]
+    let corrupt = corrupt || crate::postgres::is_corrupt(error);
+    if undecodable || corrupt { ErrorCode::StorageCorrupt } else { ErrorCode::StorageUnavailable }
 }
 
 /// The extended result code SQLite gave, if this error is SQLite's.
 pub(crate) fn sqlite_extended(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error()?.code()?.parse().ok()
+    let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+    DatabaseError::code(error)?.parse().ok()
 }

@@ -1,4 +1,5 @@
-//! Storage of Z Monitor provisioning: SQLite stores, sealing at rest, key files, the audit log.
+//! Storage of Z Monitor provisioning: stores in SQLite and PostgreSQL, sealing at rest, key files, the
+//! audit log.
 //!
 //! Adapters of the ports of `zmon-provisioning` and `zmon-station`. They decide nothing about a
 //! pairing; what they promise is that a record is stored whole or not at all, that it is durable
@@ -11,9 +12,10 @@
 //! | [`FileAuthenticator`] | `Authenticator`, `LocalOperators` | `operators.json`, `operators.tries.json` |
 //! | [`ClinicalFolder`] | `ClinicalData` | `clinical/` |
 //! | [`ManualFolder`] | `ManualConfiguration` | a folder of its own |
-//! | [`SqliteStationStore`] | `StationStore` | `station.db` |
+//! | [`SqlStationStore`] | `StationStore` | `station.db`, or a database of PostgreSQL |
 //!
-//! The feature `device` is the first five, `station` the last; the audit log is in both.
+//! The feature `device` is the first five, `station` the last, `postgres` its second database; the audit
+//! log is in both.
 //!
 //! Everything lives in one [`PrivateDir`]: 0700, files 0600, no links, one process at a time. It is
 //! opened once and shared:
@@ -55,8 +57,11 @@ mod hex;
 mod keystore;
 #[cfg(feature = "device")]
 mod manual;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "device")]
 mod seal;
+mod sql;
 mod sqlite;
 #[cfg(feature = "station")]
 mod station;
@@ -74,8 +79,10 @@ pub use fs::{PrivateDir, Protection, read_file};
 pub use keystore::FileKeyStore;
 #[cfg(feature = "device")]
 pub use manual::ManualFolder;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresUrl;
 #[cfg(feature = "station")]
-pub use station::SqliteStationStore;
+pub use station::SqlStationStore;
 
 /// Name of the device's database in its directory.
 pub const DEVICE_DATABASE: &str = "device.db";

@@ -14,7 +14,7 @@ use zmon_domain::{
     ids::{OperatorId, SiteId, StationId, StationName, Thumbprint},
     time::UnixTime,
 };
-use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_protocol::device::StationTrust;
 use zmon_provisioning::{
     ProvisioningPayload, SimulatedStation, ports::DeviceEndpoint, qr::QrCodeData,
@@ -95,7 +95,7 @@ impl Simulation {
             Failure::new(ErrorCode::StorageUnavailable).context(error.to_string())
         })?;
         let private = Arc::new(PrivateDir::create(&home.path().join("station")).map_err(stored)?);
-        let store = SqliteStationStore::open(private, &id).await.map_err(stored)?;
+        let store = SqlStationStore::open(private, &id).await.map_err(stored)?;
         let audit_key = material.audit_signer().map_err(unusable)?;
         let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
         let password = Password::generate(&mut *disk.rng.lock());

@@ -1,7 +1,6 @@
 //! Signed statements about the heads of all lanes (D16).
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use zmon_crypto::jws::{Typ, Unverified};
 use zmon_crypto::{Algorithms, IdentityPublic, sha256};
 use zmon_domain::time::Now;
@@ -11,6 +10,7 @@ use zmon_wire::strict;
 
 use super::verify::Damage;
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, Row, query};
 
 /// Steps from lane to lane by index, because lanes are few and rows are many.
 const HEADS: &str = "WITH RECURSIVE lanes(lane) AS ( \
@@ -45,25 +45,12 @@ pub(super) struct Stored {
 }
 
 /// The payload of the checkpoint that is due, and how many rows it speaks for.
-pub(crate) async fn payload(
-    connection: &mut SqliteConnection,
-    now: &Now,
-) -> Result<(Vec<u8>, u64)> {
-    let heads: Vec<(String, i64, Vec<u8>)> =
-        sqlx::query_as(HEADS).fetch_all(&mut *connection).await.map_err(unreadable)?;
-    let rows = count(connection).await?;
+pub(crate) async fn payload(connection: &mut Connection<'_>, now: &Now) -> Result<(Vec<u8>, u64)> {
+    let heads = stored_heads(connection).await?;
+    let rows = total(&heads);
     let previous = latest(connection).await?;
     let statement = Checkpoint {
-        heads: heads
-            .into_iter()
-            .map(|(lane, seq, hash)| {
-                let damaged = |what| PersistenceError::corrupt(what);
-                let seq = u64::try_from(seq)
-                    .map_err(|_| damaged("an audit row has a negative number"))?;
-                let hash = hash.try_into().map_err(|_| damaged("an audit row has half a hash"))?;
-                Ok(LaneHead { hash, lane, seq })
-            })
-            .collect::<Result<_>>()?,
+        heads,
         previous: previous.map(|stored| sha256(stored.jws.as_bytes())),
         rows,
         timestamp: now.millis,
@@ -78,12 +65,12 @@ pub(crate) async fn payload(
 
 /// Stores a signed checkpoint.
 pub(crate) async fn store(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     now: &Now,
     rows: u64,
     jws: &str,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO audit_checkpoints (timestamp, row_count, jws) VALUES ($1, $2, $3)")
+    query("INSERT INTO audit_checkpoints (timestamp, row_count, jws) VALUES ($1, $2, $3)")
         .bind(now.millis.unwrap_or(0))
         .bind(i64::try_from(rows).unwrap_or(i64::MAX))
         .bind(jws)
@@ -94,35 +81,32 @@ pub(crate) async fn store(
 }
 
 /// The newest checkpoint.
-pub(super) async fn latest(connection: &mut SqliteConnection) -> Result<Option<Stored>> {
-    let row: Option<(i64, String)> =
-        sqlx::query_as("SELECT id, jws FROM audit_checkpoints ORDER BY id DESC LIMIT 1")
-            .fetch_optional(connection)
-            .await
-            .map_err(unreadable)?;
-    Ok(row.map(|(id, jws)| Stored { id, jws }))
+pub(super) async fn latest(connection: &mut Connection<'_>) -> Result<Option<Stored>> {
+    let row = query("SELECT id, jws FROM audit_checkpoints ORDER BY id DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(unreadable)?;
+    row.as_ref().map(stored).transpose()
 }
 
 /// Every checkpoint, oldest first.
-pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Stored>> {
-    let rows: Vec<(i64, String)> =
-        sqlx::query_as("SELECT id, jws FROM audit_checkpoints ORDER BY id")
-            .fetch_all(connection)
-            .await
-            .map_err(unreadable)?;
-    Ok(rows.into_iter().map(|(id, jws)| Stored { id, jws }).collect())
+pub(super) async fn all(connection: &mut Connection<'_>) -> Result<Vec<Stored>> {
+    let rows = query("SELECT id, jws FROM audit_checkpoints ORDER BY id")
+        .fetch_all(connection)
+        .await
+        .map_err(unreadable)?;
+    rows.iter().map(stored).collect()
 }
 
 /// Rows added since the newest checkpoint; all of them without one.
-pub(crate) async fn rows_since(connection: &mut SqliteConnection) -> Result<u64> {
-    let since: i64 = sqlx::query_scalar(
-        "SELECT coalesce((SELECT max(id) FROM security_audit_log), 0) \
-         - coalesce((SELECT row_count FROM audit_checkpoints ORDER BY id DESC LIMIT 1), 0)",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(unreadable)?;
-    Ok(u64::try_from(since).unwrap_or(0))
+pub(crate) async fn rows_since(connection: &mut Connection<'_>) -> Result<u64> {
+    let rows = total(&stored_heads(connection).await?);
+    let stated: Option<i64> =
+        query("SELECT row_count FROM audit_checkpoints ORDER BY id DESC LIMIT 1")
+            .fetch_value(connection)
+            .await
+            .map_err(unreadable)?;
+    Ok(rows.saturating_sub(stated.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0)))
 }
 
 /// Reads the heads a checkpoint states; with a key, only if its signature is right.
@@ -172,13 +156,30 @@ pub(super) fn chain(
     unvouched.map_or(Ok(heads), Err)
 }
 
-async fn count(connection: &mut SqliteConnection) -> Result<u64> {
-    // Ids count up by one and rows are never deleted.
-    let rows: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM security_audit_log")
-        .fetch_one(connection)
-        .await
-        .map_err(unreadable)?;
-    Ok(rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0))
+/// Where each lane ends, by name.
+async fn stored_heads(connection: &mut Connection<'_>) -> Result<Vec<LaneHead>> {
+    let rows = query(HEADS).fetch_all(connection).await.map_err(unreadable)?;
+    rows.iter().map(head).collect()
+}
+
+fn head(row: &Row) -> Result<LaneHead> {
+    let damaged = |what| PersistenceError::corrupt(what);
+    let seq: i64 = row.at(1).map_err(unreadable)?;
+    let hash: &[u8] = row.at(2).map_err(unreadable)?;
+    Ok(LaneHead {
+        hash: hash.try_into().map_err(|_| damaged("an audit row has half a hash"))?,
+        lane: row.at(0).map_err(unreadable)?,
+        seq: u64::try_from(seq).map_err(|_| damaged("an audit row has a negative number"))?,
+    })
+}
+
+/// Lanes count up by one from 1 and rows are never deleted.
+fn total(heads: &[LaneHead]) -> u64 {
+    heads.iter().fold(0, |rows, head| rows.saturating_add(head.seq))
+}
+
+fn stored(row: &Row) -> Result<Stored> {
+    Ok(Stored { id: row.at(0).map_err(unreadable)?, jws: row.at(1).map_err(unreadable)? })
 }
 
 fn statement(

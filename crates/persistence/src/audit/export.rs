@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use serde::Serialize;
-use sqlx::SqliteConnection;
 use zmon_domain::error::ErrorCode;
 
 use super::{checkpoint, read};
 use crate::error::{PersistenceError, Result};
 use crate::hex;
+use crate::sql::Connection;
 
 /// Rows read at a time.
 const STEP: u32 = 512;
@@ -29,7 +29,7 @@ struct CheckpointLine<'a> {
 }
 
 pub(super) async fn lines(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<u64> {
     let mut written = 0_u64;

@@ -1,11 +1,12 @@
 //! The log as an object: pages, verification, export, checkpoints.
 
+use core::convert::Infallible;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::Connection;
+use async_trait::async_trait;
 use zmon_crypto::{Algorithms, IdentityPublic};
 use zmon_domain::time::Now;
 
@@ -13,9 +14,12 @@ use super::checkpoint::CheckpointSigner;
 use super::read::StoredRow;
 use super::verify::{Attested, LaneSummary, Verification, attest};
 use super::{checkpoint, export, read, verify};
-use crate::error::{PersistenceError, Result};
+use crate::error::Result;
 use crate::fs::PrivateDir;
-use crate::sqlite::{Database, schema};
+#[cfg(feature = "postgres")]
+use crate::postgres::{self, PostgresUrl};
+use crate::sql::{Change, Connection, Database, read};
+use crate::sqlite::{self, schema};
 
 /// The lane under which damaged checkpoints are reported.
 const CHECKPOINTS: &str = "checkpoints";
@@ -27,13 +31,13 @@ const CHECKPOINTS: &str = "checkpoints";
 /// nothing but the public key.
 #[derive(Clone)]
 pub struct AuditLog {
-    database: Arc<Database>,
+    database: Database,
     lane: String,
     key: Option<IdentityPublic>,
 }
 
 impl AuditLog {
-    pub(crate) fn new(database: Arc<Database>, lane: String, key: Option<IdentityPublic>) -> Self {
+    pub(crate) fn new(database: Database, lane: String, key: Option<IdentityPublic>) -> Self {
         Self { database, lane, key }
     }
 
@@ -51,6 +55,16 @@ impl AuditLog {
     /// As [`AuditLog::open_device`].
     pub async fn open_station(directory: &Path) -> Result<Self> {
         Self::open(directory, crate::STATION_DATABASE, &schema::STATION).await
+    }
+
+    /// Opens the log in a station's database of PostgreSQL for reading.
+    ///
+    /// # Errors
+    /// `NotInitialised` for an empty database, else as [`crate::SqlStationStore::connect`].
+    #[cfg(feature = "postgres")]
+    pub async fn connect_station(url: &PostgresUrl) -> Result<Self> {
+        let database = postgres::Database::open_read_only(url).await?;
+        Self::over(Database::Postgres(Arc::new(database)), url.to_string()).await
     }
 
     /// The same log, whose checkpoints must be signed by `key`. Without a key only their content
@@ -75,11 +89,11 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::verify`].
     pub async fn verify_against(&self, held: &[String]) -> Result<Verification> {
-        let mut connection = self.database.read().await?;
+        let mut reader = self.database.read().await?;
         // One snapshot: rows added meanwhile are not half seen.
-        let mut snapshot = connection.begin().await.map_err(unreadable)?;
+        let mut snapshot = reader.snapshot().await?;
         let algorithms = Algorithms::rustcrypto();
-        let stored = checkpoint::all(&mut snapshot).await?;
+        let stored = checkpoint::all(&mut snapshot.connection()).await?;
         let mut attested = Attested::new();
         let mut damage = match checkpoint::chain(&stored, self.key.as_ref(), &algorithms) {
             Ok(heads) => {
@@ -88,9 +102,9 @@ impl AuditLog {
             }
             Err(damage) => Some(damage),
         };
-        let highest = verify::highest_id(&mut snapshot, "audit_checkpoints").await?;
+        let once = verify::checkpoints_once(&mut snapshot.connection()).await?;
         let next = (1..).nth(stored.len()).unwrap_or(u64::MAX);
-        if i64::try_from(next).is_ok_and(|next| next <= highest) {
+        if next <= once {
             let rule = "the checkpoint is missing: the table once had more";
             damage = damage.or(Some(verify::Damage { sequence: next, rule }));
         }
@@ -104,8 +118,9 @@ impl AuditLog {
                 Err(rule) => damage = damage.or(Some(verify::Damage { sequence: number, rule })),
             }
         }
-        let mut lanes = verify::walk(&mut snapshot, &self.lane, &attested).await?;
-        snapshot.rollback().await.map_err(unreadable)?;
+        let mut lanes = verify::walk(&mut snapshot.connection(), &self.lane, &attested).await?;
+        snapshot.end().await?;
+        reader.give_back();
         if let Some(damage) = damage {
             let rows = damage.sequence.saturating_sub(1);
             let lane = CHECKPOINTS.to_owned();
@@ -129,8 +144,10 @@ impl AuditLog {
     /// # Errors
     /// When the database cannot be read or `out` cannot be written.
     pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
-        let mut connection = self.database.read().await?;
-        export::lines(&mut connection, out).await
+        let mut reader = self.database.read().await?;
+        let lines = export::lines(&mut reader.connection(), out).await?;
+        reader.give_back();
+        Ok(lines)
     }
 
     /// The newest signed checkpoint.
@@ -138,8 +155,8 @@ impl AuditLog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn latest_checkpoint(&self) -> Result<Option<String>> {
-        let mut connection = self.database.read().await?;
-        Ok(checkpoint::latest(&mut connection).await?.map(|stored| stored.jws))
+        let latest = read!(self.database, connection => checkpoint::latest(connection))?;
+        Ok(latest.map(|stored| stored.jws))
     }
 
     /// How many rows no checkpoint speaks for yet.
@@ -147,14 +164,17 @@ impl AuditLog {
     /// # Errors
     /// When the database cannot be read.
     pub async fn rows_since_checkpoint(&self) -> Result<u64> {
-        let mut connection = self.database.read().await?;
-        checkpoint::rows_since(&mut connection).await
+        read!(self.database, connection => checkpoint::rows_since(connection))
+    }
+
+    /// The lane of the oldest row.
+    pub(crate) async fn first_lane(&self) -> Result<Option<String>> {
+        read!(self.database, connection => read::first_lane(connection))
     }
 
     /// Rows of this log's own lane after number `after`.
     pub(crate) async fn page(&self, after: u64, limit: u32) -> Result<Vec<StoredRow>> {
-        let mut connection = self.database.read().await?;
-        read::page(&mut connection, &self.lane, after, limit).await
+        read!(self.database, connection => read::page(connection, &self.lane, after, limit))
     }
 
     /// Signs and stores a checkpoint over all heads.
@@ -163,23 +183,20 @@ impl AuditLog {
         now: &Now,
         signer: &dyn CheckpointSigner,
     ) -> Result<String> {
-        let mut connection = self.database.write().await?;
-        let mut transaction = self.database.begin(&mut connection).await?;
-        let (payload, rows) = checkpoint::payload(&mut transaction, now).await?;
-        let jws = signer.sign(payload).await?;
-        checkpoint::store(&mut transaction, now, rows, &jws).await?;
-        self.database.finish(transaction).await?;
+        let Ok(jws) = self.database.write(&NewCheckpoint { now, signer }).await?;
         Ok(jws)
     }
 
     async fn open(directory: &Path, name: &str, schema: &schema::Schema) -> Result<Self> {
         let dir = PrivateDir::open_shared(directory)?;
-        let database = Arc::new(Database::open_read_only(&dir, name, schema).await?);
-        let lane = {
-            let mut connection = database.read().await?;
-            read::first_lane(&mut connection).await?
-        };
-        Ok(Self { database, lane: lane.unwrap_or_else(|| name.to_owned()), key: None })
+        let database = sqlite::Database::open_read_only(&dir, name, schema).await?;
+        Self::over(Database::Sqlite(Arc::new(database)), name.to_owned()).await
+    }
+
+    /// A log that is only read; its own lane is the first one's, or `otherwise`.
+    async fn over(database: Database, otherwise: String) -> Result<Self> {
+        let lane = read!(database, connection => read::first_lane(connection))?;
+        Ok(Self { database, lane: lane.unwrap_or(otherwise), key: None })
     }
 }
 
@@ -189,6 +206,21 @@ impl fmt::Debug for AuditLog {
     }
 }
 
-fn unreadable(error: sqlx::Error) -> PersistenceError {
-    PersistenceError::database("the audit log cannot be read", error)
+/// A checkpoint over all heads.
+struct NewCheckpoint<'a> {
+    now: &'a Now,
+    signer: &'a dyn CheckpointSigner,
+}
+
+#[async_trait]
+impl Change for NewCheckpoint<'_> {
+    type Outcome = String;
+    type Refusal = Infallible;
+
+    async fn make(&self, connection: &mut Connection<'_>) -> Result<Result<String, Infallible>> {
+        let (payload, rows) = checkpoint::payload(connection, self.now).await?;
+        let jws = self.signer.sign(payload).await?;
+        checkpoint::store(connection, self.now, rows, &jws).await?;
+        Ok(Ok(jws))
+    }
 }

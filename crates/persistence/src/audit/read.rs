@@ -1,11 +1,10 @@
 //! Reading rows back.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use zmon_crypto::audit::chain;
 
 use super::record::{Projection, Record};
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, Row, query};
 
 const COLUMNS_AFTER: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, event_type, \
      device_id, session_id, actor, role, pairing_code, success, error_code, error_message, \
@@ -47,11 +46,11 @@ pub(crate) struct StoredRow {
 /// In order of the table's own key: an index may be damaged and lead round in a circle, and a
 /// cursor taken from a damaged column may never advance.
 pub(super) async fn after(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: i64,
     limit: u32,
 ) -> Result<Vec<(Place, core::result::Result<Content, &'static str>)>> {
-    let rows = sqlx::query(COLUMNS_AFTER)
+    let rows = query(COLUMNS_AFTER)
         .bind(id)
         .bind(i64::from(limit))
         .fetch_all(connection)
@@ -72,13 +71,13 @@ pub(super) async fn after(
 
 /// Rows of one lane, to be shown.
 pub(super) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     lane: &str,
     after: u64,
     limit: u32,
 ) -> Result<Vec<StoredRow>> {
     let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
-    let rows = sqlx::query(COLUMNS_OF_LANE)
+    let rows = query(COLUMNS_OF_LANE)
         .bind(lane)
         .bind(after)
         .bind(i64::from(limit))
@@ -89,14 +88,14 @@ pub(super) async fn page(
 }
 
 /// The lane of the oldest row.
-pub(super) async fn first_lane(connection: &mut SqliteConnection) -> Result<Option<String>> {
-    sqlx::query_scalar("SELECT lane FROM security_audit_log ORDER BY id LIMIT 1")
-        .fetch_optional(connection)
+pub(super) async fn first_lane(connection: &mut Connection<'_>) -> Result<Option<String>> {
+    query("SELECT lane FROM security_audit_log ORDER BY id LIMIT 1")
+        .fetch_value(connection)
         .await
         .map_err(unreadable)
 }
 
-fn shown(row: &SqliteRow) -> Result<StoredRow> {
+fn shown(row: &Row) -> Result<StoredRow> {
     let place = place(row)?;
     let damaged = |rule| PersistenceError::corrupt(format!("audit row {}: {rule}", place.seq));
     let content = content(row).map_err(damaged)?;
@@ -109,36 +108,36 @@ fn shown(row: &SqliteRow) -> Result<StoredRow> {
     Ok(StoredRow { lane: place.lane.clone(), seq, hash: content.hash, record })
 }
 
-fn place(row: &SqliteRow) -> Result<Place> {
+fn place(row: &Row) -> Result<Place> {
     Ok(Place {
-        id: row.try_get("id").map_err(unreadable)?,
-        lane: row.try_get("lane").map_err(unreadable)?,
-        seq: row.try_get("seq").map_err(unreadable)?,
+        id: row.get("id").map_err(unreadable)?,
+        lane: row.get("lane").map_err(unreadable)?,
+        seq: row.get("seq").map_err(unreadable)?,
     })
 }
 
-fn content(row: &SqliteRow) -> core::result::Result<Content, &'static str> {
+fn content(row: &Row) -> core::result::Result<Content, &'static str> {
     columns(row).map_err(|_| "a column has the wrong type")?.ok_or("a hash has the wrong length")
 }
 
-fn columns(row: &SqliteRow) -> core::result::Result<Option<Content>, sqlx::Error> {
-    let prev: &[u8] = row.try_get("prev")?;
-    let hash: &[u8] = row.try_get("hash")?;
+fn columns(row: &Row) -> core::result::Result<Option<Content>, sqlx::Error> {
+    let prev: &[u8] = row.get("prev")?;
+    let hash: &[u8] = row.get("hash")?;
     let (Ok(prev), Ok(hash)) = (prev.try_into(), hash.try_into()) else { return Ok(None) };
     let columns = Projection {
-        timestamp: row.try_get("timestamp")?,
-        event_type: row.try_get("event_type")?,
-        device_id: row.try_get("device_id")?,
-        session_id: row.try_get("session_id")?,
-        actor: row.try_get("actor")?,
-        role: row.try_get("role")?,
-        pairing_code: row.try_get("pairing_code")?,
-        success: row.try_get("success")?,
-        error_code: row.try_get("error_code")?,
-        error_message: row.try_get("error_message")?,
-        configuration_hash: row.try_get("configuration_hash")?,
+        timestamp: row.get("timestamp")?,
+        event_type: row.get("event_type")?,
+        device_id: row.get("device_id")?,
+        session_id: row.get("session_id")?,
+        actor: row.get("actor")?,
+        role: row.get("role")?,
+        pairing_code: row.get("pairing_code")?,
+        success: row.get("success")?,
+        error_code: row.get("error_code")?,
+        error_message: row.get("error_message")?,
+        configuration_hash: row.get("configuration_hash")?,
     };
-    Ok(Some(Content { bytes: row.try_get("record")?, prev, hash, columns }))
+    Ok(Some(Content { bytes: row.get("record")?, prev, hash, columns }))
 }
 
 fn unreadable(error: sqlx::Error) -> PersistenceError {

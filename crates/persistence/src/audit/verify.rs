@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
 use zmon_crypto::audit::{GENESIS, chain};
 
 use super::checkpoint::Head;
 use super::read::{self, Content, Place};
 use super::record::Record;
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, query};
 
 /// Rows read at a time.
 const STEP: u32 = 512;
@@ -81,7 +81,7 @@ pub(super) fn attest(attested: &mut Attested, heads: &[Head]) {
 
 /// Walks every lane. `own` is the lane a cut is blamed on when no row is left to name one.
 pub(super) async fn walk(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     own: &str,
     attested: &Attested,
 ) -> Result<Vec<LaneSummary>> {
@@ -103,8 +103,18 @@ pub(super) async fn walk(
     }
     let mut lanes: Vec<LaneSummary> =
         lanes.into_iter().map(|(lane, state)| state.finish(lane)).collect();
-    if last_id < highest_id(connection, "security_audit_log").await? {
-        blame_cut(&mut lanes, own);
+    match connection {
+        Connection::Sqlite(_) => {
+            if last_id < highest_id(connection, "security_audit_log").await? {
+                blame_cut(&mut lanes, own, None);
+            }
+        }
+        #[cfg(feature = "postgres")]
+        Connection::Postgres(_) => {
+            for (lane, once) in lane_lengths(connection).await? {
+                blame_cut(&mut lanes, &lane, Some(once));
+            }
+        }
     }
     Ok(lanes)
 }
@@ -173,28 +183,66 @@ impl Lane {
     }
 }
 
+/// How many checkpoints there ever were.
+pub(super) async fn checkpoints_once(connection: &mut Connection<'_>) -> Result<u64> {
+    let number = match connection {
+        Connection::Sqlite(_) => highest_id(connection, "audit_checkpoints").await?,
+        #[cfg(feature = "postgres")]
+        Connection::Postgres(_) => {
+            query("SELECT seq FROM audit_lanes WHERE lane = 'checkpoints'")
+                .fetch_value::<i64>(connection)
+                .await
+                .map_err(unreadable)?
+                .unwrap_or(0)
+        }
+    };
+    Ok(u64::try_from(number).unwrap_or(0))
+}
+
+/// How many rows each lane ever had, as the triggers of PostgreSQL count them. Its ids have gaps, so that
+/// they say nothing about it.
+#[cfg(feature = "postgres")]
+async fn lane_lengths(connection: &mut Connection<'_>) -> Result<Vec<(String, u64)>> {
+    let rows = query("SELECT lane, seq FROM audit_lanes WHERE lane <> 'checkpoints' ORDER BY lane")
+        .fetch_all(connection)
+        .await
+        .map_err(unreadable)?;
+    rows.iter()
+        .map(|row| {
+            let once: i64 = row.at(1).map_err(unreadable)?;
+            Ok((row.at(0).map_err(unreadable)?, u64::try_from(once).unwrap_or(u64::MAX)))
+        })
+        .collect()
+}
+
 /// The highest id SQLite ever gave to a row of this table (AUTOINCREMENT remembers it).
-pub(super) async fn highest_id(connection: &mut SqliteConnection, table: &str) -> Result<i64> {
+async fn highest_id(connection: &mut Connection<'_>, table: &'static str) -> Result<i64> {
     let highest: Option<i64> =
-        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = $1")
+        query("SELECT seq FROM sqlite_sequence WHERE name = $1")
             .bind(table)
-            .fetch_optional(connection)
+            .fetch_value(connection)
             .await
-            .map_err(|error| PersistenceError::database("the audit log cannot be read", error))?;
+            .map_err(unreadable)?;
     Ok(highest.unwrap_or(0))
 }
 
-fn blame_cut(lanes: &mut Vec<LaneSummary>, own: &str) {
+fn unreadable(error: sqlx::Error) -> PersistenceError {
+    PersistenceError::database("the audit log cannot be read", error)
+}
+
+/// Names the row after the last good one of lane `of`, unless the lane has as many rows as it `once` had.
+fn blame_cut(lanes: &mut Vec<LaneSummary>, of: &str, once: Option<u64>) {
     let rule = "the row is missing: the table once had more rows";
-    let lane = match lanes.iter_mut().position(|lane| lane.lane == own) {
+    let lane = match lanes.iter_mut().position(|lane| lane.lane == of) {
         Some(index) => lanes.get_mut(index),
         None => {
-            lanes.push(LaneSummary::empty(own));
+            lanes.push(LaneSummary::empty(of));
             lanes.last_mut()
         }
     };
     if let Some(lane) = lane
         && lane.damage.is_none()
+        && once.is_none_or(|once| lane.rows < once)
     {
         lane.damage = Some(Damage { sequence: lane.rows.saturating_add(1), rule });
     }

@@ -27,6 +27,7 @@ use crate::audit::{self, checkpoint};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
 use crate::keystore::FileKeyStore;
+use crate::sql::Connection;
 use crate::sqlite::{Database, schema};
 
 /// Makes the new identity that a factory reset has asked for, or finishes making it, while neither key
@@ -97,7 +98,8 @@ async fn change(
             .with("identityKey", keys.identity().public().thumbprint())
     };
     let rows = [row(EventType::KeyDestroyed, old), row(EventType::KeyCreated, new)];
-    audit::append(connection, &lane(device), Some(device), now, &rows).await?;
+    let log = &mut Connection::Sqlite(connection);
+    audit::append(log, &lane(device), Some(device), now, &rows).await?;
 
     let (from, to) = (old.derive(labels::RETIRE)?, new.derive(labels::RETIRE)?);
     let mut sealed = retirements::Sealed::new();
@@ -111,10 +113,11 @@ async fn change(
     let after = PlainState { new_identity: false, retirements: sealed, ..before.clone() };
     after.write(connection, before, device, &new.derive(labels::STATE)?).await?;
 
-    let (payload, count) = checkpoint::payload(connection, now).await?;
+    let log = &mut Connection::Sqlite(connection);
+    let (payload, count) = checkpoint::payload(log, now).await?;
     let signed = jws::sign(Typ::Checkpoint, None, &payload, new.identity(), &mut *rng.lock());
     let signed = signed.map_err(|error| {
         PersistenceError::caused_by(error.code(), "a checkpoint cannot be signed", error)
     })?;
-    checkpoint::store(connection, now, count, &signed).await
+    checkpoint::store(log, now, count, &signed).await
 }

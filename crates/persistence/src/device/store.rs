@@ -27,6 +27,7 @@ use super::state::PlainState;
 use crate::audit::{self, AuditLog};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
+use crate::sql::{self, Connection};
 use crate::sqlite::{Database, schema};
 
 /// Slots, state, settings and audit log of one device in SQLite.
@@ -90,7 +91,11 @@ impl SqliteDeviceStore {
             let mut connection = database.write().await?;
             PlainState::read(&mut connection, &device, &state_key).await?
         };
-        let log = AuditLog::new(Arc::clone(&database), lane.clone(), Some(keys.identity()));
+        let log = AuditLog::new(
+            sql::Database::Sqlite(Arc::clone(&database)),
+            lane.clone(),
+            Some(keys.identity()),
+        );
         let wants_new_identity = state.new_identity && !state.erasing;
         let (settings, _) = watch::channel(state.settings);
         Ok(Self {
@@ -219,7 +224,9 @@ impl SqliteDeviceStore {
             Err(_) => staged.is_some() && !self.database.is_lost(),
         };
         let rows = match &outcome {
-            Ok(_) => audit::rows_since_checkpoint(&mut connection).await.unwrap_or(0),
+            Ok(_) => audit::rows_since_checkpoint(&mut Connection::Sqlite(&mut connection))
+                .await
+                .unwrap_or(0),
             Err(_) => 0,
         };
         if loose && let Err(error) = self.sweep(&mut connection, now).await {
@@ -243,7 +250,8 @@ impl SqliteDeviceStore {
         let mut transaction = self.database.begin(connection).await?;
         let before = PlainState::read(&mut transaction, &self.device, &self.state_key).await?;
         let device = Some(&self.device);
-        audit::append(&mut transaction, &self.lane, device, now, &record.audit).await?;
+        let log = &mut Connection::Sqlite(&mut transaction);
+        audit::append(log, &self.lane, device, now, &record.audit).await?;
         let mut after = before.clone();
         commit::apply(self, &mut transaction, &mut after, &record.writes, staged).await?;
         after.write(&mut transaction, &before, &self.device, &self.state_key).await?;
@@ -308,7 +316,8 @@ impl SqliteDeviceStore {
     ) -> Result<()> {
         let mut transaction = self.database.begin(connection).await?;
         let before = PlainState::read(&mut transaction, &self.device, &self.state_key).await?;
-        audit::append(&mut transaction, &self.lane, Some(&self.device), now, rows).await?;
+        let log = &mut Connection::Sqlite(&mut transaction);
+        audit::append(log, &self.lane, Some(&self.device), now, rows).await?;
         let mut after = before.clone();
         change(&mut after)?;
         after.write(&mut transaction, &before, &self.device, &self.state_key).await?;

@@ -15,6 +15,7 @@ use super::schema::Schema;
 use super::{check, connect};
 use crate::error::{PersistenceError, Result, sqlite_extended};
 use crate::fs::PrivateDir;
+use crate::sql::migrated;
 
 /// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`: what is on the medium is unknown.
 const FSYNC_FAILED: [u32; 2] = [1034, 1290];
@@ -50,7 +51,7 @@ impl Database {
 
         let mut writer = connect::writer(&path).await?;
         check::quick(&mut writer, name).await?;
-        migrate(&mut writer, name, schema).await?;
+        migrated(schema.migrations.run(&mut writer).await, name, schema.version())?;
         check::shape(&mut writer, name, schema).await?;
         // Brings `user_version` from the log into the header, where the next start looks first.
         truncate_log(&mut writer).await?;
@@ -167,23 +168,6 @@ async fn open_readers(path: &Path, count: usize) -> Result<Vec<Mutex<SqliteConne
         readers.push(Mutex::new(connect::reader(path).await?));
     }
     Ok(readers)
-}
-
-async fn migrate(writer: &mut SqliteConnection, name: &str, schema: &Schema) -> Result<()> {
-    use sqlx::migrate::MigrateError as E;
-    let Err(error) = schema.migrations.run(&mut *writer).await else { return Ok(()) };
-    if let E::VersionMissing(found) = error {
-        return Err(PersistenceError::newer(name, found, schema.version()));
-    }
-    if let E::VersionMismatch(version) | E::Dirty(version) = error {
-        let context = format!("{name}: migration {version} is not the one applied");
-        return Err(PersistenceError::corrupt(context));
-    }
-    let context = format!("{name}: the schema cannot be brought up to date");
-    if let E::Execute(error) | E::ExecuteMigration(error, _) = error {
-        return Err(PersistenceError::database(context, error));
-    }
-    Err(PersistenceError::caused_by(ErrorCode::StorageUnavailable, context, error))
 }
 
 /// Empties the write-ahead log into the file, so that old page images are gone.

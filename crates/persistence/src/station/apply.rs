@@ -1,11 +1,11 @@
 //! The writes of a record, in order, inside one transaction.
 
-use sqlx::SqliteConnection;
 use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
 use super::{certificates, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
+use crate::sql::Connection;
 
 /// Why a record is rolled back.
 pub(super) enum Stop {
@@ -23,7 +23,7 @@ impl From<PersistenceError> for Stop {
 
 /// Applies one write.
 pub(super) async fn apply(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     write: &StationWrite,
 ) -> Result<(), Stop> {
     match write {

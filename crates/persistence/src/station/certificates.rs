@@ -1,7 +1,5 @@
 //! Certificates and revocation lists (D13, D17).
 
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::CertificateState;
@@ -13,6 +11,7 @@ use super::apply::Stop;
 use super::decode::{Columns, failed, number};
 use super::registry;
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, Row, query};
 
 const INSERT: &str = "INSERT INTO certificates (serial, session, device_id, identity_key, \
      config_version, state, der, not_before, not_after, issued_at, committed_at, revoked_at, reason) \
@@ -29,14 +28,14 @@ const OTHER_CURRENT: &str = "SELECT serial FROM certificates WHERE state = 'curr
      AND serial <> $1 AND device_id = (SELECT device_id FROM certificates WHERE serial = $1)";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     row: &CertificateRow,
 ) -> Result<(), Stop> {
     let device = registry::device(connection, &row.device_id).await?;
     if device.is_some_and(|device| device.status == DeviceStatus::Decommissioned) {
         return Err(Stop::Refused(Refusal::DeviceDecommissioned));
     }
-    let inserted = sqlx::query(INSERT)
+    let inserted = query(INSERT)
         .bind(row.serial.as_bytes())
         .bind(row.session.as_bytes().as_slice())
         .bind(row.device_id.as_str())
@@ -50,10 +49,10 @@ pub(super) async fn insert(
         .bind(row.committed_at.map(UnixTime::unix))
         .bind(row.revoked.map(|(at, _)| at.unix()))
         .bind(row.revoked.map(|(_, reason)| reason.as_str()))
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("certificates"))?;
-    if inserted.rows_affected() == 1 {
+    if inserted == 1 {
         return Ok(());
     }
     match by_session(connection, &row.session).await? {
@@ -64,7 +63,7 @@ pub(super) async fn insert(
 
 /// Moves a certificate from exactly `from`.
 pub(super) async fn transition(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     serial: &Serial,
     from: CertificateState,
     to: CertificateState,
@@ -77,16 +76,16 @@ pub(super) async fn transition(
     {
         return Err(Stop::Refused(Refusal::OtherCurrent(other)));
     }
-    let moved = sqlx::query(MOVE)
+    let moved = query(MOVE)
         .bind(serial.as_bytes())
         .bind(from.as_str())
         .bind(to.as_str())
         .bind(at.unix())
         .bind(reason.map(RevocationReason::as_str))
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("certificates"))?;
-    if moved.rows_affected() == 1 {
+    if moved == 1 {
         return Ok(());
     }
     let state = state(connection, serial).await?;
@@ -95,7 +94,7 @@ pub(super) async fn transition(
 
 /// Pending → revoked (aborted); nothing when it is revoked already; refused once it was committed.
 pub(super) async fn abort_pending(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     serial: &Serial,
     at: UnixTime,
 ) -> Result<(), Stop> {
@@ -110,10 +109,10 @@ pub(super) async fn abort_pending(
 }
 
 pub(super) async fn by_serial(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     serial: &Serial,
 ) -> Result<Option<CertificateRow>> {
-    let row = sqlx::query("SELECT * FROM certificates WHERE serial = $1")
+    let row = query("SELECT * FROM certificates WHERE serial = $1")
         .bind(serial.as_bytes())
         .fetch_optional(connection)
         .await
@@ -122,10 +121,10 @@ pub(super) async fn by_serial(
 }
 
 pub(super) async fn by_session(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     session: &SessionId,
 ) -> Result<Option<CertificateRow>> {
-    let row = sqlx::query("SELECT * FROM certificates WHERE session = $1")
+    let row = query("SELECT * FROM certificates WHERE session = $1")
         .bind(session.as_bytes().as_slice())
         .fetch_optional(connection)
         .await
@@ -134,11 +133,11 @@ pub(super) async fn by_session(
 }
 
 pub(super) async fn of_device(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     device: &DeviceId,
     state: CertificateState,
 ) -> Result<Vec<CertificateRow>> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT * FROM certificates WHERE device_id = $1 AND state = $2 \
          ORDER BY issued_at, serial",
     )
@@ -151,23 +150,23 @@ pub(super) async fn of_device(
 }
 
 pub(super) async fn config_version(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     device: &DeviceId,
 ) -> Result<u64> {
     let version: Option<i64> =
-        sqlx::query_scalar("SELECT max(config_version) FROM certificates WHERE device_id = $1")
+        query("SELECT max(config_version) FROM certificates WHERE device_id = $1")
             .bind(device.as_str())
-            .fetch_one(connection)
+            .fetch_value(connection)
             .await
             .map_err(failed("certificates"))?;
     Ok(version.and_then(|version| u64::try_from(version).ok()).unwrap_or(0))
 }
 
 pub(super) async fn pending_since(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     issued_at: UnixTime,
 ) -> Result<Vec<CertificateRow>> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT * FROM certificates WHERE state = 'pending' AND issued_at <= $1 \
          ORDER BY issued_at, serial",
     )
@@ -180,10 +179,10 @@ pub(super) async fn pending_since(
 
 /// Revoked certificates that have not expired at `at`, by number.
 pub(super) async fn revocations(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     at: UnixTime,
 ) -> Result<Vec<RevocationRow>> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT serial, revoked_at, reason FROM certificates \
          WHERE state = 'revoked' AND not_after >= $1 ORDER BY length(serial), serial",
     )
@@ -203,8 +202,8 @@ pub(super) async fn revocations(
         .collect()
 }
 
-pub(super) async fn latest_crl(connection: &mut SqliteConnection) -> Result<Option<CrlRow>> {
-    let row = sqlx::query("SELECT * FROM crls ORDER BY number DESC LIMIT 1")
+pub(super) async fn latest_crl(connection: &mut Connection<'_>) -> Result<Option<CrlRow>> {
+    let row = query("SELECT * FROM crls ORDER BY number DESC LIMIT 1")
         .fetch_optional(connection)
         .await
         .map_err(failed("crls"))?;
@@ -220,19 +219,16 @@ pub(super) async fn latest_crl(connection: &mut SqliteConnection) -> Result<Opti
 }
 
 /// Numbers rise by one without a gap (RFC 5280 §5.2.3).
-pub(super) async fn publish_crl(
-    connection: &mut SqliteConnection,
-    row: &CrlRow,
-) -> Result<(), Stop> {
-    let latest: Option<i64> = sqlx::query_scalar("SELECT max(number) FROM crls")
-        .fetch_one(&mut *connection)
+pub(super) async fn publish_crl(connection: &mut Connection<'_>, row: &CrlRow) -> Result<(), Stop> {
+    let latest: Option<i64> = query("SELECT max(number) FROM crls")
+        .fetch_value(connection)
         .await
         .map_err(failed("crls"))?;
     let latest = latest.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
     if latest.checked_add(1) != Some(row.number) {
         return Err(Stop::Refused(Refusal::CrlBehind { latest }));
     }
-    sqlx::query("INSERT INTO crls (number, this_update, next_update, der) VALUES ($1, $2, $3, $4)")
+    query("INSERT INTO crls (number, this_update, next_update, der) VALUES ($1, $2, $3, $4)")
         .bind(number(row.number))
         .bind(row.this_update.unix())
         .bind(row.next_update.unix())
@@ -244,17 +240,14 @@ pub(super) async fn publish_crl(
 }
 
 async fn state(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     serial: &Serial,
 ) -> Result<Option<CertificateState>> {
     Ok(by_serial(connection, serial).await?.map(|row| row.state))
 }
 
-async fn other_current(
-    connection: &mut SqliteConnection,
-    serial: &Serial,
-) -> Result<Option<Serial>> {
-    let row = sqlx::query(OTHER_CURRENT)
+async fn other_current(connection: &mut Connection<'_>, serial: &Serial) -> Result<Option<Serial>> {
+    let row = query(OTHER_CURRENT)
         .bind(serial.as_bytes())
         .fetch_optional(connection)
         .await
@@ -266,7 +259,7 @@ fn serial(columns: Columns<'_>) -> Result<Serial> {
     Serial::from_bytes(columns.raw("serial")?).map_err(|_| columns.damaged("serial"))
 }
 
-fn certificate_row(row: &SqliteRow) -> Result<CertificateRow> {
+fn certificate_row(row: &Row) -> Result<CertificateRow> {
     let columns = Columns { table: "certificates", row };
     let version: i64 = columns.raw("config_version")?;
     let revoked = match columns.optional_time("revoked_at")? {

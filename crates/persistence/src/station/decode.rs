@@ -1,27 +1,23 @@
 //! Columns into domain values; what does not parse is damage.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
 use zmon_domain::error::FieldError;
 use zmon_domain::time::UnixTime;
 
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Column, Row};
 
 /// A row of one table on its way to a value.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'r> {
     pub(super) table: &'static str,
-    pub(super) row: &'r SqliteRow,
+    pub(super) row: &'r Row,
 }
 
 impl<'r> Columns<'r> {
     /// A column as SQL has it.
-    pub(super) fn raw<T>(self, column: &'static str) -> Result<T>
-    where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
-    {
+    pub(super) fn raw<T: Column<'r>>(self, column: &'static str) -> Result<T> {
         self.row
-            .try_get(column)
+            .get(column)
             .map_err(|error| PersistenceError::database(format!("{}.{column}", self.table), error))
     }
 
@@ -51,6 +47,15 @@ impl<'r> Columns<'r> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T> {
         parse(self.raw(column)?).ok_or_else(|| self.damaged(column))
+    }
+
+    /// A flag, which both databases keep as 0 or 1.
+    pub(super) fn flag(self, column: &'static str) -> Result<bool> {
+        match self.raw(column)? {
+            0_i64 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.damaged(column)),
+        }
     }
 
     /// Exactly `N` bytes.

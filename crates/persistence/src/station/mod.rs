@@ -12,4 +12,4 @@ mod sessions;
 mod store;
 mod tries;
 
-pub use store::SqliteStationStore;
+pub use store::SqlStationStore;

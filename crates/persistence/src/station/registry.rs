@@ -2,8 +2,6 @@
 
 use core::num::NonZeroU16;
 
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::ids::{
     BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Thumbprint,
@@ -18,42 +16,43 @@ use zmon_station::ports::{
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, Row, query};
 
 const DEVICE_BY_ID: &str = "SELECT * FROM devices WHERE id = $1";
 const DEVICE_BY_SERIAL: &str = "SELECT * FROM devices WHERE serial = $1";
 const DEVICE_BY_IDENTITY: &str = "SELECT * FROM devices WHERE identity = $1";
 
 pub(super) async fn device(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
 ) -> Result<Option<DeviceRow>> {
-    let row = sqlx::query(DEVICE_BY_ID).bind(id.as_str()).fetch_optional(connection).await;
+    let row = query(DEVICE_BY_ID).bind(id.as_str()).fetch_optional(connection).await;
     row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
 }
 
 pub(super) async fn device_by_serial(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     serial: &DeviceSerial,
 ) -> Result<Option<DeviceRow>> {
-    let row = sqlx::query(DEVICE_BY_SERIAL).bind(serial.as_str()).fetch_optional(connection).await;
+    let row = query(DEVICE_BY_SERIAL).bind(serial.as_str()).fetch_optional(connection).await;
     row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
 }
 
 pub(super) async fn device_by_identity(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     identity: &Thumbprint,
 ) -> Result<Option<DeviceRow>> {
     let identity = identity.as_bytes().as_slice();
-    let row = sqlx::query(DEVICE_BY_IDENTITY).bind(identity).fetch_optional(connection).await;
+    let row = query(DEVICE_BY_IDENTITY).bind(identity).fetch_optional(connection).await;
     row.map_err(failed("devices"))?.as_ref().map(device_row).transpose()
 }
 
 /// A registry has thousands of rows at most, and this is asked once a pairing: no index.
 pub(super) async fn devices_at_bed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     bed: &BedId,
 ) -> Result<Vec<DeviceRow>> {
-    let rows = sqlx::query("SELECT * FROM devices WHERE bed = $1 ORDER BY id")
+    let rows = query("SELECT * FROM devices WHERE bed = $1 ORDER BY id")
         .bind(bed.as_str())
         .fetch_all(connection)
         .await
@@ -61,11 +60,8 @@ pub(super) async fn devices_at_bed(
     rows.iter().map(device_row).collect()
 }
 
-pub(super) async fn devices(
-    connection: &mut SqliteConnection,
-    page: Page,
-) -> Result<Vec<DeviceRow>> {
-    let rows = sqlx::query("SELECT * FROM devices ORDER BY id LIMIT $1 OFFSET $2")
+pub(super) async fn devices(connection: &mut Connection<'_>, page: Page) -> Result<Vec<DeviceRow>> {
+    let rows = query("SELECT * FROM devices ORDER BY id LIMIT $1 OFFSET $2")
         .bind(i64::from(page.limit))
         .bind(number(page.offset))
         .fetch_all(connection)
@@ -76,7 +72,7 @@ pub(super) async fn devices(
 
 /// All rows or none; conflicts are collected, so that one import names them all.
 pub(super) async fn import(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     rows: &[DeviceRow],
 ) -> Result<(), Stop> {
     let mut conflicts = Vec::new();
@@ -95,7 +91,7 @@ pub(super) async fn import(
 
 /// Another identity key for a device that has exactly `from`.
 pub(super) async fn rekey(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
     from: &Thumbprint,
     to: &Thumbprint,
@@ -105,22 +101,22 @@ pub(super) async fn rekey(
         let conflict = ImportConflict { index: 0, kind, existing: other.id };
         return Err(Stop::Refused(Refusal::DeviceConflicts(vec![conflict])));
     }
-    let moved = sqlx::query("UPDATE devices SET identity = $3 WHERE id = $1 AND identity = $2")
+    let moved = query("UPDATE devices SET identity = $3 WHERE id = $1 AND identity = $2")
         .bind(id.as_str())
         .bind(from.as_bytes().as_slice())
         .bind(to.as_bytes().as_slice())
         .execute(connection)
         .await
         .map_err(failed("devices"))?;
-    if moved.rows_affected() == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::KeyMoved)) }
+    if moved == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::KeyMoved)) }
 }
 
 pub(super) async fn assign(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
     settings: &DeviceSettings,
 ) -> Result<()> {
-    sqlx::query(
+    query(
         "UPDATE devices SET bed = $2, label = $3, unit = $4, language = $5, sync_interval = $6 \
          WHERE id = $1",
     )
@@ -137,11 +133,11 @@ pub(super) async fn assign(
 }
 
 pub(super) async fn set_status(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
     status: DeviceStatus,
 ) -> Result<()> {
-    sqlx::query("UPDATE devices SET status = $2 WHERE id = $1")
+    query("UPDATE devices SET status = $2 WHERE id = $1")
         .bind(id.as_str())
         .bind(status.as_str())
         .execute(connection)
@@ -152,7 +148,7 @@ pub(super) async fn set_status(
 
 /// Two requests of a device may be answered at a time: what is kept never moves back (D16).
 pub(super) async fn keep_peer_checkpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
     checkpoint: &str,
 ) -> Result<()> {
@@ -160,7 +156,7 @@ pub(super) async fn keep_peer_checkpoint(
     if kept.is_some_and(|kept| !zmon_protocol::checkpoint::goes_on(checkpoint, &kept)) {
         return Ok(());
     }
-    sqlx::query(
+    query(
         "INSERT INTO peer_checkpoints (device_id, checkpoint) VALUES ($1, $2) \
          ON CONFLICT (device_id) DO UPDATE SET checkpoint = excluded.checkpoint",
     )
@@ -174,21 +170,21 @@ pub(super) async fn keep_peer_checkpoint(
 
 /// One conditional statement decides between any number of equal requests (D23).
 pub(super) async fn raise_recovery_counter(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
     counter: u64,
 ) -> Result<(), Stop> {
-    let raised = sqlx::query(
+    let raised = query(
         "INSERT INTO recovery_counters (device_id, counter) VALUES ($1, $2) \
          ON CONFLICT (device_id) DO UPDATE SET counter = excluded.counter \
          WHERE excluded.counter > recovery_counters.counter",
     )
     .bind(id.as_str())
     .bind(number(counter))
-    .execute(&mut *connection)
+    .execute(connection)
     .await
     .map_err(failed("recovery_counters"))?;
-    if raised.rows_affected() == 1 {
+    if raised == 1 {
         return Ok(());
     }
     let latest = recovery_counter(connection, id).await?;
@@ -196,23 +192,22 @@ pub(super) async fn raise_recovery_counter(
 }
 
 pub(super) async fn recovery_counter(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
 ) -> Result<u64> {
-    let latest: Option<i64> =
-        sqlx::query_scalar("SELECT counter FROM recovery_counters WHERE device_id = $1")
-            .bind(id.as_str())
-            .fetch_optional(connection)
-            .await
-            .map_err(failed("recovery_counters"))?;
+    let latest: Option<i64> = query("SELECT counter FROM recovery_counters WHERE device_id = $1")
+        .bind(id.as_str())
+        .fetch_value(connection)
+        .await
+        .map_err(failed("recovery_counters"))?;
     Ok(latest.and_then(|latest| u64::try_from(latest).ok()).unwrap_or(0))
 }
 
 pub(super) async fn forget_peer_checkpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
 ) -> Result<()> {
-    sqlx::query("DELETE FROM peer_checkpoints WHERE device_id = $1")
+    query("DELETE FROM peer_checkpoints WHERE device_id = $1")
         .bind(id.as_str())
         .execute(connection)
         .await
@@ -221,21 +216,21 @@ pub(super) async fn forget_peer_checkpoint(
 }
 
 pub(super) async fn peer_checkpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &DeviceId,
 ) -> Result<Option<String>> {
-    sqlx::query_scalar("SELECT checkpoint FROM peer_checkpoints WHERE device_id = $1")
+    query("SELECT checkpoint FROM peer_checkpoints WHERE device_id = $1")
         .bind(id.as_str())
-        .fetch_optional(connection)
+        .fetch_value(connection)
         .await
         .map_err(failed("peer_checkpoints"))
 }
 
 pub(super) async fn operator(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &OperatorId,
 ) -> Result<Option<OperatorRow>> {
-    let row = sqlx::query("SELECT * FROM operators WHERE id = $1")
+    let row = query("SELECT * FROM operators WHERE id = $1")
         .bind(id.as_str())
         .fetch_optional(connection)
         .await
@@ -243,8 +238,8 @@ pub(super) async fn operator(
     row.as_ref().map(operator_row).transpose()
 }
 
-pub(super) async fn operators(connection: &mut SqliteConnection) -> Result<Vec<OperatorRow>> {
-    let rows = sqlx::query("SELECT * FROM operators ORDER BY id")
+pub(super) async fn operators(connection: &mut Connection<'_>) -> Result<Vec<OperatorRow>> {
+    let rows = query("SELECT * FROM operators ORDER BY id")
         .fetch_all(connection)
         .await
         .map_err(failed("operators"))?;
@@ -252,46 +247,46 @@ pub(super) async fn operators(connection: &mut SqliteConnection) -> Result<Vec<O
 }
 
 pub(super) async fn add_operator(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     row: &OperatorRow,
 ) -> Result<(), Stop> {
-    let added = sqlx::query(
+    let added = query(
         "INSERT INTO operators (id, role, password_hash, disabled, one_time, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
     )
     .bind(row.id.as_str())
     .bind(row.role.as_str())
     .bind(row.password_hash.as_str())
-    .bind(row.disabled)
-    .bind(row.one_time)
+    .bind(i64::from(row.disabled))
+    .bind(i64::from(row.one_time))
     .bind(row.created_at.unix())
     .execute(connection)
     .await
     .map_err(failed("operators"))?;
-    if added.rows_affected() == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::OperatorExists)) }
+    if added == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::OperatorExists)) }
 }
 
 pub(super) async fn set_password(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     operator: &OperatorId,
     before: &str,
     after: &str,
     keep: &[u8; 32],
 ) -> Result<(), Stop> {
-    let changed = sqlx::query(
+    let changed = query(
         "UPDATE operators SET password_hash = $3, one_time = 0 \
          WHERE id = $1 AND password_hash = $2",
     )
     .bind(operator.as_str())
     .bind(before)
     .bind(after)
-    .execute(&mut *connection)
+    .execute(connection)
     .await
     .map_err(failed("operators"))?;
-    if changed.rows_affected() != 1 {
+    if changed != 1 {
         return Err(Stop::Refused(Refusal::PasswordStale));
     }
-    sqlx::query("DELETE FROM logins WHERE operator = $1 AND token_hash <> $2")
+    query("DELETE FROM logins WHERE operator = $1 AND token_hash <> $2")
         .bind(operator.as_str())
         .bind(keep.as_slice())
         .execute(connection)
@@ -301,10 +296,10 @@ pub(super) async fn set_password(
 }
 
 pub(super) async fn login(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     token_hash: &[u8; 32],
 ) -> Result<Option<LoginRow>> {
-    let row = sqlx::query("SELECT * FROM logins WHERE token_hash = $1")
+    let row = query("SELECT * FROM logins WHERE token_hash = $1")
         .bind(token_hash.as_slice())
         .fetch_optional(connection)
         .await
@@ -319,25 +314,23 @@ pub(super) async fn login(
     }))
 }
 
-pub(super) async fn add_login(connection: &mut SqliteConnection, row: &LoginRow) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO logins (token_hash, operator, role, expires_at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(row.token_hash.as_slice())
-    .bind(row.operator.as_str())
-    .bind(row.role.as_str())
-    .bind(row.expires_at.unix())
-    .execute(connection)
-    .await
-    .map_err(failed("logins"))?;
+pub(super) async fn add_login(connection: &mut Connection<'_>, row: &LoginRow) -> Result<()> {
+    query("INSERT INTO logins (token_hash, operator, role, expires_at) VALUES ($1, $2, $3, $4)")
+        .bind(row.token_hash.as_slice())
+        .bind(row.operator.as_str())
+        .bind(row.role.as_str())
+        .bind(row.expires_at.unix())
+        .execute(connection)
+        .await
+        .map_err(failed("logins"))?;
     Ok(())
 }
 
 pub(super) async fn drop_login(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     token_hash: &[u8; 32],
 ) -> Result<()> {
-    sqlx::query("DELETE FROM logins WHERE token_hash = $1")
+    query("DELETE FROM logins WHERE token_hash = $1")
         .bind(token_hash.as_slice())
         .execute(connection)
         .await
@@ -346,10 +339,10 @@ pub(super) async fn drop_login(
 }
 
 pub(super) async fn drop_logins_before(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     at: UnixTime,
 ) -> Result<()> {
-    sqlx::query("DELETE FROM logins WHERE expires_at < $1")
+    query("DELETE FROM logins WHERE expires_at < $1")
         .bind(at.unix())
         .execute(connection)
         .await
@@ -365,7 +358,7 @@ enum Clash {
 }
 
 /// An id or serial number under another key is named first: that is the alarm (D9).
-async fn clash(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<Clash> {
+async fn clash(connection: &mut Connection<'_>, row: &DeviceRow) -> Result<Clash> {
     let other_key = |found: &DeviceRow| found.identity != row.identity;
     let by_id = device(connection, &row.id).await?;
     if let Some(found) = by_id.as_ref().filter(|found| other_key(found)) {
@@ -385,8 +378,8 @@ async fn clash(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<Cla
     })
 }
 
-async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
-    sqlx::query(
+async fn insert_device(connection: &mut Connection<'_>, row: &DeviceRow) -> Result<()> {
+    query(
         "INSERT INTO devices (id, serial, identity, status, bed, label, unit, language, \
          sync_interval, registered_at, ip_address, port, model) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
@@ -402,7 +395,7 @@ async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Re
     .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
     .bind(row.registered_at.unix())
     .bind(row.address.map(|address| address.to_string()))
-    .bind(row.port.map(NonZeroU16::get))
+    .bind(row.port.map(|port| i64::from(port.get())))
     .bind(row.model.as_ref().map(DeviceModel::as_str))
     .execute(connection)
     .await
@@ -411,8 +404,8 @@ async fn insert_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Re
 }
 
 /// Takes over what the new row knows; what it does not know stays.
-async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> Result<()> {
-    sqlx::query(
+async fn complete_device(connection: &mut Connection<'_>, row: &DeviceRow) -> Result<()> {
+    query(
         "UPDATE devices SET bed = coalesce($2, bed), label = coalesce($3, label), \
          unit = coalesce($4, unit), language = coalesce($5, language), \
          sync_interval = coalesce($6, sync_interval), ip_address = coalesce($7, ip_address), \
@@ -425,7 +418,7 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
     .bind(row.language.as_ref().map(Language::as_str))
     .bind(row.sync_interval.map(|interval| number(interval.as_secs())))
     .bind(row.address.map(|address| address.to_string()))
-    .bind(row.port.map(NonZeroU16::get))
+    .bind(row.port.map(|port| i64::from(port.get())))
     .bind(row.model.as_ref().map(DeviceModel::as_str))
     .execute(connection)
     .await
@@ -433,9 +426,13 @@ async fn complete_device(connection: &mut SqliteConnection, row: &DeviceRow) -> 
     Ok(())
 }
 
-fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
+fn device_row(row: &Row) -> Result<DeviceRow> {
     let columns = Columns { table: "devices", row };
-    let port: Option<u16> = columns.raw("port")?;
+    let port: Option<i64> = columns.raw("port")?;
+    let port = port
+        .map(|port| u16::try_from(port).and_then(NonZeroU16::try_from))
+        .transpose()
+        .map_err(|_| columns.damaged("port"))?;
     let interval: Option<i64> = columns.raw("sync_interval")?;
     let sync_interval = interval
         .map(|seconds| SyncInterval::from_secs(u64::try_from(seconds).unwrap_or(0)))
@@ -448,7 +445,7 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
         status: columns.word("status", DeviceStatus::parse)?,
         model: columns.optional("model", DeviceModel::parse)?,
         address: columns.optional("ip_address", DeviceAddress::parse)?,
-        port: port.map(NonZeroU16::try_from).transpose().map_err(|_| columns.damaged("port"))?,
+        port,
         bed: columns.optional("bed", BedId::parse)?,
         label: columns.optional("label", DeviceLabel::parse)?,
         unit: columns.optional("unit", MeasurementUnit::parse)?,
@@ -458,14 +455,14 @@ fn device_row(row: &SqliteRow) -> Result<DeviceRow> {
     })
 }
 
-fn operator_row(row: &SqliteRow) -> Result<OperatorRow, PersistenceError> {
+fn operator_row(row: &Row) -> Result<OperatorRow, PersistenceError> {
     let columns = Columns { table: "operators", row };
     Ok(OperatorRow {
         id: columns.text("id", OperatorId::parse)?,
         role: columns.text("role", str::parse)?,
         password_hash: columns.raw("password_hash")?,
-        disabled: columns.raw("disabled")?,
-        one_time: columns.raw("one_time")?,
+        disabled: columns.flag("disabled")?,
+        one_time: columns.flag("one_time")?,
         created_at: columns.time("created_at")?,
     })
 }

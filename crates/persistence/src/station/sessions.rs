@@ -1,7 +1,5 @@
 //! Reservations, claims, phases.
 
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, OperatorId, SessionId, TokenId};
 use zmon_domain::time::UnixTime;
@@ -11,6 +9,7 @@ use zmon_station::ports::{Refusal, SessionRow};
 use super::apply::Stop;
 use super::decode::{Columns, failed};
 use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, Row, query};
 
 /// A reservation whose deadline has passed is lost, and with it the session unless it has ended.
 const RELEASE_EXPIRED: &str = "UPDATE sessions SET reserved = 0, \
@@ -27,34 +26,31 @@ const MOVE: &str = "UPDATE sessions SET phase = $2, error = coalesce($3, error) 
 /// Stands for the operator of a session that a device began by itself (D23).
 const NOBODY: &str = "";
 
-pub(super) async fn reserve(
-    connection: &mut SqliteConnection,
-    row: &SessionRow,
-) -> Result<(), Stop> {
+pub(super) async fn reserve(connection: &mut Connection<'_>, row: &SessionRow) -> Result<(), Stop> {
     if let Some(session) = claimed_by(connection, &row.token_id).await? {
         return Err(Stop::Refused(Refusal::TokenUsed(session)));
     }
-    sqlx::query(RELEASE_EXPIRED)
+    query(RELEASE_EXPIRED)
         .bind(row.device_id.as_str())
         .bind(row.opened_at.unix())
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("sessions"))?;
-    let inserted = sqlx::query(INSERT)
+    let inserted = query(INSERT)
         .bind(row.id.as_bytes().as_slice())
         .bind(row.device_id.as_str())
         .bind(row.operator.as_ref().map_or(NOBODY, OperatorId::as_str))
         .bind(row.phase.as_str())
-        .bind(row.reserved)
+        .bind(i64::from(row.reserved))
         .bind(row.token_id.as_bytes().as_slice())
         .bind(row.opened_at.unix())
         .bind(row.expires_at.unix())
         .bind(row.error.map(ErrorCode::as_str))
         .bind(row.answer.as_deref())
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("sessions"))?;
-    if inserted.rows_affected() == 1 {
+    if inserted == 1 {
         return Ok(());
     }
     // The partial unique index, or the id itself, was there first.
@@ -67,19 +63,19 @@ pub(super) async fn reserve(
 
 /// One conditional insert decides between any number of claimers (T5).
 pub(super) async fn claim_token(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     session_id: &SessionId,
     token_id: &TokenId,
 ) -> Result<(), Stop> {
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO claimed_tokens (token_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
     )
     .bind(token_id.as_bytes().as_slice())
     .bind(session_id.as_bytes().as_slice())
-    .execute(&mut *connection)
+    .execute(connection)
     .await
     .map_err(failed("claimed_tokens"))?;
-    if inserted.rows_affected() == 1 {
+    if inserted == 1 {
         return Ok(());
     }
     match claimed_by(connection, token_id).await? {
@@ -90,19 +86,19 @@ pub(super) async fn claim_token(
 }
 
 pub(super) async fn set_phase(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &SessionId,
     phase: SessionPhase,
     error: Option<ErrorCode>,
 ) -> Result<(), Stop> {
-    let moved = sqlx::query(MOVE)
+    let moved = query(MOVE)
         .bind(id.as_bytes().as_slice())
         .bind(phase.as_str())
         .bind(error.map(ErrorCode::as_str))
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("sessions"))?;
-    if moved.rows_affected() == 1 {
+    if moved == 1 {
         return Ok(());
     }
     let phase = session(connection, id).await?.map(|row| row.phase);
@@ -110,11 +106,11 @@ pub(super) async fn set_phase(
 }
 
 pub(super) async fn keep_answer(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &SessionId,
     answer: &[u8],
 ) -> Result<()> {
-    sqlx::query("UPDATE sessions SET answer = $2 WHERE id = $1")
+    query("UPDATE sessions SET answer = $2 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .bind(answer)
         .execute(connection)
@@ -124,11 +120,11 @@ pub(super) async fn keep_answer(
 }
 
 pub(super) async fn set_deadline(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &SessionId,
     expires_at: UnixTime,
 ) -> Result<()> {
-    sqlx::query("UPDATE sessions SET expires_at = $2 WHERE id = $1")
+    query("UPDATE sessions SET expires_at = $2 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .bind(expires_at.unix())
         .execute(connection)
@@ -137,8 +133,8 @@ pub(super) async fn set_deadline(
     Ok(())
 }
 
-pub(super) async fn release(connection: &mut SqliteConnection, id: &SessionId) -> Result<()> {
-    sqlx::query("UPDATE sessions SET reserved = 0 WHERE id = $1")
+pub(super) async fn release(connection: &mut Connection<'_>, id: &SessionId) -> Result<()> {
+    query("UPDATE sessions SET reserved = 0 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .execute(connection)
         .await
@@ -147,10 +143,10 @@ pub(super) async fn release(connection: &mut SqliteConnection, id: &SessionId) -
 }
 
 pub(super) async fn session(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &SessionId,
 ) -> Result<Option<SessionRow>> {
-    let row = sqlx::query("SELECT * FROM sessions WHERE id = $1")
+    let row = query("SELECT * FROM sessions WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await
@@ -159,10 +155,10 @@ pub(super) async fn session(
 }
 
 pub(super) async fn reservation(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     device: &DeviceId,
 ) -> Result<Option<SessionRow>> {
-    let row = sqlx::query("SELECT * FROM sessions WHERE device_id = $1 AND reserved = 1")
+    let row = query("SELECT * FROM sessions WHERE device_id = $1 AND reserved = 1")
         .bind(device.as_str())
         .fetch_optional(connection)
         .await
@@ -170,8 +166,8 @@ pub(super) async fn reservation(
     row.as_ref().map(session_row).transpose()
 }
 
-pub(super) async fn open_sessions(connection: &mut SqliteConnection) -> Result<Vec<SessionRow>> {
-    let rows = sqlx::query(
+pub(super) async fn open_sessions(connection: &mut Connection<'_>) -> Result<Vec<SessionRow>> {
+    let rows = query(
         "SELECT * FROM sessions WHERE reserved = 1 \
          OR phase NOT IN ('paired', 'failed', 'released') ORDER BY opened_at, id",
     )
@@ -182,10 +178,10 @@ pub(super) async fn open_sessions(connection: &mut SqliteConnection) -> Result<V
 }
 
 pub(super) async fn claimed_by(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     token_id: &TokenId,
 ) -> Result<Option<SessionId>> {
-    let row = sqlx::query("SELECT session_id FROM claimed_tokens WHERE token_id = $1")
+    let row = query("SELECT session_id FROM claimed_tokens WHERE token_id = $1")
         .bind(token_id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await
@@ -201,14 +197,14 @@ fn operator(columns: Columns<'_>) -> Result<Option<OperatorId>> {
     named.transpose().map_err(|_| columns.damaged("operator"))
 }
 
-fn session_row(row: &SqliteRow) -> Result<SessionRow> {
+fn session_row(row: &Row) -> Result<SessionRow> {
     let columns = Columns { table: "sessions", row };
     Ok(SessionRow {
         id: SessionId::from_bytes(columns.bytes("id")?),
         device_id: columns.text("device_id", DeviceId::parse)?,
         operator: operator(columns)?,
         phase: columns.word("phase", SessionPhase::parse)?,
-        reserved: columns.raw("reserved")?,
+        reserved: columns.flag("reserved")?,
         token_id: TokenId::from_bytes(columns.bytes("token_id")?),
         opened_at: columns.time("opened_at")?,
         expires_at: columns.time("expires_at")?,

@@ -24,19 +24,25 @@ use super::{certificates, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
-use crate::sqlite::{Database, schema};
+#[cfg(feature = "postgres")]
+use crate::postgres::{self, PostgresUrl};
+use crate::sql::{self, Change, Connection, Database};
+use crate::sqlite::{self, schema};
 
 /// Connections that read beside the writer: every mTLS request reads one certificate row.
 const READERS: usize = 4;
 
-/// Registry, sessions, certificates and audit log of one station in SQLite.
-pub struct SqliteStationStore {
-    database: Arc<Database>,
+/// Registry, sessions, certificates and audit log of one station, in SQLite or in PostgreSQL.
+///
+/// Every record is decided as if nobody else wrote: SQLite has one writer, PostgreSQL runs it
+/// `SERIALIZABLE` and again when it collided with another station's.
+pub struct SqlStationStore {
+    database: Database,
     lane: String,
     log: AuditLog,
     signer: Option<Signer>,
-    /// Keeps the directory locked.
-    _dir: Arc<PrivateDir>,
+    /// Keeps the directory of an SQLite file locked.
+    _dir: Option<Arc<PrivateDir>>,
 }
 
 /// The station's audit key and where its randomness comes from.
@@ -45,19 +51,48 @@ struct Signer {
     entropy: Arc<dyn Entropy>,
 }
 
-impl SqliteStationStore {
+impl SqlStationStore {
     /// Opens `station.db` in `dir`, making it if it is absent. Without
-    /// [`SqliteStationStore::with_checkpoints`] its audit log is chained and not signed.
+    /// [`SqlStationStore::with_checkpoints`] its audit log is chained and not signed.
     ///
     /// # Errors
     /// `SchemaNewer` (the file is left unread), `StorageCorrupt`, `KeyFileModeTooWide`,
     /// `KeyFileIsSymlink`, `StorageUnavailable`.
     pub async fn open(dir: Arc<PrivateDir>, station: &StationId) -> Result<Self> {
-        let database = Database::open(&dir, crate::STATION_DATABASE, &schema::STATION, READERS);
-        let database = Arc::new(database.await?);
-        let lane = format!("station:{station}");
-        let log = AuditLog::new(Arc::clone(&database), lane.clone(), None);
-        Ok(Self { database, lane, log, signer: None, _dir: dir })
+        let name = crate::STATION_DATABASE;
+        let database = sqlite::Database::open(&dir, name, &schema::STATION, READERS).await?;
+        let database = Database::Sqlite(Arc::new(database));
+        Ok(Self { _dir: Some(dir), ..Self::over(database, lane(station)) })
+    }
+
+    /// Connects to a database of PostgreSQL, making the tables if it is empty. One process at a time
+    /// writes for a station.
+    ///
+    /// # Errors
+    /// `StorageUnavailable` when it cannot be reached, `StateConflict` while another process writes for
+    /// this station, `SchemaNewer` (nothing of it is read), `StorageCorrupt` for the database of another
+    /// program or one whose guards are gone.
+    #[cfg(feature = "postgres")]
+    pub async fn connect(url: &PostgresUrl, station: &StationId) -> Result<Self> {
+        let lane = lane(station);
+        let database = postgres::Database::open(url, &lane, READERS).await?;
+        Ok(Self::over(Database::Postgres(Arc::new(database)), lane))
+    }
+
+    fn over(database: Database, lane: String) -> Self {
+        let log = AuditLog::new(database.clone(), lane.clone(), None);
+        Self { database, lane, log, signer: None, _dir: None }
+    }
+
+    /// The station whose log this is: the one that wrote its first row. `None` for an empty log.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or its first row is no station's.
+    pub async fn owner(&self) -> Result<Option<StationId>> {
+        let Some(lane) = self.log.first_lane().await? else { return Ok(None) };
+        let id = lane.strip_prefix(LANE).and_then(|id| StationId::parse(id).ok());
+        let context = || format!("the audit log begins with {lane}, which is no station's");
+        id.map(Some).ok_or_else(|| PersistenceError::corrupt(context()))
     }
 
     /// The same store, signing checkpoints of its audit log with the station's audit key.
@@ -92,26 +127,11 @@ impl SqliteStationStore {
         now: &Now,
         record: &StationRecord,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let outcome = self.write_record(now, record).await;
-        match outcome {
-            Ok(()) => {
-                self.checkpoint_if_due(now, record).await;
-                Ok(Ok(()))
-            }
-            Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
-            Err(Stop::Failed(error)) => Err(error.into()),
+        let committed = self.database.write(&Whole { lane: &self.lane, now, record }).await?;
+        if committed.is_ok() {
+            self.checkpoint_if_due(now, record).await;
         }
-    }
-
-    /// One transaction: audit rows first. Dropping it unfinished rolls everything back.
-    async fn write_record(&self, now: &Now, record: &StationRecord) -> Result<(), Stop> {
-        let mut connection = self.database.write().await?;
-        let mut transaction = self.database.begin(&mut connection).await?;
-        audit::append(&mut transaction, &self.lane, None, now, &record.audit).await?;
-        for write in &record.writes {
-            apply(&mut transaction, write).await?;
-        }
-        Ok(self.database.finish(transaction).await?)
+        Ok(committed)
     }
 
     /// A checkpoint failing fails nothing: the rows are durable, the next one speaks for them too.
@@ -133,6 +153,38 @@ impl SqliteStationStore {
     }
 }
 
+/// The lanes of stations begin like this.
+const LANE: &str = "station:";
+
+fn lane(station: &StationId) -> String {
+    format!("{LANE}{station}")
+}
+
+/// A record, all of it or nothing: audit rows first.
+struct Whole<'a> {
+    lane: &'a str,
+    now: &'a Now,
+    record: &'a StationRecord,
+}
+
+#[async_trait]
+impl Change for Whole<'_> {
+    type Outcome = ();
+    type Refusal = Refusal;
+
+    async fn make(&self, connection: &mut Connection<'_>) -> Result<Result<(), Refusal>> {
+        audit::append(connection, self.lane, None, self.now, &self.record.audit).await?;
+        for write in &self.record.writes {
+            match apply(connection, write).await {
+                Ok(()) => {}
+                Err(Stop::Refused(refusal)) => return Ok(Err(refusal)),
+                Err(Stop::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
 #[async_trait]
 impl CheckpointSigner for Signer {
     async fn sign(&self, payload: Vec<u8>) -> Result<String> {
@@ -145,14 +197,13 @@ impl CheckpointSigner for Signer {
 
 /// Runs a read on one of the reading connections.
 macro_rules! read {
-    ($self:ident, $read:path $(, $argument:expr)*) => {{
-        let mut connection = $self.database.read().await?;
-        Ok($read(&mut connection $(, $argument)*).await?)
-    }};
+    ($self:ident, $read:path $(, $argument:expr)*) => {
+        Ok(sql::read!($self.database, connection => $read(connection $(, $argument)*))?)
+    };
 }
 
 #[async_trait]
-impl StationStore for SqliteStationStore {
+impl StationStore for SqlStationStore {
     async fn commit(
         &self,
         now: &Now,
@@ -284,8 +335,8 @@ impl StationStore for SqliteStationStore {
     }
 }
 
-impl fmt::Debug for SqliteStationStore {
+impl fmt::Debug for SqlStationStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStationStore").field("lane", &self.lane).finish_non_exhaustive()
+        f.debug_struct("SqlStationStore").field("lane", &self.lane).finish_non_exhaustive()
     }
 }

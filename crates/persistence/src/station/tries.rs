@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use sqlx::{Row, SqliteConnection};
 use zmon_domain::ids::{OperatorId, SessionId, WindowId};
 use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
@@ -11,7 +10,8 @@ use zmon_station::ports::Refusal;
 
 use super::apply::Stop;
 use super::decode::failed;
-use crate::error::Result;
+use crate::error::{PersistenceError, Result};
+use crate::sql::{Connection, query};
 
 /// How long a failed run counts. A window lives no longer than this.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -23,27 +23,28 @@ const COUNT: &str = "SELECT \
        (SELECT session_id FROM claimed_tokens WHERE token_id = typed_tries.window_id))";
 
 pub(super) async fn counted(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     operator: &OperatorId,
     window: &WindowId,
     at: UnixTime,
 ) -> Result<TypedTries> {
-    let row = sqlx::query(COUNT)
+    let row = query(COUNT)
         .bind(operator.as_str())
         .bind(window.as_bytes().as_slice())
         .bind((at - HOUR).unix())
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await
-        .map_err(failed("typed_tries"))?;
+        .map_err(failed("typed_tries"))?
+        .ok_or_else(|| PersistenceError::corrupt("typed_tries: there is no count"))?;
     let count = |column: usize| -> Result<u32> {
-        let number: i64 = row.try_get(column).map_err(failed("typed_tries"))?;
+        let number: i64 = row.at(column).map_err(failed("typed_tries"))?;
         Ok(u32::try_from(number).unwrap_or(u32::MAX))
     };
     Ok(TypedTries { window: count(0)?, hour: count(1)? })
 }
 
 pub(super) async fn spend(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     session_id: &SessionId,
     operator: &OperatorId,
     window: &WindowId,
@@ -55,20 +56,18 @@ pub(super) async fn spend(
     {
         return Err(Stop::Refused(Refusal::TriesSpent));
     }
-    sqlx::query("DELETE FROM typed_tries WHERE at <= $1")
+    query("DELETE FROM typed_tries WHERE at <= $1")
         .bind((at - HOUR).unix())
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed("typed_tries"))?;
-    sqlx::query(
-        "INSERT INTO typed_tries (session_id, operator, window_id, at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(session_id.as_bytes().as_slice())
-    .bind(operator.as_str())
-    .bind(window.as_bytes().as_slice())
-    .bind(at.unix())
-    .execute(connection)
-    .await
-    .map_err(failed("typed_tries"))?;
+    query("INSERT INTO typed_tries (session_id, operator, window_id, at) VALUES ($1, $2, $3, $4)")
+        .bind(session_id.as_bytes().as_slice())
+        .bind(operator.as_str())
+        .bind(window.as_bytes().as_slice())
+        .bind(at.unix())
+        .execute(connection)
+        .await
+        .map_err(failed("typed_tries"))?;
     Ok(())
 }

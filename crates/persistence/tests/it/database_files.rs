@@ -10,7 +10,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::StationId;
 use zmon_persistence::{
     AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, STATION_DATABASE,
-    SqliteDeviceStore, SqliteStationStore,
+    SqliteDeviceStore, SqlStationStore,
 };
 use zmon_protocol::device::DeviceWrite;
 use zmon_provisioning::ports::{DeviceStore, SettingsManager, StoreError};
@@ -207,7 +207,7 @@ async fn a_database_of_another_kind_is_refused() {
     std::fs::copy(home.file(DEVICE_DATABASE), home.file(STATION_DATABASE)).unwrap();
     chmod(&home, STATION_DATABASE, 0o600);
     let station = StationId::parse("cs-1").unwrap();
-    let opened = SqliteStationStore::open(home.dir(), &station).await;
+    let opened = SqlStationStore::open(home.dir(), &station).await;
     assert_eq!(opened.err().unwrap().code(), ErrorCode::StorageCorrupt);
 
     let home = provisioned().await;

@@ -9,7 +9,7 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::StationId;
 use zmon_domain::role::Actor;
-use zmon_persistence::{DEVICE_DATABASE, STATION_DATABASE, SqliteStationStore};
+use zmon_persistence::{DEVICE_DATABASE, STATION_DATABASE, SqlStationStore};
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::ports::DeviceStore;
 
@@ -38,8 +38,8 @@ const NINE: [&str; 9] = [
     "reprovisioning_started",
 ];
 
-async fn station(home: &Home) -> SqliteStationStore {
-    SqliteStationStore::open(home.dir(), &StationId::parse("cs-1").unwrap()).await.unwrap()
+async fn station(home: &Home) -> SqlStationStore {
+    SqlStationStore::open(home.dir(), &StationId::parse("cs-1").unwrap()).await.unwrap()
 }
 
 async fn schema(home: &Home, database: &str) -> String {

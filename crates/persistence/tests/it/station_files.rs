@@ -7,7 +7,7 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, DeviceSerial, StationId, Thumbprint};
 use zmon_domain::role::Actor;
-use zmon_persistence::{AuditLog, PersistenceError, STATION_DATABASE, SqliteStationStore};
+use zmon_persistence::{AuditLog, PersistenceError, STATION_DATABASE, SqlStationStore};
 use zmon_station::ports::{
     DeviceRow, DeviceStatus, Page, StationRecord, StationStore, StationWrite,
 };
@@ -15,9 +15,9 @@ use zmon_station::ports::{
 const WAL: &str = "station.db-wal";
 const ALL: Page = Page { offset: 0, limit: 1000 };
 
-async fn open(home: &Home) -> Result<SqliteStationStore, PersistenceError> {
+async fn open(home: &Home) -> Result<SqlStationStore, PersistenceError> {
     let station = StationId::parse("cs-1").unwrap();
-    SqliteStationStore::open(home.dir(), &station).await
+    SqlStationStore::open(home.dir(), &station).await
 }
 
 async fn code(home: &Home) -> ErrorCode {

@@ -15,7 +15,7 @@ use zmon_domain::ids::{
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
-use zmon_persistence::{AuditLog, STATION_DATABASE, SqliteStationStore};
+use zmon_persistence::{AuditLog, STATION_DATABASE, SqlStationStore};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
     AuditPage, CertificateRow, CrlRow, DeviceRow, DeviceStatus, Entropy, ImportConflictKind, Page,
@@ -33,9 +33,9 @@ impl Entropy for Seeded {
 }
 
 /// The store of a home, made if need be.
-pub(crate) async fn open(home: &Home) -> SqliteStationStore {
+pub(crate) async fn open(home: &Home) -> SqlStationStore {
     let station = StationId::parse("cs-1").unwrap();
-    SqliteStationStore::open(home.dir(), &station).await.unwrap()
+    SqlStationStore::open(home.dir(), &station).await.unwrap()
 }
 
 fn device(n: u8) -> DeviceRow {
@@ -107,17 +107,17 @@ fn record(writes: Vec<StationWrite>) -> StationRecord {
 
 /// Commits writes with a row of their own; the store's verdict.
 pub(crate) async fn answer(
-    store: &SqliteStationStore,
+    store: &SqlStationStore,
     writes: Vec<StationWrite>,
 ) -> Result<(), Refusal> {
     store.commit(&now(), &record(writes)).await.unwrap()
 }
 
-async fn rows(store: &SqliteStationStore) -> usize {
+async fn rows(store: &SqlStationStore) -> usize {
     store.audit(AuditPage { after: 0, limit: 1000 }).await.unwrap().len()
 }
 
-async fn state(store: &SqliteStationStore, n: u8) -> CertificateState {
+async fn state(store: &SqlStationStore, n: u8) -> CertificateState {
     store.certificate(&serial(n)).await.unwrap().unwrap().state
 }
 
@@ -611,7 +611,7 @@ async fn of_64_at_once_exactly_one_wins() {
     assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
-async fn race(store: &Arc<SqliteStationStore>, writes: impl Fn(u8) -> Vec<StationWrite>) -> usize {
+async fn race(store: &Arc<SqlStationStore>, writes: impl Fn(u8) -> Vec<StationWrite>) -> usize {
     let start = Arc::new(tokio::sync::Barrier::new(64));
     let tasks: Vec<_> = (0..64)
         .map(|n| {

@@ -12,7 +12,7 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{OperatorId, SiteId, StationId, StationName};
 use zmon_domain::role::{Actor, Role};
-use zmon_persistence::{PrivateDir, SqliteStationStore};
+use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_station::ca::CaMaterial;
 use zmon_station::ports::{Clock, OperatorRow, StationRecord, StationStore, StationWrite};
 use zmon_station::{
@@ -146,13 +146,13 @@ pub(super) fn tls(clock: &TestClock) -> TlsContext {
 }
 
 /// After a crash the directory is free as soon as the last task of the old run is gone.
-async fn open_store(dir: &std::path::Path, id: &StationId) -> SqliteStationStore {
+async fn open_store(dir: &std::path::Path, id: &StationId) -> SqlStationStore {
     let open = || match PrivateDir::open(dir) {
         Err(error) if error.code() == ErrorCode::StateConflict => ready(None),
         opened => ready(Some(opened.expect("a private directory"))),
     };
     let opened = wait::eventually("the station's directory", open).await;
-    SqliteStationStore::open(Arc::new(opened), id).await.expect("a database")
+    SqlStationStore::open(Arc::new(opened), id).await.expect("a database")
 }
 
 async fn add_operators(store: &dyn StationStore, clock: &TestClock) {
