@@ -1,6 +1,6 @@
 //! Tables of documents that name symbols and tests, and the sources in which they must exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -80,8 +80,9 @@ impl Sources {
     /// The names of all tests, with how often each occurs.
     #[must_use]
     pub fn tests(&self) -> BTreeMap<&str, usize> {
+        let suites = self.0.iter().flat_map(|source| suites(&source.text)).collect();
         let mut found = BTreeMap::new();
-        for name in self.0.iter().flat_map(|source| tests(&source.text)) {
+        for name in self.0.iter().flat_map(|source| tests(&source.text, &suites)) {
             *found.entry(name).or_default() += 1;
         }
         found
@@ -102,30 +103,41 @@ impl Sources {
     }
 }
 
-/// Names of the functions under a test attribute. A macro that makes tests from a list has `fn $name`
-/// there: the names are those of the list's lines, `name,` or `name: … => …`, inside an invocation of
-/// that macro.
-fn tests(source: &str) -> Vec<&str> {
+/// Names of the macros that make tests from a list: they have `fn $name` under a test attribute.
+fn suites(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    let mut suites: Vec<&str> = Vec::new();
     let (mut marked, mut macro_name) = (false, "");
+    for line in source.lines() {
+        let inner = line.trim_start();
+        if let Some(name) = inner.strip_prefix("macro_rules! ") {
+            macro_name = first_word(name);
+        }
+        if is_test_attribute(inner) {
+            marked = true;
+        } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked) {
+            if first_word(rest).is_empty() {
+                found.push(macro_name);
+            }
+            marked = false;
+        }
+    }
+    found
+}
+
+/// Names of the functions under a test attribute, and those of the lines `name,` or `name: … => …` inside
+/// an invocation of one of `suites`.
+fn tests<'s>(source: &'s str, suites: &BTreeSet<&str>) -> Vec<&'s str> {
+    let mut found = Vec::new();
+    let mut marked = false;
     // How far left the invocation stands that is being read.
     let mut invoked: Option<usize> = None;
     for line in source.lines() {
         let inner = line.trim_start();
         let indent = line.len() - inner.len();
-        if let Some(name) = inner.strip_prefix("macro_rules! ") {
-            macro_name = first_word(name);
-        }
-        if inner.starts_with("#[test]") || inner.starts_with("#[tokio::test") {
+        if is_test_attribute(inner) {
             marked = true;
         } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked) {
-            let name = first_word(rest);
-            if name.is_empty() {
-                suites.push(macro_name);
-            } else {
-                found.push(name);
-            }
+            found.extend(Some(first_word(rest)).filter(|name| !name.is_empty()));
             marked = false;
         } else if let Some(left) = invoked {
             found.extend(listed_name(inner));
@@ -135,6 +147,10 @@ fn tests(source: &str) -> Vec<&str> {
         }
     }
     found
+}
+
+fn is_test_attribute(line: &str) -> bool {
+    line.starts_with("#[test]") || line.starts_with("#[tokio::test")
 }
 
 /// Whether a line begins an invocation of a macro that goes on below.
@@ -148,7 +164,8 @@ fn listed_name(line: &str) -> Option<&str> {
     let name = first_word(line);
     let rest = line.strip_prefix(name)?;
     let listed = rest == "," || (rest.starts_with(": ") && rest.contains(" => "));
-    let snake = name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let of_snake = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let snake = name.contains('_') && name.bytes().all(of_snake);
     (listed && snake).then_some(name)
 }
 
@@ -209,9 +226,13 @@ call(
 
     #[test]
     fn tests_are_found_under_attributes_and_in_invocations_of_suites() {
+        let suites: BTreeSet<&str> = suites(SOURCE).into_iter().collect();
+        assert_eq!(suites.iter().collect::<Vec<_>>(), [&"suite"]);
         let found = ["plain", "in_time", "one_of_the_suite", "one_more_of_it"];
-        assert_eq!(tests(SOURCE), found);
-        assert!(tests("fn helper() {}\nother! {\n    some_name,\n}\n").is_empty());
+        assert_eq!(tests(SOURCE, &suites), found);
+        let elsewhere =
+            "fn helper() {}\nother! {\n    some_name,\n}\nsuite! {\n    of_64_one,\n}\n";
+        assert_eq!(tests(elsewhere, &suites), ["of_64_one"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! Nothing is mocked but time, randomness and, where a test orders it, luck: certificates, SQLite
+//! Nothing is mocked but time, randomness and, where a test orders it, luck: certificates,
 //! databases, TLS 1.3 sockets and the state machines are those that ship.
 //!
 //! | part | what it is for |
@@ -24,6 +24,7 @@
 //! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
 //! | [`Relay`] | a wire between two of them that a test can cut |
 //! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
+//! | [`TestDatabase`] | a database of PostgreSQL, if the station is to keep its memory there |
 //! | [`TestClock`] | time that stands still until a test moves it |
 //! | [`Faults`] | what goes wrong, at which step, how often |
 //! | [`wait`] | bounded waiting on events, never on time |
@@ -48,6 +49,7 @@ mod fault;
 mod faulty;
 mod operator;
 mod peer;
+mod postgres;
 mod power;
 mod program;
 mod relay;
@@ -60,6 +62,7 @@ pub use device::{DeviceOptions, PIN, SimulatedDevice};
 pub use fault::{Fault, FaultError, Faults, Kind, Order, Orders, Step};
 pub use operator::{ApiError, Operator};
 pub use peer::Peer;
+pub use postgres::{Stall, TestDatabase};
 pub use program::{DeviceProgram, binary};
 pub use relay::Relay;
 pub use seed::Seed;

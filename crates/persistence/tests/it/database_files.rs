@@ -10,7 +10,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::StationId;
 use zmon_persistence::{
     AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, STATION_DATABASE,
-    SqliteDeviceStore, SqlStationStore,
+    SqlStationStore, SqliteDeviceStore,
 };
 use zmon_protocol::device::DeviceWrite;
 use zmon_provisioning::ports::{DeviceStore, SettingsManager, StoreError};

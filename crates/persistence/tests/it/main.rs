@@ -23,7 +23,13 @@ mod end_of_life;
 #[cfg(test)]
 mod key_files;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod new_identity;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod postgres_tamper;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! Operators of a station, their logins and their passwords.
 
-use crate::common::{Home, at, run};
-use crate::station_store::{answer, open};
+use crate::common::at;
+use crate::memory::{Memory, on_both_databases};
+use crate::station_store::answer;
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::Role;
-use zmon_persistence::STATION_DATABASE;
 use zmon_station::ports::{LoginRow, OperatorRow, Refusal, StationStore, StationWrite};
 
-#[tokio::test]
-async fn accounts_and_logins() {
-    let home = Home::new();
-    let store = open(&home).await;
+on_both_databases! {
+    accounts_and_logins,
+    a_password_is_changed_once_and_ends_other_logins,
+}
+
+async fn accounts_and_logins(memory: &Memory) {
+    let store = memory.open().await;
     let account = |name: &str, role| OperatorRow {
         id: OperatorId::parse(name).unwrap(),
         role,
@@ -47,8 +50,8 @@ async fn accounts_and_logins() {
 
 #[tokio::test]
 async fn accounts_of_the_schema_before_have_passwords_of_their_own() {
-    let home = Home::new();
-    let store = open(&home).await;
+    let home = Memory::sqlite();
+    let store = home.open().await;
     let tess = OperatorRow {
         id: OperatorId::parse("tess").unwrap(),
         role: Role::Technician,
@@ -59,22 +62,19 @@ async fn accounts_of_the_schema_before_have_passwords_of_their_own() {
     };
     answer(&store, vec![StationWrite::AddOperator(tess.clone())]).await.unwrap();
     drop(store);
-    let mut sql = home.sql(STATION_DATABASE).await;
-    run(
-        &mut sql,
+    let mut sql = home.sql().await;
+    sql.run(
         "ALTER TABLE operators DROP COLUMN one_time; \
          DELETE FROM _sqlx_migrations WHERE version = 10; \
          PRAGMA user_version = 4",
     )
     .await;
     drop(sql);
-    assert_eq!(open(&home).await.operators().await.unwrap(), [tess]);
+    assert_eq!(home.open().await.operators().await.unwrap(), [tess]);
 }
 
-#[tokio::test]
-async fn a_password_is_changed_once_and_ends_other_logins() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_password_is_changed_once_and_ends_other_logins(memory: &Memory) {
+    let store = memory.open().await;
     let account = |name: &str| OperatorRow {
         id: OperatorId::parse(name).unwrap(),
         role: Role::Technician,

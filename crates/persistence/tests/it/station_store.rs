@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::common::{Home, at, device_id, now, run, seeded, session};
+use crate::common::{at, device_id, now, seeded, session};
+use crate::memory::{Memory, on_both_databases, rows};
 use rand_core::CryptoRng;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
@@ -11,11 +12,11 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
     BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
-    StationId, Thumbprint, TokenId, WindowId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
-use zmon_persistence::{AuditLog, STATION_DATABASE, SqlStationStore};
+use zmon_persistence::SqlStationStore;
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
     AuditPage, CertificateRow, CrlRow, DeviceRow, DeviceStatus, Entropy, ImportConflictKind, Page,
@@ -24,7 +25,7 @@ use zmon_station::ports::{
 
 use CertificateState::{Current, Pending, Revoked, Superseded};
 
-struct Seeded;
+pub(crate) struct Seeded;
 
 impl Entropy for Seeded {
     fn generator(&self) -> Box<dyn CryptoRng + Send> {
@@ -32,13 +33,29 @@ impl Entropy for Seeded {
     }
 }
 
-/// The store of a home, made if need be.
-pub(crate) async fn open(home: &Home) -> SqlStationStore {
-    let station = StationId::parse("cs-1").unwrap();
-    SqlStationStore::open(home.dir(), &station).await.unwrap()
+on_both_databases! {
+    devices_are_imported_whole_or_not_at_all,
+    a_device_is_found_by_each_of_its_names_and_keeps_what_is_known,
+    a_devices_counter_only_rises_and_each_value_counts_once,
+    a_session_of_the_device_itself_has_no_operator,
+    the_first_reservation_wins_and_the_second_learns_whose_it_is,
+    a_finished_session_keeps_its_phase_when_its_reservation_runs_out,
+    a_token_is_claimed_once_and_for_ever,
+    typed_tries_are_held_to_a_window_and_an_hour,
+    a_session_moves_until_it_has_ended_and_keeps_its_answer,
+    a_certificate_lives_as_the_design_says,
+    an_abort_is_too_late_after_the_commit,
+    revocation_lists_count_up_without_gaps,
+    a_refused_record_leaves_no_trace,
+    without_an_audit_row_there_is_no_operation,
+    of_64_at_once_exactly_one_wins,
+    a_commit_that_is_dropped_half_way_is_whole_or_not_there,
+    the_log_is_paged_verified_and_signed,
+    damaged_rows_are_errors_and_not_values,
+    everything_is_there_after_a_restart,
 }
 
-fn device(n: u8) -> DeviceRow {
+pub(crate) fn device(n: u8) -> DeviceRow {
     DeviceRow {
         id: DeviceId::parse(&format!("ZM-{n:03}")).unwrap(),
         serial: DeviceSerial::parse(&format!("SN-{n:03}")).unwrap(),
@@ -56,7 +73,7 @@ fn device(n: u8) -> DeviceRow {
     }
 }
 
-fn reservation(n: u8, opened_at: i64) -> SessionRow {
+pub(crate) fn reservation(n: u8, opened_at: i64) -> SessionRow {
     SessionRow {
         id: session(n),
         device_id: device_id(),
@@ -75,7 +92,7 @@ fn serial(n: u8) -> Serial {
     Serial::from_bytes(&[n, 7, 7, 7]).unwrap()
 }
 
-fn certificate(n: u8) -> CertificateRow {
+pub(crate) fn certificate(n: u8) -> CertificateRow {
     CertificateRow {
         serial: serial(n),
         session: session(n),
@@ -113,18 +130,12 @@ pub(crate) async fn answer(
     store.commit(&now(), &record(writes)).await.unwrap()
 }
 
-async fn rows(store: &SqlStationStore) -> usize {
-    store.audit(AuditPage { after: 0, limit: 1000 }).await.unwrap().len()
-}
-
 async fn state(store: &SqlStationStore, n: u8) -> CertificateState {
     store.certificate(&serial(n)).await.unwrap().unwrap().state
 }
 
-#[tokio::test]
-async fn devices_are_imported_whole_or_not_at_all() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn devices_are_imported_whole_or_not_at_all(memory: &Memory) {
+    let store = memory.open().await;
     answer(&store, vec![StationWrite::ImportDevices(vec![device(1), device(2)])]).await.unwrap();
     let clash = |id: u8, serial: u8, identity: u8| DeviceRow {
         id: device(id).id,
@@ -162,10 +173,8 @@ async fn devices_are_imported_whole_or_not_at_all() {
     assert!(answer(&store, vec![StationWrite::ImportDevices(twins)]).await.is_err());
 }
 
-#[tokio::test]
-async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: &Memory) {
+    let store = memory.open().await;
     let mut known = device(1);
     known.bed = Some(BedId::parse("ICU-3B").unwrap());
     known.unit = Some(MeasurementUnit::Imperial);
@@ -252,10 +261,8 @@ fn signed_heads(seq: u64, hash: u8) -> String {
     jws::sign(Typ::Checkpoint, None, &payload, &key, &mut seeded(73)).unwrap()
 }
 
-#[tokio::test]
-async fn a_devices_counter_only_rises_and_each_value_counts_once() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_devices_counter_only_rises_and_each_value_counts_once(memory: &Memory) {
+    let store = memory.open().await;
     let raise = |n: u8, counter| StationWrite::RecoveryCounter { device_id: device(n).id, counter };
     assert_eq!(store.recovery_counter(&device(1).id).await.unwrap(), 0);
     answer(&store, vec![raise(1, 3), raise(2, 1)]).await.unwrap();
@@ -268,20 +275,18 @@ async fn a_devices_counter_only_rises_and_each_value_counts_once() {
     assert_eq!(refused, Refusal::CounterBehind { latest: 1 });
     answer(&store, vec![raise(1, 4)]).await.unwrap();
     drop(store);
-    let store = open(&home).await;
+    let store = memory.open().await;
     let refused = answer(&store, vec![raise(1, 4)]).await.unwrap_err();
     assert_eq!(refused, Refusal::CounterBehind { latest: 4 });
     // Not by SQL either.
-    let mut sql = home.sql(zmon_persistence::STATION_DATABASE).await;
+    let mut sql = memory.sql().await;
     for statement in ["UPDATE recovery_counters SET counter = 1", "DELETE FROM recovery_counters"] {
-        assert!(sqlx::query(statement).execute(&mut sql).await.is_err(), "{statement}");
+        assert!(sql.attempt(statement).await.is_err(), "{statement}");
     }
 }
 
-#[tokio::test]
-async fn a_session_of_the_device_itself_has_no_operator() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_session_of_the_device_itself_has_no_operator(memory: &Memory) {
+    let store = memory.open().await;
     let own = SessionRow { operator: None, ..reservation(1, 1000) };
     answer(&store, vec![StationWrite::Reserve(own.clone())]).await.unwrap();
     assert_eq!(store.session(&own.id).await.unwrap(), Some(own.clone()));
@@ -289,10 +294,8 @@ async fn a_session_of_the_device_itself_has_no_operator() {
     assert_eq!(refused, Err(Refusal::DeviceReserved(Box::new(own))), "it keeps the device");
 }
 
-#[tokio::test]
-async fn the_first_reservation_wins_and_the_second_learns_whose_it_is() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn the_first_reservation_wins_and_the_second_learns_whose_it_is(memory: &Memory) {
+    let store = memory.open().await;
     let first = reservation(1, 1000);
     answer(&store, vec![StationWrite::Reserve(first.clone())]).await.unwrap();
     let second = reservation(2, 1900);
@@ -318,10 +321,8 @@ async fn the_first_reservation_wins_and_the_second_learns_whose_it_is() {
     assert_eq!(store.open_sessions().await.unwrap().len(), 2, "the other one has not ended");
 }
 
-#[tokio::test]
-async fn a_finished_session_keeps_its_phase_when_its_reservation_runs_out() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_finished_session_keeps_its_phase_when_its_reservation_runs_out(memory: &Memory) {
+    let store = memory.open().await;
     let paired =
         StationWrite::Session { session_id: session(1), phase: SessionPhase::Paired, error: None };
     answer(&store, vec![StationWrite::Reserve(reservation(1, 1000)), paired]).await.unwrap();
@@ -330,10 +331,8 @@ async fn a_finished_session_keeps_its_phase_when_its_reservation_runs_out() {
     assert_eq!((first.phase, first.reserved), (SessionPhase::Paired, false));
 }
 
-#[tokio::test]
-async fn a_token_is_claimed_once_and_for_ever() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_token_is_claimed_once_and_for_ever(memory: &Memory) {
+    let store = memory.open().await;
     let claim = |by: u8| StationWrite::ClaimToken {
         session_id: session(by),
         token_id: TokenId::from_bytes([9; 16]),
@@ -344,23 +343,21 @@ async fn a_token_is_claimed_once_and_for_ever() {
     let claimed = async |n: u8| store.claimed_by(&TokenId::from_bytes([n; 16])).await.unwrap();
     assert_eq!((claimed(9).await, claimed(8).await), (Some(session(1)), None));
     drop(store);
-    let store = open(&home).await;
+    let store = memory.open().await;
     let mut row = reservation(3, 5000);
     row.token_id = TokenId::from_bytes([9; 16]);
     let refused = answer(&store, vec![StationWrite::Reserve(row)]).await;
     assert_eq!(refused, Err(Refusal::TokenUsed(session(1))));
-    let mut sql = home.sql(STATION_DATABASE).await;
+    let mut sql = memory.sql().await;
     for statement in
-        ["DELETE FROM claimed_tokens", "UPDATE claimed_tokens SET session_id = zeroblob(16)"]
+        ["DELETE FROM claimed_tokens", "UPDATE claimed_tokens SET session_id = token_id"]
     {
-        assert!(sqlx::query(statement).execute(&mut sql).await.is_err());
+        assert!(sql.attempt(statement).await.is_err());
     }
 }
 
-#[tokio::test]
-async fn typed_tries_are_held_to_a_window_and_an_hour() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn typed_tries_are_held_to_a_window_and_an_hour(memory: &Memory) {
+    let store = memory.open().await;
     let tess = OperatorId::parse("tess").unwrap();
     let window = |n: u8| WindowId::from_bytes([n; 16]);
     let spend = |n: u8, w: u8, seconds| StationWrite::SpendTry {
@@ -374,7 +371,7 @@ async fn typed_tries_are_held_to_a_window_and_an_hour() {
     }
     assert_eq!(answer(&store, vec![spend(5, 1, 1000)]).await, Err(Refusal::TriesSpent));
     drop(store);
-    let store = open(&home).await;
+    let store = memory.open().await;
     let tries = async |w: u8, seconds| {
         store.typed_tries(&tess, &WindowId::from_bytes([w; 16]), at(seconds)).await.unwrap()
     };
@@ -403,10 +400,8 @@ async fn typed_tries_are_held_to_a_window_and_an_hour() {
     answer(&store, vec![spend(41, 9, 5600)]).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_session_moves_until_it_has_ended_and_keeps_its_answer() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_session_moves_until_it_has_ended_and_keeps_its_answer(memory: &Memory) {
+    let store = memory.open().await;
     let to = |phase, error| StationWrite::Session { session_id: session(1), phase, error };
     let unknown = answer(&store, vec![to(SessionPhase::Issuing, None)]).await;
     assert_eq!(unknown, Err(Refusal::SessionEnded(None)));
@@ -421,16 +416,14 @@ async fn a_session_moves_until_it_has_ended_and_keeps_its_answer() {
     let deadline = StationWrite::SessionDeadline { session_id, expires_at: at(7777) };
     answer(&store, vec![kept, deadline]).await.unwrap();
     drop(store);
-    let row = open(&home).await.session(&session_id).await.unwrap().unwrap();
+    let row = memory.open().await.session(&session_id).await.unwrap().unwrap();
     assert_eq!((row.error, row.answer.as_deref()), (Some(code), Some(b"{}".as_slice())));
     assert_eq!(row.expires_at, at(7777));
 }
 
 /// D13 from issue to revocation.
-#[tokio::test]
-async fn a_certificate_lives_as_the_design_says() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_certificate_lives_as_the_design_says(memory: &Memory) {
+    let store = memory.open().await;
     assert_eq!(store.config_version(&device_id()).await.unwrap(), 0);
     for n in [1, 2] {
         answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
@@ -466,15 +459,19 @@ async fn a_certificate_lives_as_the_design_says() {
     assert_eq!(of(Current).await.unwrap().len(), 1);
     assert!(of(Pending).await.unwrap().is_empty());
 
-    let mut sql = home.sql(STATION_DATABASE).await;
+    let mut sql = memory.sql().await;
+    let [serial, session] = ["05".to_owned(), "05".repeat(16)].map(|hex| sql.bytes(&hex));
+    let second_current = format!(
+        "INSERT INTO certificates SELECT {serial}, {session}, device_id, identity_key, 5, 'current', \
+         der, 1, 2, 3, 4, NULL, NULL FROM certificates LIMIT 1"
+    );
     for statement in [
         "UPDATE certificates SET state = 'current' WHERE state = 'revoked'",
         "UPDATE certificates SET state = 'revoked' WHERE state = 'current'",
         "DELETE FROM certificates",
-        "INSERT INTO certificates SELECT x'05', x'05050505050505050505050505050505', device_id, \
-         identity_key, 5, 'current', der, 1, 2, 3, 4, NULL, NULL FROM certificates LIMIT 1",
+        &second_current,
     ] {
-        assert!(sqlx::query(statement).execute(&mut sql).await.is_err(), "{statement}");
+        assert!(sql.attempt(statement).await.is_err(), "{statement}");
     }
 }
 
@@ -483,10 +480,8 @@ fn device_id_ref() -> &'static DeviceId {
     &ID
 }
 
-#[tokio::test]
-async fn an_abort_is_too_late_after_the_commit() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn an_abort_is_too_late_after_the_commit(memory: &Memory) {
+    let store = memory.open().await;
     for n in [1, 2] {
         answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
     }
@@ -503,10 +498,8 @@ async fn an_abort_is_too_late_after_the_commit() {
     assert_eq!(unknown, Err(Refusal::CertificateState { serial: serial(9), state: None }));
 }
 
-#[tokio::test]
-async fn revocation_lists_count_up_without_gaps() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn revocation_lists_count_up_without_gaps(memory: &Memory) {
+    let store = memory.open().await;
     let list = |number| CrlRow {
         number,
         this_update: at(10),
@@ -534,10 +527,8 @@ async fn revocation_lists_count_up_without_gaps() {
     assert!(store.revocations(at(9001)).await.unwrap().is_empty(), "expired ones need no list");
 }
 
-#[tokio::test]
-async fn a_refused_record_leaves_no_trace() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_refused_record_leaves_no_trace(memory: &Memory) {
+    let store = memory.open().await;
     answer(&store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
     let before = rows(&store).await;
     let writes = vec![
@@ -551,37 +542,26 @@ async fn a_refused_record_leaves_no_trace() {
     assert_eq!(rows(&store).await, before);
 }
 
-#[tokio::test]
-async fn without_an_audit_row_there_is_no_operation() {
-    for kind in ["ABORT", "ROLLBACK"] {
-        let home = Home::new();
-        let store = open(&home).await;
-        let mut sql = home.sql(STATION_DATABASE).await;
-        run(
-            &mut sql,
-            &format!(
-                "CREATE TRIGGER refuse BEFORE INSERT ON security_audit_log \
-                 BEGIN SELECT RAISE({kind}, 'the log is full'); END"
-            ),
-        )
-        .await;
-        let write = record(vec![StationWrite::ImportDevices(vec![device(1)])]);
+async fn without_an_audit_row_there_is_no_operation(memory: &Memory) {
+    let store = memory.open().await;
+    let mut sql = memory.sql().await;
+    for ((refuse, allow), n) in sql.refusals().iter().zip(1..) {
+        sql.run(refuse).await;
+        let write = record(vec![StationWrite::ImportDevices(vec![device(n)])]);
         for _ in 0..2 {
             let answer = store.commit(&now(), &write).await;
-            assert!(matches!(answer, Err(StoreError::AuditUnavailable(_))), "{kind}: {answer:?}");
-            assert_eq!(store.device(&device(1).id).await.unwrap(), None);
+            assert!(matches!(answer, Err(StoreError::AuditUnavailable(_))), "{refuse}: {answer:?}");
+            assert_eq!(store.device(&device(n).id).await.unwrap(), None);
         }
-        run(&mut sql, "DROP TRIGGER refuse").await;
+        sql.run(allow).await;
         store.commit(&now(), &write).await.unwrap().unwrap();
-        assert!(store.device(&device(1).id).await.unwrap().is_some(), "{kind}: resumes");
+        assert!(store.device(&device(n).id).await.unwrap().is_some(), "{refuse}: resumes");
     }
 }
 
 /// T5: the race is decided by the database, whoever asks and however many.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_64_at_once_exactly_one_wins() {
-    let home = Home::new();
-    let store = Arc::new(open(&home).await);
+async fn of_64_at_once_exactly_one_wins(memory: &Memory) {
+    let store = [Arc::new(memory.open().await)];
     for round in 0..4_u8 {
         let token_id = TokenId::from_bytes([200 + round; 16]);
         let winners = race(&store, move |n| {
@@ -600,22 +580,28 @@ async fn of_64_at_once_exactly_one_wins() {
     })
     .await;
     assert_eq!(winners, 1, "certificates of one session");
+    let [store] = store;
     let issued = store.certificate_of_session(&session(255)).await.unwrap().unwrap().serial;
     let commit = move |_| {
         let (from, to) = (Pending, Current);
         vec![StationWrite::Certificate { serial: issued, from, to, at: at(1100), reason: None }]
     };
-    assert_eq!(race(&store, commit).await, 1, "commits of one certificate");
+    assert_eq!(race(&[Arc::clone(&store)], commit).await, 1, "commits of one certificate");
     // 4 + 3 winners wrote a row each, the losers none.
     assert_eq!(rows(&store).await, 7);
     assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
-async fn race(store: &Arc<SqlStationStore>, writes: impl Fn(u8) -> Vec<StationWrite>) -> usize {
+/// How many of 64 records that are committed at once, each to the next of the stores, are taken.
+pub(crate) async fn race(
+    stores: &[Arc<SqlStationStore>],
+    writes: impl Fn(u8) -> Vec<StationWrite>,
+) -> usize {
     let start = Arc::new(tokio::sync::Barrier::new(64));
     let tasks: Vec<_> = (0..64)
         .map(|n| {
-            let (store, start, writes) = (Arc::clone(store), Arc::clone(&start), writes(n));
+            let store = Arc::clone(&stores[usize::from(n) % stores.len()]);
+            let (start, writes) = (Arc::clone(&start), writes(n));
             tokio::spawn(async move {
                 start.wait().await;
                 store.commit(&now(), &record(writes)).await.unwrap().is_ok()
@@ -630,21 +616,21 @@ async fn race(store: &Arc<SqlStationStore>, writes: impl Fn(u8) -> Vec<StationWr
 }
 
 /// A request that goes away takes its record with it, or leaves it whole.
-#[tokio::test]
-async fn a_commit_that_is_dropped_half_way_is_whole_or_not_there() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn a_commit_that_is_dropped_half_way_is_whole_or_not_there(memory: &Memory) {
+    let store = memory.open().await;
     for polls in 0..60_u8 {
         let write = record(vec![StationWrite::ImportDevices(vec![device(polls)])]);
         let moment = now();
         let mut commit = store.commit(&moment, &write);
-        for _ in 0..polls {
-            let done = std::future::poll_fn(|cx| Poll::Ready(commit.as_mut().poll(cx).is_ready()));
-            if done.await {
-                break;
+        let mut left = polls;
+        std::future::poll_fn(|cx| {
+            if left == 0 || commit.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
             }
-            tokio::task::yield_now().await;
-        }
+            left -= 1;
+            Poll::Pending
+        })
+        .await;
     }
     let last = record(vec![StationWrite::ImportDevices(vec![device(100)])]);
     store.commit(&now(), &last).await.unwrap().unwrap();
@@ -654,11 +640,9 @@ async fn a_commit_that_is_dropped_half_way_is_whole_or_not_there() {
     assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
-#[tokio::test]
-async fn the_log_is_paged_verified_and_signed() {
-    let home = Home::new();
+async fn the_log_is_paged_verified_and_signed(memory: &Memory) {
     let key = Arc::new(crate::common::identity(70));
-    let store = open(&home).await.with_checkpoints(key.clone(), Arc::new(Seeded));
+    let store = memory.open().await.with_checkpoints(key.clone(), Arc::new(Seeded));
     let tess = Actor::Operator { id: OperatorId::parse("tess").unwrap(), role: Role::Technician };
     let refused =
         AuditEvent::failed(EventType::LoginRefused, tess.clone(), ErrorCode::AuthenticationFailed)
@@ -676,10 +660,7 @@ async fn the_log_is_paged_verified_and_signed() {
     );
     assert_eq!(store.audit(AuditPage { after: 1, limit: 10 }).await.unwrap().len(), 1);
     // Nobody knew the device; the view's column is NOT NULL all the same.
-    let shown: String = sqlx::query_scalar("SELECT device_id FROM provisioning_events")
-        .fetch_one(&mut home.sql(STATION_DATABASE).await)
-        .await
-        .unwrap();
+    let shown = memory.sql().await.text("SELECT device_id FROM provisioning_events").await;
     assert_eq!(shown, "unknown");
 
     assert_eq!(store.checkpoint().await.unwrap(), None);
@@ -692,46 +673,41 @@ async fn the_log_is_paged_verified_and_signed() {
     assert_eq!(report.heads[0].1, 4);
 
     // Offline, with the public key only.
-    let log = AuditLog::open_station(&home.path()).await.unwrap().signed_by(key.public().clone());
+    let log = memory.log().await.signed_by(key.public().clone());
     assert_eq!(log.verify_against(&[checkpoint]).await.unwrap().damage(), None);
     let stranger = log.signed_by(crate::common::identity(71).public().clone());
     assert!(stranger.verify().await.unwrap().damage().is_some());
-    let copy = home.copy();
-    let unsigned = open(&copy).await;
+    drop(store);
+    let unsigned = memory.open().await;
     assert_eq!(unsigned.write_checkpoint(&now()).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn damaged_rows_are_errors_and_not_values() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn damaged_rows_are_errors_and_not_values(memory: &Memory) {
+    let store = memory.open().await;
     answer(&store, vec![StationWrite::ImportDevices(vec![device(1)])]).await.unwrap();
     answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
     answer(&store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
-    let mut sql = home.sql(STATION_DATABASE).await;
-    run(&mut sql, "PRAGMA ignore_check_constraints = ON").await;
+    let mut sql = memory.sql().await;
+    sql.drop_checks().await;
     for edit in ["bed = 'not a bed'", "status = 'gone'", "sync_interval = 0", "registered_at = -1"]
     {
-        run(&mut sql, &format!("UPDATE devices SET {edit}")).await;
+        sql.run(&format!("UPDATE devices SET {edit}")).await;
         let found = store.device(&device(1).id).await;
         assert!(matches!(found, Err(StoreError::Corrupt(_))), "{edit}: {found:?}");
-        run(
-            &mut sql,
+        sql.run(
             "UPDATE devices SET bed = NULL, status = 'active', sync_interval = NULL, \
              registered_at = 1",
         )
         .await;
     }
-    run(&mut sql, "UPDATE sessions SET phase = 'x', error = 'y'").await;
+    sql.run("UPDATE sessions SET phase = 'x', error = 'y'").await;
     assert!(matches!(store.session(&session(1)).await, Err(StoreError::Corrupt(_))));
-    run(&mut sql, "UPDATE certificates SET state = 'x'").await;
+    sql.run("UPDATE certificates SET state = 'x'").await;
     assert!(matches!(store.certificate(&serial(1)).await, Err(StoreError::Corrupt(_))));
 }
 
-#[tokio::test]
-async fn everything_is_there_after_a_restart() {
-    let home = Home::new();
-    let store = open(&home).await;
+async fn everything_is_there_after_a_restart(memory: &Memory) {
+    let store = memory.open().await;
     let writes = vec![
         StationWrite::ImportDevices(vec![device(1)]),
         StationWrite::Reserve(reservation(1, 1000)),
@@ -739,7 +715,7 @@ async fn everything_is_there_after_a_restart() {
     ];
     answer(&store, writes).await.unwrap();
     drop(store);
-    let store = open(&home).await;
+    let store = memory.open().await;
     assert_eq!(store.device(&device(1).id).await.unwrap(), Some(device(1)));
     assert_eq!(store.session(&session(1)).await.unwrap(), Some(reservation(1, 1000)));
     assert_eq!(store.certificate(&serial(1)).await.unwrap(), Some(certificate(1)));

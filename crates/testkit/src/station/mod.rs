@@ -27,7 +27,7 @@ use crate::clock::{RETRIES, TestClock};
 use crate::fault::Faults;
 use crate::operator::{ApiError, Operator};
 use crate::seed::Seed;
-use crate::{SimulatedDevice, disk, wait};
+use crate::{SimulatedDevice, TestDatabase, disk, wait};
 
 /// The password of every operator of a test station.
 pub const PASSWORD: &str = "correct horse battery";
@@ -57,6 +57,8 @@ pub struct StationOptions {
     pub dial: ClientTimes,
     /// Changes what it allows.
     pub policy: fn(&mut StationPolicy),
+    /// Where it keeps its memory; SQLite in its directory by default.
+    pub database: Option<Arc<TestDatabase>>,
 }
 
 impl StationOptions {
@@ -83,12 +85,13 @@ impl Default for StationOptions {
             seed: Seed::from_environment(),
             dial: ClientTimes::default(),
             policy: |_| {},
+            database: None,
         }
     }
 }
 
-/// A real station on `127.0.0.1`: certificate authority, SQLite in a temporary directory, both TLS
-/// listeners on free ports, an administrator and a technician who are logged in.
+/// A real station on `127.0.0.1`: certificate authority, a database, both TLS listeners on free ports,
+/// an administrator and a technician who are logged in.
 ///
 /// It runs in a runtime of its own, so that [`TestStation::crash`] is a crash.
 pub struct TestStation {
@@ -329,7 +332,7 @@ impl TestStation {
         self.dir.path()
     }
 
-    /// Its database.
+    /// Its database, if that is SQLite.
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.dir.path().join(STATION_DATABASE)

@@ -27,6 +27,7 @@ use super::{ADMINISTRATOR, PASSWORD, StationOptions, TECHNICIAN};
 use crate::clock::TestClock;
 use crate::fault::Faults;
 use crate::faulty::{FaultyDialer, FaultyIssuer, Luck};
+use crate::postgres::TestDatabase;
 use crate::power::{Power, aside};
 use crate::wait;
 
@@ -78,9 +79,10 @@ async fn compose(
     luck: Luck,
 ) -> (Arc<Station>, Arc<dyn StationStore>, StationListeners) {
     let Parts { dir, options, material, operators, devices, first_start, .. } = parts;
-    let StationOptions { id, site, clock, seed, dial, policy } = options;
+    let StationOptions { id, site, clock, seed, dial, policy, database } = options;
     let id = StationId::parse(&id).expect("a station id");
-    let (store, id) = aside(async move || (open_store(&dir, &id).await, id)).await;
+    let (store, id) =
+        aside(async move || (open_store(&dir, &id, database.as_deref()).await, id)).await;
     let key = material.audit_signer().expect("an audit key");
     let store: Arc<dyn StationStore> =
         Arc::new(store.with_checkpoints(key, Arc::new(seed.clone())));
@@ -146,7 +148,14 @@ pub(super) fn tls(clock: &TestClock) -> TlsContext {
 }
 
 /// After a crash the directory is free as soon as the last task of the old run is gone.
-async fn open_store(dir: &std::path::Path, id: &StationId) -> SqlStationStore {
+async fn open_store(
+    dir: &std::path::Path,
+    id: &StationId,
+    database: Option<&TestDatabase>,
+) -> SqlStationStore {
+    if let Some(database) = database {
+        return SqlStationStore::connect(&database.parsed(), id).await.expect("a database");
+    }
     let open = || match PrivateDir::open(dir) {
         Err(error) if error.code() == ErrorCode::StateConflict => ready(None),
         opened => ready(Some(opened.expect("a private directory"))),
