@@ -12,6 +12,8 @@ use zmon_domain::{
     ids::{OperatorId, SiteId, StationId, StationName},
 };
 
+use zmon_wire::secret::SecretText;
+
 use crate::{
     fault::Ordered,
     settings::{DeviceTrustName, SuiteName, server_name},
@@ -59,6 +61,10 @@ pub enum Command {
 Example:
   mock-central-station init ./station --site st-mary --name 'Ward 3' \\
     --anchor-key /media/safe/st-mary.key
+
+Example, with its memory in PostgreSQL instead of SQLite:
+  createdb --owner zmon station
+  mock-central-station init ./station --database postgres://zmon@127.0.0.1/station
 
 The administrator's password is shown this one time only. Give ./station/anchor.pem
 to the devices: device init ./bed-7 --anchor ./station/anchor.pem. A running
@@ -117,6 +123,10 @@ pub struct Init {
     /// New file outside DIR for the anchor's key [default: DIR/keys/anchor.key].
     #[arg(long, value_name = "FILE")]
     pub anchor_key: Option<PathBuf>,
+    /// Empty database of PostgreSQL, postgres://USER@HOST/NAME; put its password
+    /// into PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
+    #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub database: Option<SecretText>,
 }
 
 /// Arguments of `run`; each beats the environment, which beats the file.
@@ -180,6 +190,10 @@ pub struct Run {
     /// Types of identity keys that are taken [default: all].
     #[arg(long, env = "STATION_SUITES", value_name = "TYPE,TYPE", value_delimiter = ',')]
     pub suites: Option<Vec<SuiteName>>,
+    /// Database of PostgreSQL, postgres://USER@HOST/NAME; put its password into
+    /// PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
+    #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub database: Option<SecretText>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,

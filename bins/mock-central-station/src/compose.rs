@@ -22,7 +22,7 @@ use zmon_ui::tablet::{self, TrustedCa};
 use zmon_wire::kind::TrustLevel;
 
 use crate::{
-    factory,
+    database, factory,
     faulty::{Disturbance, FaultyDialer, FaultyIssuer},
     keys, refused,
     settings::Settings,
@@ -36,6 +36,8 @@ pub(crate) struct Running {
     pub(crate) store: Arc<SqlStationStore>,
     listeners: StationListeners,
     housekeeping: AbortHandle,
+    /// Keeps the directory with the keys locked, wherever the database is.
+    _dir: Arc<PrivateDir>,
 }
 
 impl Running {
@@ -69,7 +71,7 @@ pub(crate) async fn start(
     let private = Arc::new(PrivateDir::open(dir).map_err(stored)?);
     let material = keys::load(dir)?;
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
-    let store = SqlStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = database::open(Arc::clone(&private), settings).await?;
     let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
 
     let provider = provider::aws_lc();
@@ -115,7 +117,7 @@ pub(crate) async fn start(
         .serve(&station, &tls, &credentials, &client_ca)
         .map_err(|error| unusable(error.to_string()))?;
     let housekeeping = tokio::spawn(Arc::clone(&station).run()).abort_handle();
-    Ok(Running { station, store, listeners, housekeeping })
+    Ok(Running { station, store, listeners, housekeeping, _dir: private })
 }
 
 fn profile(

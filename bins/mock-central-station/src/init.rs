@@ -25,8 +25,8 @@ use zmon_station::{
 
 use crate::{
     args::Init,
-    keys, refused,
-    settings::{FILE, Settings, SettingsFile},
+    database, keys, refused,
+    settings::{DATABASE, FILE, Settings, SettingsFile},
     stored,
     system::{SystemClock, SystemEntropy},
 };
@@ -61,10 +61,14 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         device_listen: Some(args.device_listen),
         server_names: args.server_name,
         device_networks: args.device_network.iter().map(Network::to_string).collect(),
+        database: args.database,
         ..SettingsFile::default()
     };
     // Every value was read as a flag; what is left is that a name may be wanting.
-    let settings = file.read().map_err(|failure| failure.at("--server-name"))?;
+    let settings = file.read().map_err(|failure| match failure.report().detail {
+        Some(detail) if detail.field() == DATABASE => failure.at("--database"),
+        _ => failure.at("--server-name"),
+    })?;
     let administrator = args.administrator;
     let (password, is_made) = match args.password_file.as_deref() {
         Some(path) => {
@@ -118,6 +122,11 @@ pub(crate) async fn make(
     administrator: &Administrator,
     anchor_key: Option<&Path>,
 ) -> Result<Made, Failure> {
+    // A database that cannot be had leaves nothing half made.
+    let prepared = match &settings.database {
+        Some(url) => Some(database::prepare(url, settings).await?),
+        None => None,
+    };
     files::create_empty_dir(dir)?;
     let now = SystemClock.now();
     let wall = now.wall.ok_or_else(|| Failure::new(ErrorCode::Internal).context("no clock"))?;
@@ -131,7 +140,13 @@ pub(crate) async fn make(
 
     let private = Arc::new(PrivateDir::create(dir).map_err(stored)?);
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
-    let store = SqlStationStore::open(private, &settings.station_id).await.map_err(stored)?;
+    let store = match prepared {
+        Some(store) => store,
+        None => {
+            let dir = Arc::clone(&private);
+            SqlStationStore::open(dir, &settings.station_id).await.map_err(stored)?
+        }
+    };
     let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
     let row = AuditEvent::new(EventType::KeyCreated, Actor::System)
         .with("anchorFingerprint", &anchor_fingerprint);

@@ -6,6 +6,7 @@
 
 mod args;
 mod compose;
+mod database;
 mod ephemeral;
 mod factory;
 pub mod fault;

@@ -18,8 +18,10 @@ use zmon_domain::{
     error::{ErrorCode, FieldError},
     ids::{SiteId, StationId, StationName},
 };
+use zmon_persistence::PostgresUrl;
 use zmon_protocol::station::DeviceTrust;
 use zmon_station::ca::{CaParams, ServerName};
+use zmon_wire::secret::SecretText;
 
 use crate::args::{Logging, Run};
 
@@ -47,6 +49,8 @@ pub(crate) struct SettingsFile {
     pub(crate) proximity: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) suites: Option<Vec<SuiteName>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<SecretText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) proximity: bool,
     /// Identity key types that are taken (D5).
     pub(crate) suites: Vec<Suite>,
+    /// Where the station's memory is, unless it is SQLite in its directory.
+    pub(crate) database: Option<PostgresUrl>,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
@@ -151,6 +157,12 @@ impl SettingsFile {
             station_made_keys: self.station_made_keys,
             proximity: self.proximity,
             suites: self.suites()?,
+            database: self
+                .database
+                .as_ref()
+                .map(|url| PostgresUrl::parse(url.expose()))
+                .transpose()
+                .map_err(|error| error.at(DATABASE))?,
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
@@ -192,6 +204,9 @@ impl SettingsFile {
 
 /// The key of the makers' authorities.
 pub(crate) const FACTORY_ANCHORS: &str = "factory_anchors";
+/// The key of the database.
+pub(crate) const DATABASE: &str = "database";
+
 /// The key of the names in the TLS certificate.
 const SERVER_NAMES: &str = "server_names";
 
@@ -244,6 +259,7 @@ impl Settings {
             station_made_keys: args.station_made_keys.unwrap_or(file.station_made_keys),
             proximity: args.proximity.unwrap_or(file.proximity),
             suites: args.suites.clone().or_else(|| file.suites.clone()),
+            database: args.database.clone().or_else(|| file.database.clone()),
             ..file
         };
         Ok(file.read()?.with_logging(&args.logging))
@@ -336,6 +352,7 @@ mod tests {
             device_trust: Some(vec![DeviceTrustName::Registry]),
             factory_anchors: vec!["maker.pem".into()],
             suites: Some(vec![SuiteName::P256]),
+            database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
             ..file()
@@ -369,6 +386,7 @@ mod tests {
             ("suites", SettingsFile { suites: Some(vec![]), ..file() }),
             ("device_trust", SettingsFile { device_trust: Some(vec![]), ..file() }),
             ("factory_anchors", SettingsFile { device_trust: factory, ..file() }),
+            ("database", SettingsFile { database: Some(SecretText::new("station.db")), ..file() }),
         ];
         for (field, file) in wrong {
             let failure = file.read().unwrap_err();
@@ -394,6 +412,27 @@ mod tests {
         let read = Settings::load(&run_args(dir.path(), &[])).unwrap();
         assert_eq!([read.recovery, read.station_made_keys, read.proximity], [true; 3]);
         assert_eq!(read.suites, [Suite::Rsa2048]);
+    }
+
+    #[test]
+    fn the_database_is_named_by_flag_or_file_and_its_password_is_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = |place: &str| format!("postgres://u:hunter2@127.0.0.1/{place}");
+        let file = SettingsFile { database: Some(SecretText::new(&url("file"))), ..file() };
+        file.create(dir.path()).unwrap();
+        let named = |more: &[&str]| {
+            let args = run_args(dir.path(), more);
+            let settings = Settings::load(&args).unwrap();
+            let shown = format!("{args:?} {settings:?}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+            settings.database.unwrap().to_string()
+        };
+        assert_eq!(named(&[]), "127.0.0.1:5432/file");
+        assert_eq!(named(&["--database", &url("flag")]), "127.0.0.1:5432/flag");
+        assert!(!format!("{file:?}").contains("hunter2"));
+        let wrong = run_args(dir.path(), &["--database", "mysql://u:hunter2@h/d"]);
+        let failure = Settings::load(&wrong).unwrap_err().to_text();
+        assert!(failure.contains("must be postgres://") && !failure.contains("hunter2"));
     }
 
     #[test]

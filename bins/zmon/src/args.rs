@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use zmon_wire::secret::SecretText;
 
 pub mod device;
 pub mod station;
@@ -142,6 +143,7 @@ pub enum Audit {
 Example:
   zmon audit verify ./bed-7
   zmon audit verify ./bed-7 --held last-month.jsonl
+  zmon audit verify ./station --database postgres://zmon@127.0.0.1/station
 
 DIR is the directory of a device or of a station. FILE shows a tail that was
 cut together with the checkpoints beside it: an earlier export of the same log,
@@ -153,6 +155,9 @@ or checkpoints that were kept elsewhere, one a line."
         /// Checkpoints of this log that were kept elsewhere.
         #[arg(long, value_name = "FILE")]
         held: Option<PathBuf>,
+        /// Database of a station that keeps its memory in PostgreSQL.
+        #[arg(long, value_name = "URL")]
+        database: Option<SecretText>,
     },
     /// Write every row of an audit log as one JSON line.
     #[command(
@@ -164,6 +169,9 @@ Example:
     Export {
         /// Directory of a device or a station.
         dir: PathBuf,
+        /// Database of a station that keeps its memory in PostgreSQL.
+        #[arg(long, value_name = "URL")]
+        database: Option<SecretText>,
         /// New file [default: standard output].
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,

@@ -16,7 +16,7 @@ use zmon_domain::{
     hex,
 };
 use zmon_persistence::{
-    AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PrivateDir, Protection,
+    AuditLog, DEVICE_DATABASE, FileKeyStore, PersistenceError, PostgresUrl, PrivateDir, Protection,
     STATION_DATABASE, Verification, read_file,
 };
 use zmon_provisioning::ports::KeyStore;
@@ -71,26 +71,42 @@ struct Exported<'a> {
 /// # Errors
 /// `not_initialised` without a log, `storage_corrupt` for a damaged one.
 pub(crate) async fn run(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let (Audit::Verify { dir, .. } | Audit::Export { dir, .. }) = &command;
-    let side = side(dir);
-    carry_out(command, streams).await.map_err(|failure| failure.on(side))
+    let (Audit::Verify { dir, database, .. } | Audit::Export { dir, database, .. }) = &command;
+    let database = database.as_ref().map(|url| PostgresUrl::parse(url.expose())).transpose();
+    let database = database.map_err(|error| error.at("--database"))?;
+    let place = Place { dir, database };
+    let side = place.side();
+    carry_out(&command, &place, streams).await.map_err(|failure| failure.on(side))
 }
 
-/// Whose log lies in `dir`.
-fn side(dir: &Path) -> Side {
-    if dir.join(STATION_DATABASE).exists() { Side::Station } else { Side::Device }
+/// Where a log is: in a directory, or in a database of PostgreSQL beside a station's keys.
+struct Place<'a> {
+    dir: &'a Path,
+    database: Option<PostgresUrl>,
 }
 
-async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Failure> {
+impl Place<'_> {
+    /// Whose log it is.
+    fn side(&self) -> Side {
+        let is_station = self.database.is_some() || self.dir.join(STATION_DATABASE).exists();
+        if is_station { Side::Station } else { Side::Device }
+    }
+}
+
+async fn carry_out(
+    command: &Audit,
+    place: &Place<'_>,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
     match command {
-        Audit::Verify { dir, held } => {
+        Audit::Verify { held, .. } => {
             let held = held.as_deref().map_or(Ok(Vec::new()), checkpoints)?;
-            let found = verify_against(&dir, &held).await?;
+            let found = open(place).await?.verify_against(&held).await.map_err(stored)?;
             let damaged = found.damage().map(|(lane, damage)| {
                 let row = damage.sequence;
                 Failure::new(ErrorCode::StorageCorrupt)
                     .context(format!("audit log {lane}, row {row}: {}", damage.rule))
-                    .on(side(&dir))
+                    .on(place.side())
             });
             show(&found, damaged.as_ref(), streams)?;
             match damaged {
@@ -99,8 +115,8 @@ async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Fail
                 Some(failure) => Err(failure),
             }
         }
-        Audit::Export { dir, output } => {
-            let log = open(&dir).await?;
+        Audit::Export { output, .. } => {
+            let log = open(place).await?;
             match output {
                 None => {
                     log.export(streams.out()).await.map_err(unwritten)?;
@@ -108,9 +124,9 @@ async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Fail
                 Some(path) => {
                     let mut bytes = Vec::new();
                     let lines = log.export(&mut bytes).await.map_err(stored)?;
-                    files::create_named("--output", &path, &bytes)?;
+                    files::create_named("--output", path, &bytes)?;
                     if streams.is_json() {
-                        streams.json(&Exported { success: True, lines, output: &path })?;
+                        streams.json(&Exported { success: True, lines, output: path })?;
                     }
                     streams.note(&format!("{lines} lines in {}", path.display()))?;
                 }
@@ -125,11 +141,7 @@ async fn carry_out(command: Audit, streams: &mut Streams<'_>) -> Result<(), Fail
 /// # Errors
 /// When there is no log or it cannot be read; damage is a finding.
 pub(crate) async fn verify(dir: &Path) -> Result<Verification, Failure> {
-    verify_against(dir, &[]).await
-}
-
-async fn verify_against(dir: &Path, held: &[String]) -> Result<Verification, Failure> {
-    open(dir).await?.verify_against(held).await.map_err(stored)
+    open(&Place { dir, database: None }).await?.verify().await.map_err(stored)
 }
 
 /// A line of an export, as far as it matters here.
@@ -162,7 +174,12 @@ fn checkpoints(path: &Path) -> Result<Vec<String>, Failure> {
     if found.is_empty() { Err(wrong("must hold at least one checkpoint")) } else { Ok(found) }
 }
 
-async fn open(dir: &Path) -> Result<AuditLog, Failure> {
+async fn open(place: &Place<'_>) -> Result<AuditLog, Failure> {
+    let Place { dir, database } = place;
+    if let Some(url) = database {
+        let log = AuditLog::connect_station(url).await.map_err(stored)?;
+        return by_station(log, dir);
+    }
     if dir.join(DEVICE_DATABASE).exists() {
         let log = AuditLog::open_device(dir).await.map_err(stored)?;
         // Without the key (a copied database) the chain is checked, and no signature.
@@ -174,21 +191,25 @@ async fn open(dir: &Path) -> Result<AuditLog, Failure> {
         });
     }
     if dir.join(STATION_DATABASE).exists() {
-        let log = AuditLog::open_station(dir).await.map_err(stored)?;
-        let key = dir.join(STATION_AUDIT_KEY);
-        if !key.exists() {
-            return Ok(log);
-        }
-        let pkcs8 =
-            SecretBytes::copy_from(&read_file(&key, KEY_MAX, Protection::Private).map_err(stored)?);
-        let signer = SoftIdentity::from_pkcs8(pkcs8.expose()).map_err(|error| {
-            Failure::new(error.code()).context(format!("{}: {error}", key.display()))
-        })?;
-        return Ok(log.signed_by(signer.public().clone()));
+        return by_station(AuditLog::open_station(dir).await.map_err(stored)?, dir);
     }
     Err(Failure::new(ErrorCode::NotInitialised)
         .context(format!("{} holds no device.db and no station.db", dir.display()))
-        .next("Name the directory of a device or of a station."))
+        .next("Name the directory of a device or of a station, or a station's --database."))
+}
+
+/// The log of a station whose keys, if they are there, lie in `dir`.
+fn by_station(log: AuditLog, dir: &Path) -> Result<AuditLog, Failure> {
+    let key = dir.join(STATION_AUDIT_KEY);
+    if !key.exists() {
+        return Ok(log);
+    }
+    let pkcs8 =
+        SecretBytes::copy_from(&read_file(&key, KEY_MAX, Protection::Private).map_err(stored)?);
+    let signer = SoftIdentity::from_pkcs8(pkcs8.expose()).map_err(|error| {
+        Failure::new(error.code()).context(format!("{}: {error}", key.display()))
+    })?;
+    Ok(log.signed_by(signer.public().clone()))
 }
 
 fn show(

@@ -17,6 +17,7 @@ mod listener;
 mod mdns;
 mod migration;
 mod new_identity;
+mod postgres;
 mod power;
 mod provisioning;
 mod proximity;
