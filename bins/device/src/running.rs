@@ -157,8 +157,7 @@ impl Running {
             identity_key: public.thumbprint(),
             ip_address: Some(settings.address),
         };
-        let desk =
-            anchors::Desk { files: Arc::clone(&self.anchors), service: Arc::clone(service) };
+        let desk = anchors::Desk { files: Arc::clone(&self.anchors), service: Arc::clone(service) };
         let parts = ControlParts::new(
             self.service(),
             Arc::clone(operators) as Arc<dyn Authenticator>,

@@ -134,6 +134,8 @@ impl SettingsFile {
             recovery,
             pull_url,
             courier_folder,
+            #[cfg(feature = "mdns")]
+            mdns,
             station_made_keys,
             proximity,
             log,
@@ -156,6 +158,8 @@ impl SettingsFile {
             recovery: recovery.or(self.recovery),
             pull_url: pull_url.or(self.pull_url),
             courier_folder: courier_folder.or(self.courier_folder),
+            #[cfg(feature = "mdns")]
+            mdns: mdns.or(self.mdns),
             station_made_keys: station_made_keys.or(self.station_made_keys),
             proximity: proximity.or(self.proximity),
             log: log.or(self.log),

@@ -68,7 +68,7 @@ fn open(made: &Value) -> String {
     let (station, identity) = (key("station"), key("identity"));
     let verified = |jws: &[u8], typ: Typ, key: &IdentityPublic| {
         let verified = Unverified::parse(jws).unwrap().verify_with(typ, key, &algorithms).unwrap();
-        String::from_utf8(verified.into_payload()).unwrap()
+        String::from_utf8(verified.into_payload().to_vec()).unwrap()
     };
 
     let token = token(made, &identity);

@@ -89,7 +89,7 @@ impl Bedside {
         let (operator, pin) = administrator();
         if status.state == ProvisioningState::Error {
             let reset = self.device.ask(&ControlRequest::Reset { operator, pin }).await;
-            reset.unwrap_or_else(|error| panic!("{story}: before it: {error:?}"));
+            assert!(reset.is_ok(), "{story}: before it: {reset:?}");
         }
         let wanted = flow != Flow::Pairing;
         if status.is_provisioned == wanted {

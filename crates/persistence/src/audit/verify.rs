@@ -188,13 +188,11 @@ pub(super) async fn checkpoints_once(connection: &mut Connection<'_>) -> Result<
     let number = match connection {
         Connection::Sqlite(_) => highest_id(connection, "audit_checkpoints").await?,
         #[cfg(feature = "postgres")]
-        Connection::Postgres(_) => {
-            query("SELECT seq FROM audit_lanes WHERE lane = 'checkpoints'")
-                .fetch_value::<i64>(connection)
-                .await
-                .map_err(unreadable)?
-                .unwrap_or(0)
-        }
+        Connection::Postgres(_) => query("SELECT seq FROM audit_lanes WHERE lane = 'checkpoints'")
+            .fetch_value::<i64>(connection)
+            .await
+            .map_err(unreadable)?
+            .unwrap_or(0),
     };
     Ok(u64::try_from(number).unwrap_or(0))
 }
@@ -217,12 +215,11 @@ async fn lane_lengths(connection: &mut Connection<'_>) -> Result<Vec<(String, u6
 
 /// The highest id SQLite ever gave to a row of this table (AUTOINCREMENT remembers it).
 async fn highest_id(connection: &mut Connection<'_>, table: &'static str) -> Result<i64> {
-    let highest: Option<i64> =
-        query("SELECT seq FROM sqlite_sequence WHERE name = $1")
-            .bind(table)
-            .fetch_value(connection)
-            .await
-            .map_err(unreadable)?;
+    let highest: Option<i64> = query("SELECT seq FROM sqlite_sequence WHERE name = $1")
+        .bind(table)
+        .fetch_value(connection)
+        .await
+        .map_err(unreadable)?;
     Ok(highest.unwrap_or(0))
 }
 

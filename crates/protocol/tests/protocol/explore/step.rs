@@ -348,7 +348,7 @@ impl World {
             ),
             code: PairingCode::parse_any(qr.pairing_code.expose()).unwrap(),
             scanned_serial: Some(qr.device_serial.clone()),
-            address: qr.ip_address,
+            address: Some(qr.ip_address),
             operator: operator(),
             role: Role::Technician,
             delivery: Route::Push,
