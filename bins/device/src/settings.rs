@@ -133,6 +133,8 @@ impl SettingsFile {
             interlock,
             recovery,
             pull_url,
+            #[cfg(feature = "mdns")]
+            mdns,
             courier_folder,
             #[cfg(feature = "mdns")]
             mdns,
@@ -157,6 +159,8 @@ impl SettingsFile {
             interlock: interlock.or(self.interlock),
             recovery: recovery.or(self.recovery),
             pull_url: pull_url.or(self.pull_url),
+            #[cfg(feature = "mdns")]
+            mdns: mdns.or(self.mdns),
             courier_folder: courier_folder.or(self.courier_folder),
             #[cfg(feature = "mdns")]
             mdns: mdns.or(self.mdns),
