@@ -168,6 +168,7 @@ impl AuditLog {
     }
 
     /// The lane of the oldest row.
+    #[cfg(feature = "station")]
     pub(crate) async fn first_lane(&self) -> Result<Option<String>> {
         read!(self.database, connection => read::first_lane(connection))
     }

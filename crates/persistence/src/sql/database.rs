@@ -105,6 +105,10 @@ impl Reader<'_> {
 
     /// Whether what was asked failed because the connection had been cut while it lay idle: then another
     /// one answers.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "a file has no connection that others can cut")
+    )]
     pub(crate) fn was_cut(&self, error: &PersistenceError) -> bool {
         match self {
             Self::Sqlite(_) => false,
