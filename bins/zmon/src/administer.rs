@@ -94,7 +94,7 @@ pub(crate) async fn operator(
             let request = OperatorRequest {
                 operator: operator.clone(),
                 role: role.into(),
-                password: SecretText::new(&password),
+                password: Some(SecretText::new(&password)),
             };
             let done = client.add_operator(&request).await?;
             if streams.is_json() {

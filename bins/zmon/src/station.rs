@@ -236,13 +236,14 @@ impl StationClient {
     /// # Errors
     /// What the station says.
     pub(crate) async fn devices(&mut self) -> Result<DeviceList, Failure> {
-        let mut all = DeviceList { devices: Vec::new() };
+        let mut all = DeviceList { devices: Vec::new(), total: 0 };
         loop {
             let path = format!("/api/registry/devices?offset={}", all.devices.len());
             let page: DeviceList = read(&self.get(&path, LIST_MAX).await?)?;
             if page.devices.is_empty() {
                 return Ok(all);
             }
+            all.total = page.total;
             all.devices.extend(page.devices);
         }
     }

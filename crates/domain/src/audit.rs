@@ -168,6 +168,8 @@ event_types! {
         AuditRestartAccepted = "audit_restart_accepted",
         /// A registered device was given another identity key.
         DeviceRekeyed = "device_rekeyed",
+        /// A registered device stands at another bed, or has another label.
+        DeviceMoved = "device_moved",
         /// A station's session with a device began.
         SessionOpened = "session_opened",
         /// A device accepted the station's claim.

@@ -205,6 +205,14 @@ limits! {
     LINK_BACKOFF_FIRST: Duration = milliseconds, "linkBackoffFirst", 1000, 100..=60000, "ms", "–", "[W §9.2]";
     /// Longest pause before the link is tried again.
     LINK_BACKOFF_MAX: Duration = seconds, "linkBackoffMax", 60, 1..=3600, "s", "–", "[W §9.2]";
+    /// Heartbeats missed in a row before a station calls a device disconnected.
+    LINK_MISSED: u32 = plain, "linkMissed", 3, 2..=20, "count", "–", "[W §9.2]";
+    /// Devices of which a station remembers the latest heartbeat.
+    LINKS_KEPT: usize = plain, "linksKept", 20000, 1000..=100000, "count", "–", "[W §9.2]";
+    /// A certificate that ends within so long is shown as one that ends soon.
+    CERT_SOON: Duration = days, "certSoon", 30, 1..=90, "days", "–", "[W §9.2]";
+    /// Longest text that a list is filtered by.
+    FILTER_MAX: usize = plain, "filterMax", 64, 1..=64, "bytes", "–", "D24";
     /// Pause between two questions of a device in doubt.
     OUTCOME_PAUSE: Duration = seconds, "outcomePause", 5, 1..=3600, "s", "–", "D13";
     /// How far the renewal of a certificate may lie before or after its point, of the lifetime.

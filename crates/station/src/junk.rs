@@ -32,6 +32,7 @@ struct Count {
 pub(crate) struct Junk {
     counts: BTreeMap<Key, Count>,
     own_rows: BTreeMap<IpAddr, Count>,
+    total: u64,
 }
 
 impl Junk {
@@ -43,6 +44,12 @@ impl Junk {
         }
         let count = self.counts.entry(key).or_insert(Count { since: now, refused: 0 });
         count.refused = count.refused.saturating_add(1);
+        self.total = self.total.saturating_add(1);
+    }
+
+    /// Every refusal counted in this run.
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
     }
 
     /// Whether a refusal of this source gets a row of its own; if not, it is to be counted.
@@ -91,6 +98,7 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].detail, [("source", "10.0.0.1".into()), ("count", "1000".into())]);
         assert_eq!(junk.due(Tick::new(WINDOW * 9)), []);
+        assert_eq!(junk.total(), 1000, "the figure outlives its minute");
     }
 
     #[test]

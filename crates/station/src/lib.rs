@@ -25,6 +25,7 @@ pub mod ca;
 mod error;
 mod events;
 mod junk;
+mod links;
 mod lockout;
 mod password;
 mod policy;
@@ -37,8 +38,8 @@ pub use events::StationEvent;
 pub use password::Password;
 pub use policy::{DefaultSettings, OwnAddress, StationPolicy, StationProfile};
 pub use station::{
-    ConfigurationSigner, ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome,
-    Peer, ScanOutcome, SessionFeed, SessionProgress, Station, StationParts,
-    bootstrap_administrator,
+    CertificatesOf, ConfigurationSigner, FilterText, FleetFilter, FleetOrder, FleetState,
+    ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome, Peer, ScanOutcome,
+    SessionFeed, SessionProgress, Station, StationParts, bootstrap_administrator,
 };
 pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};

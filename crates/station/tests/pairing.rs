@@ -14,7 +14,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{BedId, DeviceLabel};
 use zmon_domain::role::Role;
 use zmon_station::ports::{CertificateState, SessionPhase};
-use zmon_station::{PairOutcome, StationEvent};
+use zmon_station::{FleetFilter, PairOutcome, StationEvent};
 use zmon_wire::pair::PairRequest;
 use zmon_wire::{manifest, strict};
 
@@ -113,7 +113,14 @@ async fn a_scan_claims_at_once_and_pair_goes_on() {
     assert_eq!(document.bed_id.unwrap().as_str(), "ICU-3B");
     assert_eq!(document.device_label.unwrap().as_str(), "ICU-MON-04");
     let page = zmon_station::ports::Page { offset: 0, limit: 10 };
-    let listed = world.station.devices(&administrator(), page).await.unwrap().pop().unwrap();
+    let listed = world
+        .station
+        .fleet(&administrator(), &FleetFilter::default(), page)
+        .await
+        .unwrap()
+        .devices
+        .pop()
+        .unwrap();
     assert_eq!(listed.bed_id.unwrap().as_str(), "ICU-3B");
     assert!(listed.provisioned);
 }
@@ -256,7 +263,8 @@ async fn an_unknown_device_is_paired_where_the_policy_trusts_the_scan() {
     let outcome = world.station.pair(&technician(), device.pair_request()).await.unwrap();
     assert!(matches!(outcome, PairOutcome::Paired(_)));
     let page = zmon_station::ports::Page { offset: 0, limit: 10 };
-    let listed = world.station.devices(&administrator(), page).await.unwrap();
+    let listed =
+        world.station.fleet(&administrator(), &FleetFilter::default(), page).await.unwrap().devices;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].device_serial, device.serial);
 }

@@ -61,18 +61,32 @@ pub const ACCEPT_AUDIT: &str = "/api/registry/devices/{deviceId}/accept-audit";
 pub const REGISTRY_DEVICE: &str = "/api/registry/devices/{deviceId}";
 /// Station, operators: who has a bed.
 pub const REGISTRY_BED: &str = "/api/registry/beds/{bedId}";
+/// Station, operators: where a registered device stands from now on.
+pub const PLACE: &str = "/api/registry/devices/{deviceId}/place";
+/// Station, administrators: a device is taken out of service.
+pub const DECOMMISSION: &str = "/api/registry/devices/{deviceId}/decommission";
 /// Station, administrators: another identity key for a registered device (D21).
 pub const REKEY: &str = "/api/registry/devices/{deviceId}/rekey";
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
 /// Station, operators: the own password.
 pub const OWN_PASSWORD: &str = "/api/operators/self/password";
+/// Station, administrators: an account is barred from logging in, or let in again.
+pub const OPERATOR_ACCESS: &str = "/api/operators/{operator}/access";
+/// Station, administrators: a one-time password for an account that has lost its own.
+pub const OPERATOR_ONE_TIME: &str = "/api/operators/{operator}/one-time-password";
+/// Station, operators: certificates.
+pub const CERTIFICATES: &str = "/api/certificates";
 /// Station, administrators: revocation.
 pub const REVOKE: &str = "/api/certificates/{serial}/revoke";
 /// Station, auditors: the audit log.
 pub const AUDIT: &str = "/api/audit";
 /// Station, auditors: recomputes the audit chain.
 pub const AUDIT_VERIFY: &str = "/api/audit/verify";
+/// Station, operators: figures at a glance.
+pub const OVERVIEW: &str = "/api/overview";
+/// Station, operators: what the station is and allows.
+pub const POLICY: &str = "/api/policy";
 /// Station: liveness.
 pub const HEALTH: &str = "/api/health";
 
@@ -100,7 +114,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 36] = [
+pub const ALL: [&str; 43] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -125,12 +139,19 @@ pub const ALL: [&str; 36] = [
     ACCEPT_AUDIT,
     REGISTRY_DEVICE,
     REGISTRY_BED,
+    PLACE,
+    DECOMMISSION,
     REKEY,
     OPERATORS,
     OWN_PASSWORD,
+    OPERATOR_ACCESS,
+    OPERATOR_ONE_TIME,
+    CERTIFICATES,
     REVOKE,
     AUDIT,
     AUDIT_VERIFY,
+    OVERVIEW,
+    POLICY,
     HEALTH,
     DEVICE_TEST,
     DEVICE_COMMIT,

@@ -15,6 +15,7 @@ use zmon_domain::{
 };
 
 use crate::{
+    fleet::{DeviceStanding, LinkView},
     kind::{True, TrustLevel},
     secret::SecretText,
     text,
@@ -72,9 +73,13 @@ pub struct OperatorRequest {
     /// Its role.
     #[serde(with = "text")]
     pub role: Role,
-    /// Its password.
-    #[serde(deserialize_with = "crate::secret::password")]
-    pub password: SecretText,
+    /// Its password; without one, the station makes one that opens nothing but its own change.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::secret::password_option"
+    )]
+    pub password: Option<SecretText>,
 }
 
 /// The answer to a change that has nothing else to say.
@@ -143,6 +148,8 @@ pub struct DeviceRow {
     /// Its label.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub device_label: Option<DeviceLabel>,
+    /// Whether it may be paired.
+    pub status: DeviceStanding,
     /// Whether a certificate of it is current.
     pub provisioned: bool,
     /// The serial number of its current certificate.
@@ -157,14 +164,19 @@ pub struct DeviceRow {
     /// When it was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub last_seen: Option<UnixTime>,
+    /// Its link then, in this run of the station.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkView>,
 }
 
 /// The answer of `GET /api/registry/devices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceList {
-    /// The devices, ordered by id.
+    /// One page of the devices, ordered by id.
     pub devices: Vec<DeviceRow>,
+    /// How many there are on all pages.
+    pub total: u64,
 }
 
 /// The answer to `POST /api/certificates/{serial}/revoke`.

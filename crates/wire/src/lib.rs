@@ -30,6 +30,7 @@ pub mod carry;
 pub mod checkpoint;
 pub mod configuration;
 pub mod control;
+pub mod fleet;
 pub mod heartbeat;
 pub mod hello;
 pub mod identity;

@@ -122,6 +122,8 @@ pub(crate) fn password<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText,
     read_bounded(from, "must be a password of at most 256 bytes", limits::PASSWORD_MAX.default)
 }
 
+or_null!(pub(crate) password_option, password, SecretText);
+
 /// Reads a sealed private key: at most 32,768 bytes.
 fn key<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
     read_bounded(from, "must be a key of at most 32768 bytes", KEY_MAX)

@@ -180,13 +180,16 @@ macro_rules! golden {
 }
 
 /// The paths of the operators' listener that take a body, with a message of each.
-const POSTS: [(&str, &str); 6] = [
+const POSTS: [(&str, &str); 9] = [
     (paths::LOGIN, golden!("login-request")),
     (paths::SESSIONS, golden!("scan-request")),
     (paths::PAIR, golden!("pair-request-full")),
     (paths::REGISTRY_IMPORT, golden!("manifest-row")),
     (paths::OPERATORS, golden!("operator-request")),
     (paths::OWN_PASSWORD, golden!("password-request")),
+    (paths::OPERATOR_ACCESS, golden!("access-request")),
+    (paths::PLACE, golden!("place-request")),
+    (paths::REVOKE, golden!("revoke-request")),
 ];
 /// Those of a device with a certificate.
 const CERTIFIED: [(&str, &str); 4] = [
@@ -212,7 +215,11 @@ fn every_path_with_a_body_is_spoiled() {
         paths::REGISTRY_DEVICES,
         paths::REGISTRY_DEVICE,
         paths::REGISTRY_BED,
-        paths::REVOKE,
+        paths::CERTIFICATES,
+        paths::DECOMMISSION,
+        paths::OPERATOR_ONE_TIME,
+        paths::OVERVIEW,
+        paths::POLICY,
         paths::ACCEPT_AUDIT,
         paths::AUDIT,
         paths::AUDIT_VERIFY,
@@ -276,8 +283,11 @@ async fn the_station_names_each_spoiled_member_and_changes_nothing() {
     assert!(before.len() > 5, "{before:?}");
     let operator = station.administrator();
     for (path, golden) in POSTS {
+        // A body is looked at before the device, the operator or the serial number that is named.
+        let path = path.replace("{deviceId}", "ZM-001").replace("{operator}", "tess");
+        let path = path.replace("{serial}", "0a");
         for (body, member) in spoiled(golden) {
-            let answer = operator.send(Ask::post(path, JSON, body.clone())).await;
+            let answer = operator.send(Ask::post(&path, JSON, body.clone())).await;
             is_named(&answer, &member, &format!("{path}: {body}"));
         }
     }

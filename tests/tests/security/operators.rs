@@ -55,7 +55,7 @@ async fn roles_are_kept() {
     let auditor = OperatorRequest {
         operator: "vera".parse().unwrap(),
         role: Role::Auditor,
-        password: SecretText::new(PASSWORD),
+        password: Some(SecretText::new(PASSWORD)),
     };
     let refused = station.technician().add_operator(&auditor).await.unwrap_err();
     assert_eq!((refused.status, refused.code()), (403, ErrorCode::NotPermitted));

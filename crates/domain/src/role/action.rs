@@ -88,6 +88,8 @@ actions! {
     ReadRegistry = "read_registry": true true true false;
     /// Lay down devices in the registry (D9).
     ImportRegistry = "import_registry": false true false false;
+    /// Write down that a device stands at another bed, or has another label.
+    MoveDevice = "move_device": true true false false;
     /// Let a device whose audit log was lost begin a new one (D16).
     AcceptAuditLog = "accept_audit_log": false true false false;
     /// Give a registered device another identity key (D21).

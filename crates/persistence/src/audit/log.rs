@@ -178,6 +178,12 @@ impl AuditLog {
         read!(self.database, connection => read::page(connection, &self.lane, after, limit))
     }
 
+    /// Rows of this log's own lane before number `before`, newest first; 0 = from the newest.
+    #[cfg(feature = "station")]
+    pub(crate) async fn newest(&self, before: u64, limit: u32) -> Result<Vec<StoredRow>> {
+        read!(self.database, connection => read::newest(connection, &self.lane, before, limit))
+    }
+
     /// Signs and stores a checkpoint over all heads.
     pub(crate) async fn write_checkpoint(
         &self,

@@ -15,6 +15,12 @@ const COLUMNS_OF_LANE: &str = "SELECT id, lane, seq, timestamp, record, prev, ha
      configuration_hash FROM security_audit_log WHERE lane = $1 AND seq > $2 \
      ORDER BY seq LIMIT $3";
 
+#[cfg(feature = "station")]
+const COLUMNS_OF_LANE_BACKWARDS: &str = "SELECT id, lane, seq, timestamp, record, prev, hash, \
+     event_type, device_id, session_id, actor, role, pairing_code, success, error_code, \
+     error_message, configuration_hash FROM security_audit_log WHERE lane = $1 AND seq < $2 \
+     ORDER BY seq DESC LIMIT $3";
+
 /// Where a row stands. Readable even when the rest of the row is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -80,6 +86,25 @@ pub(super) async fn page(
     let rows = query(COLUMNS_OF_LANE)
         .bind(lane)
         .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(unreadable)?;
+    rows.iter().map(shown).collect()
+}
+
+/// Rows of one lane before the row `before`, newest first, to be shown; 0 = from the newest.
+#[cfg(feature = "station")]
+pub(super) async fn newest(
+    connection: &mut Connection<'_>,
+    lane: &str,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<StoredRow>> {
+    let before = if before == 0 { i64::MAX } else { i64::try_from(before).unwrap_or(i64::MAX) };
+    let rows = query(COLUMNS_OF_LANE_BACKWARDS)
+        .bind(lane)
+        .bind(before)
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await

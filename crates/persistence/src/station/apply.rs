@@ -3,7 +3,7 @@
 use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
-use super::{certificates, registry, sessions, tries};
+use super::{accounts, certificates, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
 use crate::sql::Connection;
 
@@ -43,12 +43,21 @@ pub(super) async fn apply(
         StationWrite::ForgetPeerCheckpoint { device_id } => {
             registry::forget_peer_checkpoint(connection, device_id).await?;
         }
+        StationWrite::Place { device_id, bed, label } => {
+            registry::place(connection, device_id, bed.as_ref(), label.as_ref()).await?;
+        }
         StationWrite::RecoveryCounter { device_id, counter } => {
             registry::raise_recovery_counter(connection, device_id, *counter).await?;
         }
         StationWrite::AddOperator(row) => registry::add_operator(connection, row).await?,
         StationWrite::SetPassword { operator, before, after, keep } => {
             registry::set_password(connection, operator, before, after, keep).await?;
+        }
+        StationWrite::OneTimePassword { operator, hash } => {
+            accounts::set_one_time_password(connection, operator, hash).await?;
+        }
+        StationWrite::OperatorAccess { operator, disabled } => {
+            accounts::set_access(connection, operator, *disabled).await?;
         }
         StationWrite::AddLogin(row) => registry::add_login(connection, row).await?,
         StationWrite::DropLogin { token_hash } => {

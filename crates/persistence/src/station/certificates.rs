@@ -4,7 +4,8 @@ use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::CertificateState;
 use zmon_station::ports::{
-    CertificateRow, CrlRow, DeviceStatus, Refusal, RevocationReason, RevocationRow,
+    CertificateListing, CertificateRow, CrlRow, DeviceStatus, Page, Refusal, RevocationReason,
+    RevocationRow,
 };
 
 use super::apply::Stop;
@@ -149,6 +150,35 @@ pub(super) async fn of_device(
     rows.iter().map(certificate_row).collect()
 }
 
+/// Only revoked ones have `revoked_at`.
+pub(super) async fn in_state(
+    connection: &mut Connection<'_>,
+    state: CertificateState,
+    page: Page,
+) -> Result<Vec<CertificateListing>> {
+    let rows = query(
+        "SELECT serial, session, device_id, state, not_before, not_after, issued_at, revoked_at, \
+         reason FROM certificates WHERE state = $1 \
+         ORDER BY revoked_at DESC, not_after, serial LIMIT $2 OFFSET $3",
+    )
+    .bind(state.as_str())
+    .bind(i64::from(page.limit))
+    .bind(number(page.offset))
+    .fetch_all(connection)
+    .await
+    .map_err(failed("certificates"))?;
+    rows.iter().map(listing).collect()
+}
+
+pub(super) async fn count(connection: &mut Connection<'_>, state: CertificateState) -> Result<u64> {
+    let count: Option<i64> = query("SELECT count(*) FROM certificates WHERE state = $1")
+        .bind(state.as_str())
+        .fetch_value(connection)
+        .await
+        .map_err(failed("certificates"))?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+}
+
 pub(super) async fn config_version(
     connection: &mut Connection<'_>,
     device: &DeviceId,
@@ -259,13 +289,30 @@ fn serial(columns: Columns<'_>) -> Result<Serial> {
     Serial::from_bytes(columns.raw("serial")?).map_err(|_| columns.damaged("serial"))
 }
 
+fn listing(row: &Row) -> Result<CertificateListing> {
+    let columns = Columns { table: "certificates", row };
+    Ok(CertificateListing {
+        serial: serial(columns)?,
+        session: SessionId::from_bytes(columns.bytes("session")?),
+        device_id: columns.text("device_id", DeviceId::parse)?,
+        state: columns.word("state", CertificateState::parse)?,
+        not_before: columns.time("not_before")?,
+        not_after: columns.time("not_after")?,
+        issued_at: columns.time("issued_at")?,
+        revoked: revoked(columns)?,
+    })
+}
+
+fn revoked(columns: Columns<'_>) -> Result<Option<(UnixTime, RevocationReason)>> {
+    Ok(match columns.optional_time("revoked_at")? {
+        None => None,
+        Some(at) => Some((at, columns.word("reason", RevocationReason::parse)?)),
+    })
+}
+
 fn certificate_row(row: &Row) -> Result<CertificateRow> {
     let columns = Columns { table: "certificates", row };
     let version: i64 = columns.raw("config_version")?;
-    let revoked = match columns.optional_time("revoked_at")? {
-        None => None,
-        Some(at) => Some((at, columns.word("reason", RevocationReason::parse)?)),
-    };
     Ok(CertificateRow {
         serial: serial(columns)?,
         session: SessionId::from_bytes(columns.bytes("session")?),
@@ -278,6 +325,6 @@ fn certificate_row(row: &Row) -> Result<CertificateRow> {
         not_after: columns.time("not_after")?,
         issued_at: columns.time("issued_at")?,
         committed_at: columns.optional_time("committed_at")?,
-        revoked,
+        revoked: revoked(columns)?,
     })
 }

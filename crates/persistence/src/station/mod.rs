@@ -4,6 +4,7 @@
 //! never be true (two reservations of a device, two current certificates, two certificates of a
 //! session, a token claimed twice, a revoked certificate coming back) is refused by the schema too.
 
+mod accounts;
 mod apply;
 mod certificates;
 mod decode;

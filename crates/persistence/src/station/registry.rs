@@ -132,6 +132,22 @@ pub(super) async fn assign(
     Ok(())
 }
 
+pub(super) async fn place(
+    connection: &mut Connection<'_>,
+    id: &DeviceId,
+    bed: Option<&BedId>,
+    label: Option<&DeviceLabel>,
+) -> Result<()> {
+    query("UPDATE devices SET bed = $2, label = $3 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(bed.map(BedId::as_str))
+        .bind(label.map(DeviceLabel::as_str))
+        .execute(connection)
+        .await
+        .map_err(failed("devices"))?;
+    Ok(())
+}
+
 pub(super) async fn set_status(
     connection: &mut Connection<'_>,
     id: &DeviceId,

@@ -177,6 +177,19 @@ pub(super) async fn open_sessions(connection: &mut Connection<'_>) -> Result<Vec
     rows.iter().map(session_row).collect()
 }
 
+pub(super) async fn paired_since(connection: &mut Connection<'_>, at: UnixTime) -> Result<u64> {
+    let count: Option<i64> = query(
+        "SELECT count(*) FROM sessions WHERE phase = 'paired' AND operator <> $1 \
+         AND opened_at >= $2",
+    )
+    .bind(NOBODY)
+    .bind(at.unix())
+    .fetch_value(connection)
+    .await
+    .map_err(failed("sessions"))?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+}
+
 pub(super) async fn claimed_by(
     connection: &mut Connection<'_>,
     token_id: &TokenId,

@@ -14,9 +14,9 @@ use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
-    AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow,
-    OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord, StationStore,
-    StationWrite, StoreError,
+    AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
+    Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord,
+    StationStore, StationWrite, StoreError,
 };
 
 use super::apply::{Stop, apply};
@@ -282,6 +282,10 @@ impl StationStore for SqlStationStore {
         read!(self, tries::counted, operator, window, at)
     }
 
+    async fn paired_since(&self, at: UnixTime) -> Result<u64, StoreError> {
+        read!(self, sessions::paired_since, at)
+    }
+
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         read!(self, sessions::open_sessions)
     }
@@ -305,6 +309,18 @@ impl StationStore for SqlStationStore {
         read!(self, certificates::of_device, device, state)
     }
 
+    async fn certificates(
+        &self,
+        state: CertificateState,
+        page: Page,
+    ) -> Result<Vec<CertificateListing>, StoreError> {
+        read!(self, certificates::in_state, state, page)
+    }
+
+    async fn count_certificates(&self, state: CertificateState) -> Result<u64, StoreError> {
+        read!(self, certificates::count, state)
+    }
+
     async fn config_version(&self, device: &DeviceId) -> Result<u64, StoreError> {
         read!(self, certificates::config_version, device)
     }
@@ -323,6 +339,11 @@ impl StationStore for SqlStationStore {
 
     async fn audit(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.log.page(page.after, page.limit).await?;
+        Ok(rows.iter().map(StoredRow::to_station_row).collect::<Result<_>>()?)
+    }
+
+    async fn newest_audit(&self, before: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.log.newest(before, limit).await?;
         Ok(rows.iter().map(StoredRow::to_station_row).collect::<Result<_>>()?)
     }
 

@@ -39,4 +39,6 @@ mod station_accounts;
 #[cfg(test)]
 mod station_files;
 #[cfg(test)]
+mod station_lists;
+#[cfg(test)]
 mod station_store;

@@ -10,6 +10,7 @@ use zmon_station::ports::{LoginRow, OperatorRow, Refusal, StationStore, StationW
 on_both_databases! {
     accounts_and_logins,
     a_password_is_changed_once_and_ends_other_logins,
+    a_made_password_and_a_barred_account_end_every_login,
 }
 
 async fn accounts_and_logins(memory: &Memory) {
@@ -110,4 +111,63 @@ async fn a_password_is_changed_once_and_ends_other_logins(memory: &Memory) {
     assert_eq!(store.login(&[2; 32]).await.unwrap(), None);
     assert!(store.login(&[3; 32]).await.unwrap().is_some());
     assert_eq!(answer(&store, vec![change()]).await, Err(Refusal::PasswordStale));
+}
+
+async fn a_made_password_and_a_barred_account_end_every_login(memory: &Memory) {
+    let store = memory.open().await;
+    let account = |name: &str, role| OperatorRow {
+        id: OperatorId::parse(name).unwrap(),
+        role,
+        password_hash: "$argon2id$old".to_owned(),
+        disabled: false,
+        one_time: false,
+        created_at: at(5),
+    };
+    let (tess, ada, eve) = (
+        account("tess", Role::Technician),
+        account("ada", Role::Administrator),
+        account("eve", Role::Administrator),
+    );
+    let login = |n: u8, of: &OperatorRow| {
+        StationWrite::AddLogin(LoginRow {
+            token_hash: [n; 32],
+            operator: of.id.clone(),
+            role: of.role,
+            expires_at: at(100),
+        })
+    };
+    let accounts = [&tess, &ada, &eve].map(|row| StationWrite::AddOperator(row.clone()));
+    let logins = [login(1, &tess), login(2, &tess), login(3, &ada)];
+    answer(&store, accounts.into_iter().chain(logins).collect()).await.unwrap();
+
+    let reset = |of: &OperatorRow| StationWrite::OneTimePassword {
+        operator: of.id.clone(),
+        hash: "$argon2id$made".to_owned(),
+    };
+    answer(&store, vec![reset(&tess)]).await.unwrap();
+    let made =
+        OperatorRow { password_hash: "$argon2id$made".to_owned(), one_time: true, ..tess.clone() };
+    assert_eq!(store.operator(&tess.id).await.unwrap(), Some(made));
+    for token in [[1; 32], [2; 32]] {
+        assert_eq!(store.login(&token).await.unwrap(), None);
+    }
+    assert!(store.login(&[3; 32]).await.unwrap().is_some(), "of somebody else");
+
+    let access = |of: &OperatorRow, disabled| StationWrite::OperatorAccess {
+        operator: of.id.clone(),
+        disabled,
+    };
+    answer(&store, vec![access(&ada, true)]).await.unwrap();
+    assert!(store.operator(&ada.id).await.unwrap().unwrap().disabled);
+    assert_eq!(store.login(&[3; 32]).await.unwrap(), None);
+    let last = answer(&store, vec![access(&eve, true)]).await;
+    assert_eq!(last, Err(Refusal::LastAdministrator));
+    answer(&store, vec![access(&tess, true)]).await.unwrap();
+    answer(&store, vec![access(&ada, false), access(&eve, true)]).await.unwrap();
+    assert!(!store.operator(&ada.id).await.unwrap().unwrap().disabled);
+
+    let ghost = account("ghost", Role::Administrator);
+    for write in [access(&ghost, true), access(&ghost, false), reset(&ghost)] {
+        assert_eq!(answer(&store, vec![write]).await, Err(Refusal::OperatorUnknown));
+    }
 }

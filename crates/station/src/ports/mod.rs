@@ -12,8 +12,9 @@ pub use issuer::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, IssuedCertificate,
 };
 pub use rows::{
-    AuditDamage, AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus,
-    LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
+    AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow,
+    DeviceRow, DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow,
+    SessionRow,
 };
 pub use runtime::{Clock, Entropy};
 pub use store::{

@@ -225,6 +225,27 @@ pub struct CertificateRow {
     pub revoked: Option<(UnixTime, RevocationReason)>,
 }
 
+/// An issued certificate as it is listed: what a [`CertificateRow`] has without the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateListing {
+    /// Its serial number.
+    pub serial: Serial,
+    /// The pairing it was issued in.
+    pub session: SessionId,
+    /// Whose it is.
+    pub device_id: DeviceId,
+    /// Where it stands.
+    pub state: CertificateState,
+    /// First second of validity.
+    pub not_before: UnixTime,
+    /// Last second of validity.
+    pub not_after: UnixTime,
+    /// When it was issued.
+    pub issued_at: UnixTime,
+    /// When and why it was revoked.
+    pub revoked: Option<(UnixTime, RevocationReason)>,
+}
+
 /// One line of a revocation list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevocationRow {

@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 
 use super::rows::{
-    AuditPage, AuditReport, AuditRow, CertificateRow, CrlRow, DeviceRow, DeviceStatus, LoginRow,
-    OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
+    AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
+    DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
 };
 
 /// Audit rows and writes of one step. All of it, or nothing.
@@ -63,6 +64,15 @@ pub enum StationWrite {
         /// Label, bed, unit, language, interval.
         settings: DeviceSettings,
     },
+    /// Records where a device stands, and what it is called; its other settings stay.
+    Place {
+        /// Which.
+        device_id: DeviceId,
+        /// Its bed; none.
+        bed: Option<BedId>,
+        /// Its label; none.
+        label: Option<DeviceLabel>,
+    },
     /// Keeps the counter of a device's recovery (D23). [`Refusal::CounterBehind`] unless it is higher
     /// than the one kept.
     RecoveryCounter {
@@ -106,6 +116,23 @@ pub enum StationWrite {
         after: String,
         /// The login that goes on, by its token's SHA-256.
         keep: [u8; 32],
+    },
+    /// Sets a password that opens nothing but its own change, and ends every login of the account.
+    /// [`Refusal::OperatorUnknown`].
+    OneTimePassword {
+        /// Whose.
+        operator: OperatorId,
+        /// The hash, in PHC string form.
+        hash: String,
+    },
+    /// Bars an account from logging in and ends its logins, or lets it in again.
+    /// [`Refusal::OperatorUnknown`], and [`Refusal::LastAdministrator`] when no other administrator could
+    /// log in after it.
+    OperatorAccess {
+        /// Whose.
+        operator: OperatorId,
+        /// Whether it is barred.
+        disabled: bool,
     },
     /// Keeps a login.
     AddLogin(LoginRow),
@@ -245,6 +272,10 @@ pub enum Refusal {
     },
     /// The account exists.
     OperatorExists,
+    /// There is no such account.
+    OperatorUnknown,
+    /// It is the only administrator who may log in.
+    LastAdministrator,
     /// The password was changed meanwhile, or there is no such account.
     PasswordStale,
     /// Another writer published first: build again after this number.
@@ -356,6 +387,8 @@ pub trait StationStore: Send + Sync {
         window: &WindowId,
         at: UnixTime,
     ) -> Result<TypedTries, StoreError>;
+    /// How many pairings that an operator opened at or after `at` have succeeded.
+    async fn paired_since(&self, at: UnixTime) -> Result<u64, StoreError>;
     /// Every session that keeps a device reserved or is in no final phase.
     async fn open_sessions(&self) -> Result<Vec<SessionRow>, StoreError>;
 
@@ -374,6 +407,14 @@ pub trait StationStore: Send + Sync {
         device: &DeviceId,
         state: CertificateState,
     ) -> Result<Vec<CertificateRow>, StoreError>;
+    /// Certificates in one state: the soonest to end first, revoked ones by the latest revocation.
+    async fn certificates(
+        &self,
+        state: CertificateState,
+        page: Page,
+    ) -> Result<Vec<CertificateListing>, StoreError>;
+    /// How many certificates are in one state.
+    async fn count_certificates(&self, state: CertificateState) -> Result<u64, StoreError>;
     /// The greatest `config_version` a device was ever issued; 0 without any.
     async fn config_version(&self, device: &DeviceId) -> Result<u64, StoreError>;
     /// Pending certificates issued at or before `issued_at`, oldest first.
@@ -387,6 +428,8 @@ pub trait StationStore: Send + Sync {
 
     /// A part of the log, oldest first.
     async fn audit(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError>;
+    /// At most `limit` rows before the row with the number `before`, newest first; 0 = from the newest.
+    async fn newest_audit(&self, before: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
     /// Recomputes the whole chain.
     async fn verify_audit(&self) -> Result<AuditReport, StoreError>;
     /// The newest signed checkpoint of this station's log (`zp-checkpoint` JWS), if any.

@@ -284,6 +284,8 @@ impl SessionDriver {
             | Refusal::OtherCurrent(_)
             | Refusal::DeviceReserved(_)
             | Refusal::OperatorExists
+            | Refusal::OperatorUnknown
+            | Refusal::LastAdministrator
             | Refusal::PasswordStale
             | Refusal::KeyMoved
             | Refusal::CounterBehind { .. }

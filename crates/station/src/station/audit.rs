@@ -30,6 +30,22 @@ impl Station {
         Ok(self.parts.store.audit(page).await?)
     }
 
+    /// A part of the audit log, newest first: rows before the number `before`, 0 = from the newest; at
+    /// most [`limits::PAGE_ROWS`] rows.
+    ///
+    /// # Errors
+    /// `not_permitted`, storage errors.
+    pub async fn newest_audit(
+        &self,
+        proof: &OperatorProof,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StationError> {
+        self.authorise(proof, Action::ReadAudit, &self.now()).await?;
+        let most = u32::try_from(limits::PAGE_ROWS.max).unwrap_or(u32::MAX);
+        Ok(self.parts.store.newest_audit(before, limit.min(most)).await?)
+    }
+
     /// Recomputes the whole audit chain.
     ///
     /// # Errors

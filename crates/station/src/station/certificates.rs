@@ -74,15 +74,19 @@ impl Station {
     ) -> Result<(), StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::RevokeCertificate, &now).await?;
+        let event = EventType::DeviceDeprovisioned;
         if self.parts.store.device(device).await?.is_none() {
-            return Err(ErrorCode::DeviceUnknown.into());
+            let code = ErrorCode::DeviceUnknown;
+            let row = AuditEvent::failed(event, actor, code).device(device);
+            return self.refuse(&now, row, code.into()).await;
         }
-        let row = AuditEvent::new(EventType::DeviceDeprovisioned, actor.clone()).device(device);
+        let row = AuditEvent::new(event, actor.clone()).device(device);
         let write = StationWrite::DeviceStatus {
             device_id: device.clone(),
             status: crate::ports::DeviceStatus::Decommissioned,
         };
         self.commit_all(&now, vec![row], vec![write]).await?;
+        self.emit(StationEvent::RegistryChanged);
         for state in CertificateState::ALL {
             if state == CertificateState::Revoked {
                 continue;
@@ -171,7 +175,11 @@ impl Station {
         }
     }
 
+    /// `row` is as it was.
     pub(super) fn certificate_moved(&self, row: &CertificateRow, state: CertificateState) {
+        if row.state == CertificateState::Current && state == CertificateState::Revoked {
+            self.links().cut(&row.device_id);
+        }
         self.emit(StationEvent::Certificate {
             serial: row.serial,
             device_id: row.device_id.clone(),

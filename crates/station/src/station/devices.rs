@@ -6,10 +6,10 @@ use zmon_crypto::x509::trust_level_of;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::{BedId, DeviceId};
-use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::time::{Now, UnixTime};
 use zmon_wire::admin::{self, Done, ImportAnswer};
+use zmon_wire::fleet::DeviceStanding;
 use zmon_wire::kind::True;
 use zmon_wire::manifest::{self, ManifestRow};
 
@@ -17,7 +17,7 @@ use super::Station;
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{
-    CertificateState, DeviceRow, DeviceStatus, ImportConflict, ImportConflictKind, Page, Refusal,
+    CertificateState, DeviceRow, DeviceStatus, ImportConflict, ImportConflictKind, Refusal,
     StationWrite,
 };
 
@@ -91,25 +91,6 @@ impl Station {
         }
     }
 
-    /// Devices by id, with their current certificate; at most [`limits::PAGE_ROWS`] rows.
-    ///
-    /// # Errors
-    /// `not_permitted`, storage errors.
-    pub async fn devices(
-        &self,
-        proof: &OperatorProof,
-        page: Page,
-    ) -> Result<Vec<admin::DeviceRow>, StationError> {
-        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
-        let most = u32::try_from(limits::PAGE_ROWS.max).unwrap_or(u32::MAX);
-        let page = Page { limit: page.limit.min(most), ..page };
-        let mut listed = Vec::new();
-        for row in self.parts.store.devices(page).await? {
-            listed.push(self.listed(row).await?);
-        }
-        Ok(listed)
-    }
-
     /// Lets a device begin a new audit log: what it has shown of the old one is forgotten, so that a
     /// device whose log was lost is not refused for ever (D16). Whether it was lost or set back, the
     /// administrator has found out.
@@ -169,11 +150,17 @@ impl Station {
         Ok(listed)
     }
 
-    async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {
+    pub(super) async fn listed(&self, row: DeviceRow) -> Result<admin::DeviceRow, StationError> {
         let state = CertificateState::Current;
         let current = self.parts.store.certificates_of_device(&row.id, state).await?.pop();
+        let (last_seen, link) = self.link_view(&row, &self.now()).unzip();
         Ok(admin::DeviceRow {
-            last_seen: self.last_seen(&row.id),
+            status: match row.status {
+                DeviceStatus::Active => DeviceStanding::Active,
+                DeviceStatus::Decommissioned => DeviceStanding::Decommissioned,
+            },
+            last_seen,
+            link,
             device_id: row.id,
             device_serial: row.serial,
             identity_key: row.identity,

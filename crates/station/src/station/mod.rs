@@ -6,12 +6,14 @@ mod certificates;
 mod courier;
 mod decide;
 mod devices;
+mod fleet;
 mod housekeeping;
 mod login;
 mod opening;
 mod pairing;
 mod password;
 mod peer;
+mod place;
 mod polls;
 mod progress;
 mod rekey;
@@ -35,6 +37,7 @@ use zmon_wire::kind::TrustLevel;
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::junk::Junk;
+use crate::links::Links;
 use crate::lockout::{Lockout, Turns};
 use crate::policy::{StationPolicy, StationProfile};
 use crate::ports::{
@@ -45,6 +48,7 @@ use crate::session::Sessions;
 
 pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
 pub use devices::{ImportFault, ImportRefusal};
+pub use fleet::{CertificatesOf, FilterText, FleetFilter, FleetOrder, FleetState};
 pub use pairing::{PairOutcome, ScanOutcome};
 pub use peer::Peer;
 pub use progress::{SessionFeed, SessionProgress};
@@ -103,7 +107,9 @@ pub struct Station {
     settled: Mutex<BTreeSet<Serial>>,
     tested: Mutex<BTreeSet<Serial>>,
     alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
-    seen: Mutex<BTreeMap<DeviceId, UnixTime>>,
+    links: Mutex<Links>,
+    /// When it was composed.
+    since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
     crl_due: AtomicBool,
     simulated: bool,
@@ -121,6 +127,7 @@ impl Station {
         let lifetime = parts.policy.certificate_lifetime;
         let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
         let simulated = simulated(&parts)?;
+        let since = parts.clock.now().wall;
         Ok(Arc::new(Self {
             parts,
             sessions: Sessions::default(),
@@ -134,7 +141,8 @@ impl Station {
             settled: Mutex::default(),
             tested: Mutex::default(),
             alarmed: Mutex::default(),
-            seen: Mutex::default(),
+            links: Mutex::default(),
+            since,
             polls: Mutex::default(),
             crl_due: AtomicBool::new(false),
             simulated,

@@ -12,7 +12,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
-use zmon_domain::time::{Now, Tick, UnixTime};
+use zmon_domain::time::{Now, Tick};
 use zmon_protocol::checkpoint::{self, Standing};
 use zmon_protocol::station::CertificateUse;
 use zmon_wire::admin::TestAnswer;
@@ -22,6 +22,7 @@ use zmon_wire::kind::True;
 use super::Station;
 use crate::error::StationError;
 use crate::events::StationEvent;
+use crate::links::{Link, Links};
 use crate::ports::{CertificateRow, CertificateState, RevocationReason, StationWrite};
 
 /// Whom a serial number belongs to, and what it may do.
@@ -93,7 +94,7 @@ impl Station {
         if let Some(checkpoint) = &heartbeat.audit_checkpoint {
             self.keep_checkpoint(&now, &row, checkpoint).await;
         }
-        self.see(&row.device_id, at);
+        self.links().hear(row.device_id.clone(), Link::new(at, now.mono, heartbeat));
         self.emit(StationEvent::Heartbeat { device_id: row.device_id, at });
         Ok(HeartbeatAnswer { time: at, config_version: row.config_version })
     }
@@ -201,13 +202,8 @@ impl Station {
         Ok(())
     }
 
-    /// When a device was last heard of in this run.
-    pub(super) fn last_seen(&self, device: &DeviceId) -> Option<UnixTime> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(device).copied()
-    }
-
-    fn see(&self, device: &DeviceId, at: UnixTime) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(device.clone(), at);
+    pub(super) fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settled(&self) -> MutexGuard<'_, BTreeSet<Serial>> {

@@ -11,6 +11,7 @@ use zmon_domain::ids::{
     BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
+use zmon_domain::role::Role;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::*;
@@ -185,6 +186,28 @@ impl StationStore for MemoryStore {
         Ok(self.read(|t| t.sessions.values().filter(open).cloned().collect()))
     }
 
+    async fn paired_since(&self, at: UnixTime) -> Result<u64, StoreError> {
+        let paired = |row: &&SessionRow| {
+            row.phase == SessionPhase::Paired && row.operator.is_some() && row.opened_at >= at
+        };
+        Ok(self.read(|t| t.sessions.values().filter(paired).count() as u64))
+    }
+    async fn certificates(
+        &self,
+        state: CertificateState,
+        page: Page,
+    ) -> Result<Vec<CertificateListing>, StoreError> {
+        let mut rows: Vec<CertificateListing> = self.read(|t| {
+            let rows = t.certificates.values().filter(|row| row.state == state);
+            rows.cloned().map(CertificateListing::from).collect()
+        });
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.revoked.map(|r| r.0)), row.not_after));
+        let (skip, take) = (usize::try_from(page.offset).unwrap(), page.limit as usize);
+        Ok(rows.into_iter().skip(skip).take(take).collect())
+    }
+    async fn count_certificates(&self, state: CertificateState) -> Result<u64, StoreError> {
+        Ok(self.read(|t| t.certificates.values().filter(|row| row.state == state).count() as u64))
+    }
     async fn certificate(&self, serial: &Serial) -> Result<Option<CertificateRow>, StoreError> {
         Ok(self.read(|t| t.certificates.get(serial).cloned()))
     }
@@ -226,6 +249,9 @@ impl StationStore for MemoryStore {
         Ok(self.read(|t| t.crl.clone()))
     }
 
+    async fn newest_audit(&self, _: u64, _: u32) -> Result<Vec<AuditRow>, StoreError> {
+        Ok(Vec::new())
+    }
     async fn audit(&self, _: AuditPage) -> Result<Vec<AuditRow>, StoreError> {
         Ok(Vec::new())
     }
@@ -305,6 +331,27 @@ impl Tables {
                 account.password_hash.clone_from(after);
                 account.one_time = false;
                 self.logins.retain(|hash, row| row.operator != *operator || hash == keep);
+            }
+            StationWrite::OneTimePassword { operator, hash } => {
+                let account = self.operators.get_mut(operator).ok_or(Refusal::OperatorUnknown)?;
+                account.password_hash.clone_from(hash);
+                account.one_time = true;
+                self.logins.retain(|_, row| row.operator != *operator);
+            }
+            StationWrite::OperatorAccess { operator, disabled } => {
+                let mut rest = self.operators.values().filter(|row| row.id != *operator);
+                let other = rest.any(|row| row.role == Role::Administrator && !row.disabled);
+                let account = self.operators.get_mut(operator).ok_or(Refusal::OperatorUnknown)?;
+                if *disabled && account.role == Role::Administrator && !other {
+                    return Err(Refusal::LastAdministrator);
+                }
+                account.disabled = *disabled;
+                self.logins.retain(|_, row| !disabled || row.operator != *operator);
+            }
+            StationWrite::Place { device_id, bed, label } => {
+                if let Some(row) = self.devices.get_mut(device_id) {
+                    (row.bed, row.label) = (bed.clone(), label.clone());
+                }
             }
             StationWrite::AddLogin(row) => {
                 self.logins.insert(row.token_hash, row.clone());

@@ -1,5 +1,6 @@
 //! How use-cases answer.
 
+use axum::body::HttpBody;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
@@ -95,6 +96,13 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Ref
     let body = read_bytes(request, limits::BODY_MAX.default).await?;
     strict::parse(&body, limits::BODY_MAX.default)
         .map_err(|error| Refused::from(problem::malformed(&error)))
+}
+
+/// The JSON body of a request that may be left out.
+pub(super) async fn read_or_nothing<T: DeserializeOwned>(
+    request: Request,
+) -> Result<Option<T>, Refused> {
+    if request.body().is_end_stream() { Ok(None) } else { read(request).await.map(Some) }
 }
 
 /// The bytes of a JSON body of at most `limit`.

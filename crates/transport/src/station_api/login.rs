@@ -1,11 +1,15 @@
 //! Login, accounts, health.
 
 use axum::extract::{Request, State};
-use zmon_station::{NewOperator, Password};
+use zmon_domain::ids::OperatorId;
+use zmon_station::{NewOperator, OperatorSummary, Password};
 use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest, PasswordRequest};
+use zmon_wire::fleet::{AccessRequest, OperatorAnswer, OperatorList, OperatorView};
+use zmon_wire::kind::True;
+use zmon_wire::secret::SecretText;
 
 use super::Api;
-use super::answer::{Answer, ok, read};
+use super::answer::{Answer, Segment, ok, read, segment};
 use super::credential;
 use super::gate::{Caller, source};
 use super::page::with_cookie;
@@ -48,12 +52,59 @@ pub(super) async fn change_password(State(api): State<Api>, request: Request) ->
     ok(&Done::default())
 }
 
+/// `GET /api/operators`.
+pub(super) async fn operators(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let operators = api.station.operators(&proof).await?;
+    ok(&OperatorList { operators: operators.into_iter().map(view).collect() })
+}
+
 /// `POST /api/operators`.
 pub(super) async fn add_operator(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let new: OperatorRequest = read(request).await?;
-    let password = Password::parse_new(new.password.expose())?;
-    let new = NewOperator { id: new.operator, role: new.role, password };
-    api.station.add_operator(&proof, new).await?;
+    let password = new.password.as_ref().map(|password| Password::parse_new(password.expose()));
+    let new = NewOperator { id: new.operator, role: new.role, password: password.transpose()? };
+    let made = api.station.add_operator(&proof, new).await?;
+    ok(&one_time(made.as_ref()))
+}
+
+/// `POST /api/operators/{operator}/access`.
+pub(super) async fn set_access(
+    State(api): State<Api>,
+    operator: Segment,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let asked: AccessRequest = read(request).await?;
+    let operator = OperatorId::parse(&segment("operator", operator)?)?;
+    api.station.set_access(&proof, &operator, asked.disabled).await?;
     ok(&Done::default())
+}
+
+/// `POST /api/operators/{operator}/one-time-password`.
+pub(super) async fn reset_password(
+    State(api): State<Api>,
+    operator: Segment,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let operator = OperatorId::parse(&segment("operator", operator)?)?;
+    ok(&one_time(Some(&api.station.reset_password(&proof, &operator).await?)))
+}
+
+/// The one answer that holds a password.
+fn one_time(made: Option<&Password>) -> OperatorAnswer {
+    let password = made.map(|made| SecretText::new(made.expose()));
+    OperatorAnswer { success: True, one_time_password: password }
+}
+
+fn view(summary: OperatorSummary) -> OperatorView {
+    OperatorView {
+        operator: summary.id,
+        role: summary.role,
+        disabled: summary.disabled,
+        one_time: summary.one_time,
+        created_at: summary.created_at,
+    }
 }

@@ -24,6 +24,7 @@ mod login;
 mod page;
 mod pairing;
 mod progress;
+mod query;
 mod registry;
 mod rows;
 
@@ -121,7 +122,9 @@ fn operators_with(
         .route(paths::HEALTH, get(login::health))
         .route(paths::LOGIN, post(login::login))
         .route(paths::LOGOUT, post(login::logout))
-        .route(paths::OPERATORS, post(login::add_operator))
+        .route(paths::OPERATORS, get(login::operators).post(login::add_operator))
+        .route(paths::OPERATOR_ACCESS, post(login::set_access))
+        .route(paths::OPERATOR_ONE_TIME, post(login::reset_password))
         .route(paths::OWN_PASSWORD, post(login::change_password))
         .route(paths::SESSIONS, post(pairing::scan))
         .route(paths::PAIR, post(pairing::pair))
@@ -132,6 +135,11 @@ fn operators_with(
         .route(paths::REGISTRY_IMPORT, post(registry::import))
         .route(paths::REGISTRY_DEVICES, get(registry::devices))
         .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
+        .route(paths::PLACE, post(registry::place))
+        .route(paths::DECOMMISSION, post(registry::decommission))
+        .route(paths::CERTIFICATES, get(registry::certificates))
+        .route(paths::OVERVIEW, get(registry::overview))
+        .route(paths::POLICY, get(registry::policy))
         .route(paths::REKEY, post(registry::rekey))
         .route(paths::REVOKE, post(registry::revoke))
         .route(paths::AUDIT, get(registry::audit))

@@ -1,15 +1,20 @@
-//! Registry, revocation, audit log.
+//! Registry, certificates, audit log, figures.
 
-use axum::extract::{RawQuery, Request, State};
+use core::str::FromStr;
+
+use axum::extract::{Request, State};
 use zmon_domain::error::FieldError;
 use zmon_domain::ids::{BedId, DeviceId, Serial};
 use zmon_domain::limits;
-use zmon_station::ports::{AuditPage, Page, RevocationReason};
-use zmon_wire::admin::DeviceList;
+use zmon_station::ports::{AuditPage, CertificateState, RevocationReason};
+use zmon_station::{CertificatesOf, FleetFilter};
+use zmon_wire::admin::{DeviceList, Done};
+use zmon_wire::fleet::{PlaceRequest, RevokeReason, RevokeRequest};
 
 use super::Api;
-use super::answer::{Answer, Refused, Segment, ok, read_bytes, segment};
+use super::answer::{Answer, Segment, ok, read, read_bytes, read_or_nothing, segment};
 use super::gate::Caller;
+use super::query::{numbers, optional, page, page_rows, values};
 use super::rows;
 
 /// `POST /api/registry/import`: a manifest, all of it or nothing. Its limit is its own.
@@ -19,16 +24,37 @@ pub(super) async fn import(State(api): State<Api>, request: Request) -> Answer {
     ok(&api.station.import(&proof, &manifest).await.map_err(|refusal| refusal.error)?)
 }
 
-/// `GET /api/registry/devices?offset=&limit=`.
-pub(super) async fn devices(
+/// `GET /api/registry/devices?text=&state=&order=&offset=&limit=`.
+pub(super) async fn devices(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let names = ["text", "state", "order", "offset", "limit"];
+    let [text, state, order, offset, limit] = values(request.uri(), names)?;
+    let filter = FleetFilter {
+        text: optional(text)?,
+        state: optional(state)?,
+        order: optional(order)?.unwrap_or_default(),
+    };
+    ok(&api.station.fleet(&proof, &filter, page(offset, limit)?).await?)
+}
+
+/// `POST /api/registry/devices/{deviceId}/place`.
+pub(super) async fn place(State(api): State<Api>, device: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let place: PlaceRequest = read(request).await?;
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.move_device(&proof, &device, place).await?)
+}
+
+/// `POST /api/registry/devices/{deviceId}/decommission`.
+pub(super) async fn decommission(
     State(api): State<Api>,
-    RawQuery(query): RawQuery,
+    device: Segment,
     request: Request,
 ) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let [offset, limit] = numbers(query.as_deref(), ["offset", "limit"])?;
-    let page = Page { offset: offset.unwrap_or(0), limit: page_rows(limit) };
-    ok(&DeviceList { devices: api.station.devices(&proof, page).await? })
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    api.station.decommission(&proof, &device).await?;
+    ok(&Done::default())
 }
 
 /// `POST /api/registry/devices/{deviceId}/rekey`: a manifest of one row.
@@ -61,80 +87,83 @@ pub(super) async fn device(State(api): State<Api>, device: Segment, request: Req
 pub(super) async fn bed(State(api): State<Api>, bed: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let bed = BedId::parse(&segment("bedId", bed)?)?;
-    ok(&DeviceList { devices: api.station.devices_at_bed(&proof, &bed).await? })
+    let devices = api.station.devices_at_bed(&proof, &bed).await?;
+    ok(&DeviceList { total: u64::try_from(devices.len()).unwrap_or(u64::MAX), devices })
 }
 
-/// `POST /api/certificates/{serial}/revoke`.
+/// `GET /api/certificates?state=&deviceId=&offset=&limit=`: of a state, or of a device.
+pub(super) async fn certificates(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let names = ["state", "deviceId", "offset", "limit"];
+    let [state, device, offset, limit] = values(request.uri(), names)?;
+    let of = match (state, device) {
+        (Some(_), Some(_)) => {
+            return Err(FieldError::new("deviceId", "must not stand beside state").into());
+        }
+        (None, Some(device)) => CertificatesOf::Device(device.parse()?),
+        (Some(state), None) => CertificatesOf::State(state.parse::<Standing>()?.0),
+        (None, None) => CertificatesOf::State(CertificateState::Current),
+    };
+    ok(&api.station.certificates(&proof, &of, page(offset, limit)?).await?)
+}
+
+/// The state of a certificate by its word.
+struct Standing(CertificateState);
+
+impl FromStr for Standing {
+    type Err = FieldError;
+
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let known = CertificateState::ALL.into_iter().find(|state| state.as_str() == text);
+        let rule = "must be pending, current, superseded or revoked";
+        known.map(Self).ok_or(FieldError::new("state", rule))
+    }
+}
+
+/// `POST /api/certificates/{serial}/revoke`; without a body, an administrator's decision.
 pub(super) async fn revoke(State(api): State<Api>, serial: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
+    let asked = read_or_nothing::<RevokeRequest>(request).await?.unwrap_or_default();
     let serial = Serial::parse(&segment("serial", serial)?)?;
-    ok(&api.station.revoke(&proof, &serial, RevocationReason::Administrator).await?)
+    let reason = match asked.reason {
+        RevokeReason::Administrator => RevocationReason::Administrator,
+        RevokeReason::KeyCompromise => RevocationReason::KeyCompromise,
+    };
+    ok(&api.station.revoke(&proof, &serial, reason).await?)
 }
 
-/// `GET /api/audit?after=&limit=`.
-pub(super) async fn audit(
-    State(api): State<Api>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Answer {
+/// `GET /api/audit?after=&limit=`, or `?before=&limit=` for the newest first.
+pub(super) async fn audit(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let [after, limit] = numbers(query.as_deref(), ["after", "limit"])?;
+    let [after, before, limit] = numbers(request.uri(), ["after", "before", "limit"])?;
     let limit = page_rows(limit);
-    let page = AuditPage { after: after.unwrap_or(0), limit };
-    ok(&rows::page(api.station.audit(&proof, page).await?, limit))
+    let rows = match (after, before) {
+        (Some(_), Some(_)) => {
+            return Err(FieldError::new("before", "must not stand beside after").into());
+        }
+        (None, Some(before)) => api.station.newest_audit(&proof, before, limit).await?,
+        (after, None) => {
+            let page = AuditPage { after: after.unwrap_or(0), limit };
+            api.station.audit(&proof, page).await?
+        }
+    };
+    ok(&rows::page(rows, limit))
+}
+
+/// `GET /api/overview`.
+pub(super) async fn overview(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    ok(&api.station.overview(&proof).await?)
+}
+
+/// `GET /api/policy`.
+pub(super) async fn policy(State(api): State<Api>, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    ok(&api.station.policy_view(&proof, env!("CARGO_PKG_VERSION")).await?)
 }
 
 /// `GET /api/audit/verify`.
 pub(super) async fn verify_audit(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     ok(&rows::verdict(&api.station.verify_audit(&proof).await?))
-}
-
-fn page_rows(asked: Option<u64>) -> u32 {
-    let most = u32::try_from(limits::PAGE_ROWS.max).unwrap_or(u32::MAX);
-    let usual = u32::try_from(limits::PAGE_ROWS.default).unwrap_or(most);
-    asked.map_or(usual, |rows| u32::try_from(rows).unwrap_or(most).clamp(1, most))
-}
-
-/// Numbers of a query string by name; anything else in it is refused.
-fn numbers<const N: usize>(
-    query: Option<&str>,
-    names: [&'static str; N],
-) -> Result<[Option<u64>; N], Refused> {
-    let mut found = [None; N];
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let known = names.iter().zip(&mut found).find(|(known, _)| **known == name);
-        let Some((name, slot)) = known else {
-            return Err(FieldError::new("query", "must hold known names only").into());
-        };
-        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-        let number = value.parse().ok().filter(|_| digits && slot.is_none());
-        *slot = Some(number.ok_or(FieldError::new(name, "must be one whole number"))?);
-    }
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_strict() {
-        let read = |query| numbers(Some(query), ["after", "limit"]).ok();
-        assert_eq!(read(""), Some([None, None]));
-        assert_eq!(read("limit=5&after=7"), Some([Some(7), Some(5)]));
-        for bad in ["x=1", "after", "after=", "after=-1", "after=+1", "after=1&after=2", "limit=a"]
-        {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-        assert_eq!(numbers::<1>(None, ["after"]).ok(), Some([None]));
-    }
-
-    #[test]
-    fn pages_have_an_end() {
-        assert_eq!(page_rows(None), 100);
-        assert_eq!(page_rows(Some(0)), 1);
-        assert_eq!(page_rows(Some(u64::MAX)), 1000);
-    }
 }

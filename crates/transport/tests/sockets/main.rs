@@ -16,6 +16,9 @@ mod server;
 mod support;
 
 #[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
+mod console;
+#[cfg(test)]
 #[cfg(feature = "device")]
 mod control;
 #[cfg(test)]

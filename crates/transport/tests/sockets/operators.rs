@@ -16,7 +16,7 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 22] = [
+const PATHS: [(&str, &str, bool); 30] = [
     ("GET", paths::HEALTH, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
@@ -33,7 +33,15 @@ const PATHS: [(&str, &str, bool); 22] = [
     ("GET", paths::REGISTRY_DEVICE, false),
     ("GET", paths::REGISTRY_BED, false),
     ("POST", paths::ACCEPT_AUDIT, false),
+    ("POST", paths::PLACE, true),
+    ("POST", paths::DECOMMISSION, false),
     ("POST", paths::REKEY, true),
+    ("GET", paths::OPERATORS, false),
+    ("POST", paths::OPERATOR_ACCESS, true),
+    ("POST", paths::OPERATOR_ONE_TIME, false),
+    ("GET", paths::CERTIFICATES, false),
+    ("GET", paths::OVERVIEW, false),
+    ("GET", paths::POLICY, false),
     ("POST", paths::REVOKE, false),
     ("GET", paths::AUDIT, false),
     ("GET", paths::AUDIT_VERIFY, false),
@@ -45,7 +53,8 @@ const PATHS: [(&str, &str, bool); 22] = [
 fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
     PATHS.iter().map(|(method, path, body)| {
         let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
-        (*method, path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B"), *body)
+        let path = path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B");
+        (*method, path.replace("{operator}", "tess"), *body)
     })
 }
 

@@ -199,6 +199,7 @@ fn every_typed_member_refuses_a_wrong_alphabet() {
         "pin",
         "newPin",
         "newPassword",
+        "oneTimePassword",
         "content",
         "svg",
         "terminal",

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
-    admin, audit, carry, checkpoint, configuration, control, heartbeat, hello, identity, jws,
-    manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
+    admin, audit, carry, checkpoint, configuration, control, fleet, heartbeat, hello, identity,
+    jws, manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
     strict::{self, WireError},
 };
 
@@ -106,6 +106,14 @@ goldens! {
     admin::DeviceRow: "device-row";
     admin::DeviceList: "device-list";
     admin::RevokeAnswer: "revoke-answer";
+    fleet::PlaceRequest: "place-request";
+    fleet::CertificateList: "certificate-list";
+    fleet::RevokeRequest: "revoke-request";
+    fleet::OperatorList: "operator-list";
+    fleet::OperatorAnswer: "operator-answer";
+    fleet::AccessRequest: "access-request";
+    fleet::Overview: "overview";
+    fleet::PolicyView: "policy";
     admin::Health: "health";
     admin::TestAnswer: "test-answer";
     control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",

@@ -15,9 +15,9 @@ use zmon_domain::ids::{
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
-    AuditPage, AuditReport, AuditRow, CertificateRow, CertificateState, Clock, CrlRow, DeviceRow,
-    Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord,
-    StationStore, StoreError,
+    AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CertificateState, Clock,
+    CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionPhase,
+    SessionRow, StationRecord, StationStore, StoreError,
 };
 
 use super::tables::Tables;
@@ -159,6 +159,27 @@ impl StationStore for MemoryStore {
         let open = |row: &&SessionRow| row.reserved || !row.phase.is_final();
         Ok(self.read(|t| t.sessions.values().filter(open).cloned().collect()))
     }
+    async fn paired_since(&self, at: UnixTime) -> Result<u64, StoreError> {
+        let paired = |row: &&SessionRow| row.phase == SessionPhase::Paired && row.opened_at >= at;
+        Ok(self.read(|t| u64::try_from(t.sessions.values().filter(paired).count()).unwrap()))
+    }
+    async fn certificates(
+        &self,
+        state: CertificateState,
+        page: Page,
+    ) -> Result<Vec<CertificateListing>, StoreError> {
+        let skip = usize::try_from(page.offset).unwrap();
+        let take = usize::try_from(page.limit).unwrap();
+        let rows = self.read(|t| {
+            let rows = t.certificates.values().filter(|row| row.state == state);
+            rows.skip(skip).take(take).cloned().map(CertificateListing::from).collect()
+        });
+        Ok(rows)
+    }
+    async fn count_certificates(&self, state: CertificateState) -> Result<u64, StoreError> {
+        let rows = |t: &Tables| t.certificates.values().filter(|row| row.state == state).count();
+        Ok(u64::try_from(self.read(rows)).unwrap())
+    }
     async fn certificate(&self, serial: &Serial) -> Result<Option<CertificateRow>, StoreError> {
         Ok(self.read(|t| t.certificates.get(serial).cloned()))
     }
@@ -193,6 +214,12 @@ impl StationStore for MemoryStore {
     }
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {
         Ok(self.read(|t| t.crl.clone()))
+    }
+    async fn newest_audit(&self, before: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let all = AuditPage { after: 0, limit: u32::MAX };
+        let rows = self.audit(all).await?.into_iter().rev();
+        let rows = rows.filter(|row| before == 0 || row.sequence < before);
+        Ok(rows.take(usize::try_from(limit).unwrap()).collect())
     }
     async fn audit(&self, page: AuditPage) -> Result<Vec<AuditRow>, StoreError> {
         let row = |(sequence, event): (u64, &zmon_domain::audit::AuditEvent)| AuditRow {

@@ -40,6 +40,24 @@ impl Tables {
                 account.ok_or(Refusal::PasswordStale)?.password_hash.clone_from(after);
                 self.logins.retain(|hash, row| row.operator != *operator || hash == keep);
             }
+            StationWrite::OneTimePassword { operator, hash } => {
+                let account = self.operators.get_mut(operator).ok_or(Refusal::OperatorUnknown)?;
+                account.password_hash.clone_from(hash);
+                account.one_time = true;
+                self.logins.retain(|_, row| row.operator != *operator);
+            }
+            StationWrite::OperatorAccess { operator, disabled } => {
+                let account = self.operators.get_mut(operator).ok_or(Refusal::OperatorUnknown)?;
+                account.disabled = *disabled;
+                self.logins.retain(|_, row| !disabled || row.operator != *operator);
+            }
+            StationWrite::Place { device_id, bed, label } => {
+                let row = self.devices.get_mut(device_id).unwrap();
+                (row.bed, row.label) = (bed.clone(), label.clone());
+            }
+            StationWrite::DeviceStatus { device_id, status } => {
+                self.devices.get_mut(device_id).unwrap().status = *status;
+            }
             StationWrite::AddLogin(row) => drop(self.logins.insert(row.token_hash, row.clone())),
             StationWrite::DropLogin { token_hash } => drop(self.logins.remove(token_hash)),
             StationWrite::Reserve(row) => {
