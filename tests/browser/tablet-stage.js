@@ -97,7 +97,7 @@ export class StationStage {
     for await (const chunk of request) body += chunk;
     if (path.startsWith("/api/")) return this.api(request, response, path, body);
     if (path === "/trust/ca.json") return response.end(JSON.stringify(await wire("trust")));
-    const name = { "/": "tablet/index.html", "/trust": "tablet/trust.html" }[path] ??
+    const name = { "/": "tablet/index.html", "/trust": "tablet/trust.html", "/page/base.css": "base.css" }[path] ??
       path.replace(/^\/page\/words\//, "").replace(/^\/page\//, "tablet/");
     const bytes = await readFile(join(ASSETS, name)).catch(() => undefined);
     if (bytes === undefined) return response.writeHead(404).end();

@@ -47,6 +47,7 @@ const PEM: &str = "application/x-pem-file";
 static PAGE: &[File] = files! {
     "/": "tablet/index.html", HTML;
     "/trust": "tablet/trust.html", HTML;
+    "/page/base.css": "base.css", CSS;
     "/page/app.css": "tablet/app.css", CSS;
     "/page/app.js": "tablet/app.js", SCRIPT;
     "/page/api.js": "tablet/api.js", SCRIPT;

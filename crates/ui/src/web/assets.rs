@@ -8,6 +8,7 @@ use crate::files::{self, CSS, File, HTML, JSON, SCRIPT, files};
 /// Every file, by the path it is served under.
 static ASSETS: &[File] = files! {
     "/": "index.html", HTML;
+    "/base.css": "base.css", CSS;
     "/app.css": "app.css", CSS;
     "/app.js": "app.js", SCRIPT;
     "/draw.js": "draw.js", SCRIPT;
