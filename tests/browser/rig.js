@@ -1,16 +1,18 @@
 // The programs as they ship, in a temporary directory, and a browser that stays offline.
 
 import { spawn, execFile } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { connect } from "node:tls";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
-const run = promisify(execFile);
+export const run = promisify(execFile);
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export const ASSETS = join(ROOT, "crates/ui/assets");
@@ -20,7 +22,7 @@ export const PINS = { admin: "902741", tina: "483920" };
 export const program = (name) => join(TARGET, "debug", name);
 
 /** A started program: its ready line, and how to end it. */
-async function start(name, args) {
+export async function start(name, args) {
   const child = spawn(program(name), args, { stdio: ["ignore", "pipe", "pipe"], env: {} });
   let log = "";
   child.stderr.on("data", (bytes) => (log += bytes));
@@ -112,6 +114,20 @@ export const launchWithCamera = (film, ...more) =>
     ...(film ? ["--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${film}`] : []),
     ...more,
   );
+
+/** Makes a browser take the station's key for trusted, as a tablet does that has its CA. */
+export async function trusting(station) {
+  const { hostname, port } = new URL(station);
+  const key = await new Promise((done, failed) => {
+    const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false }, () => {
+      const certificate = new X509Certificate(socket.getPeerCertificate().raw);
+      socket.destroy();
+      done(certificate.publicKey.export({ type: "spki", format: "der" }));
+    });
+    socket.on("error", failed);
+  });
+  return `--ignore-certificate-errors-spki-list=${createHash("sha256").update(key).digest("base64")}`;
+}
 
 /** A page that notes every address it asks for, and every error. */
 export async function open(browser, url, options = {}) {

@@ -18,7 +18,10 @@ use zmon_transport::{
     station_api::{Binds, BoundListeners, Interposed, StationListeners},
     tls::{ServerCredentials, TlsContext},
 };
-use zmon_ui::tablet::{self, TrustedCa};
+use zmon_ui::{
+    console,
+    tablet::{self, TrustedCa},
+};
 use zmon_wire::kind::TrustLevel;
 
 use crate::{
@@ -84,7 +87,7 @@ pub(crate) async fn start(
     let bound = bound.interpose(Arc::clone(&disturbance) as Arc<dyn Interposed>);
     let pages = tablet::pages(trusted_ca(settings, &material)?)
         .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
-    let bound = bound.pages(pages);
+    let bound = bound.pages(pages.merge(console::pages()));
     let (operators, devices) = addresses(&bound)?;
 
     let dialer = FaultyDialer {

@@ -10,7 +10,10 @@
 //! - `view-model` (default): the view-model.
 //! - `web` (default): the module `web`, the device's screen as a router over the view-model.
 //! - `tablet` (default): the module `tablet`, the station's page for tablets; needs no view-model.
+//! - `console` (default): the module `console`, the station's console, beside the page for tablets.
 
+#[cfg(feature = "console")]
+pub mod console;
 #[cfg(any(feature = "web", feature = "tablet"))]
 mod files;
 #[cfg(feature = "view-model")]

@@ -6,9 +6,8 @@ import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { connect } from "node:tls";
 import { after, before, test } from "node:test";
-import { launch, launchWithCamera, open, PINS, Rig } from "../rig.js";
+import { launch, launchWithCamera, open, PINS, Rig, trusting } from "../rig.js";
 import { cameraFrame, film } from "../tablet-stage.js";
 
 let rig;
@@ -30,20 +29,6 @@ after(async () => {
 
 const view = (page, name) => page.locator(`body[data-view=${name}]`).waitFor();
 const indicator = (page, word) => page.locator("#indicator").filter({ hasText: word }).waitFor();
-
-/** Makes a browser take the station's key for trusted, as a tablet does that has its CA. */
-async function trusting(station) {
-  const { hostname, port } = new URL(station);
-  const key = await new Promise((done, failed) => {
-    const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false }, () => {
-      const certificate = new X509Certificate(socket.getPeerCertificate().raw);
-      socket.destroy();
-      done(certificate.publicKey.export({ type: "spki", format: "der" }));
-    });
-    socket.on("error", failed);
-  });
-  return `--ignore-certificate-errors-spki-list=${createHash("sha256").update(key).digest("base64")}`;
-}
 
 async function enterPin(page, action) {
   await page.locator(`[data-action=${action}]`).click();

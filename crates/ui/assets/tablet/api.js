@@ -29,7 +29,8 @@ const unanswered = () =>
 
 async function send(method, path, body, signal) {
   const headers = body === undefined ? PAGE : { ...PAGE, "content-type": "application/json" };
-  const options = { method, headers, body: JSON.stringify(body), signal, cache: "no-store" };
+  const content = body instanceof Blob ? body : JSON.stringify(body);
+  const options = { method, headers, body: content, signal, cache: "no-store" };
   let answer;
   let read;
   try {
@@ -43,7 +44,7 @@ async function send(method, path, body, signal) {
   throw new Refusal(read, Number(answer.headers.get("retry-after") ?? 0));
 }
 
-/** Asks the station; where the login has ended, asks for a new one first and goes on. */
+/** Asks the station, with a value or with the bytes of a file; where the login has ended, asks for a new one first and goes on. */
 export async function call(method, path, body, signal) {
   try {
     return await send(method, path, body, signal);

@@ -15,16 +15,19 @@ export function preferred() {
   return known.find((name) => KNOWN.includes(name)) ?? "en";
 }
 
-/** Speaks this language from now on. */
-export async function speak(language) {
+/** Speaks this language from now on; with the catalogue in `folder` besides, for another page than this. */
+export async function speak(language, folder = undefined) {
   const load = async (path) => {
     const answer = await fetch(path);
     if (!answer.ok) throw new Error(`no texts: ${answer.status}`);
     return answer.json();
   };
-  [texts, words] = await Promise.all([
-    load(`/page/${language}.json`), load(`/page/words/${language}.json`),
+  const own = folder === undefined ? {} : load(`${folder}/${language}.json`);
+  const [page, besides, shared] = await Promise.all([
+    load(`/page/${language}.json`), own, load(`/page/words/${language}.json`),
   ]);
+  texts = { ...page, ...besides, texts: { ...page.texts, ...besides.texts } };
+  words = shared;
   tag = language;
   sessionStorage.setItem(KEPT, language);
   document.documentElement.lang = language;
@@ -37,7 +40,7 @@ export function text(key, values = {}) {
 }
 
 /** Where a failure lies: `steps`, `sides`. */
-export const word = (kind, name) => texts[kind]?.[name] ?? words[kind][name] ?? name;
+export const word = (kind, name) => texts[kind]?.[name] ?? words[kind]?.[name] ?? name;
 
 /** Cause and next step of a problem document. */
 export function problemTexts(problem) {

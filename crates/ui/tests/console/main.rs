@@ -1,0 +1,5 @@
+//! The station's console.
+#[cfg(test)]
+mod catalogue;
+#[cfg(test)]
+mod pages;
