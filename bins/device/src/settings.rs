@@ -136,8 +136,6 @@ impl SettingsFile {
             #[cfg(feature = "mdns")]
             mdns,
             courier_folder,
-            #[cfg(feature = "mdns")]
-            mdns,
             station_made_keys,
             proximity,
             log,
@@ -162,8 +160,6 @@ impl SettingsFile {
             #[cfg(feature = "mdns")]
             mdns: mdns.or(self.mdns),
             courier_folder: courier_folder.or(self.courier_folder),
-            #[cfg(feature = "mdns")]
-            mdns: mdns.or(self.mdns),
             station_made_keys: station_made_keys.or(self.station_made_keys),
             proximity: proximity.or(self.proximity),
             log: log.or(self.log),
