@@ -110,7 +110,7 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 19] = [
+const BUILT_WITH: [(&str, &[&str]); 20] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
@@ -118,7 +118,7 @@ const BUILT_WITH: [(&str, &[&str]); 19] = [
     ("mdns-sd", &["zmon-transport"]),
     ("proptest", &[]),
     ("qrcode", &["zmon", "zmon-provisioning"]),
-    ("rand_chacha", &["zmon-testkit", "zmon-tests"]),
+    ("rand_chacha", &["zmon-testkit", "zmon-tests", "zmon-ward"]),
     ("rcgen", &["zmon-station"]),
     ("rqrr", &["zmon"]),
     ("rsa", &["zmon-crypto"]),
@@ -132,6 +132,7 @@ const BUILT_WITH: [(&str, &[&str]); 19] = [
     ("zmon-device", &["zmon-ffi"]),
     ("zmon-mock-central-station", &[]),
     ("zmon-testkit", &[]),
+    ("zmon-ward", &[]),
 ];
 
 #[test]
