@@ -429,11 +429,13 @@ async fn a_new_station_gets_one_first_administrator() {
     assert_eq!(password.expose().len(), 20);
     let id = OperatorId::parse("admin").unwrap();
     let now = clock.now();
-    bootstrap_administrator(&store, &now, rng.as_mut(), id.clone(), &password, true).await.unwrap();
+    bootstrap_administrator(&*store, &now, rng.as_mut(), id.clone(), &password, true)
+        .await
+        .unwrap();
     let account = store.operator(&id).await.unwrap().unwrap();
     assert_eq!((account.role, account.one_time), (Role::Administrator, true));
     assert_eq!(store.count(EventType::OperatorAdded), 1);
-    let again = bootstrap_administrator(&store, &now, rng.as_mut(), id, &password, true).await;
+    let again = bootstrap_administrator(&*store, &now, rng.as_mut(), id, &password, true).await;
     assert_eq!(again.unwrap_err().code(), ErrorCode::StateConflict);
 }
 

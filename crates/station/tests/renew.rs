@@ -196,7 +196,7 @@ async fn a_device_out_of_service_gets_nothing() {
     let (device, old) = paired(&world).await;
     let mut row = world.store.device(&device.id).await.unwrap().unwrap();
     row.status = zmon_station::ports::DeviceStatus::Decommissioned;
-    world.store.put_device(row);
+    world.store.put_device(row).await;
     let refused = renew(&world, &device, &old).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::DeviceDecommissioned);
     pass(DAY * 91).await;

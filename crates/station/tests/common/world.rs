@@ -159,7 +159,7 @@ pub(crate) fn parts(
             },
         },
         policy: StationPolicy::new(networks),
-        store: Arc::clone(store) as Arc<dyn StationStore>,
+        store: store.port(),
         dialer,
         issuer: Arc::new(ca.issuer().unwrap()),
         signer: ca.signer().unwrap(),
