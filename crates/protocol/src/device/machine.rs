@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
+use zmon_domain::address::DeviceAddress;
 use zmon_domain::ids::SiteId;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
 use zmon_domain::time::{Now, Tick, UnixTime};
@@ -60,6 +61,14 @@ pub(super) struct Core {
 }
 
 impl DeviceMachine {
+    /// Names the address that a window gets which no earlier one of this run has named: *Retry* after a
+    /// restart ([W §7.2]) comes without one.
+    #[must_use]
+    pub fn at(mut self, address: DeviceAddress) -> Self {
+        self.core.address.get_or_insert(address);
+        self
+    }
+
     /// The machine as storage left it.
     ///
     /// Voids a window that was open, drops a slot B whose commit was never sent (both with a row),

@@ -36,7 +36,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
     let boot = parts.store.load().await?;
     let checkpoint = parts.store.checkpoint().await?;
     let now = parts.clock.now();
-    let restored = DeviceMachine::restore(
+    let mut restored = DeviceMachine::restore(
         boot,
         &DeviceContext {
             profile: &parts.profile,
@@ -49,6 +49,7 @@ pub(crate) async fn start(mut parts: DeviceParts) -> Result<Started, ErrorReport
         },
         &now,
     );
+    restored.next = restored.next.at(parts.address);
 
     let shared = Shared::new(
         ServiceView::new(ProvisioningState::NotProvisioned),

@@ -7,6 +7,7 @@ use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
 use zmon_domain::state::{ProvisioningState, ProvisioningStatus};
+use zmon_protocol::device::LinkError;
 use zmon_provisioning::ports::{AuditPage, Moment, StoreError};
 use zmon_provisioning::{CentralStationProvisioningService, IProvisioningService};
 
@@ -68,6 +69,29 @@ async fn a_device_in_doubt_stops_without_an_exit_and_asks_again_after_the_restar
     pass(Duration::from_secs(120)).await;
     assert_eq!(service.state(), ProvisioningState::Provisioned);
     assert!(bench.store.boot().slot_a.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_over_a_restart_can_be_tried_again() {
+    let bench = Bench::new();
+    // The commit never arrives, and no answer about it counts before the restart.
+    *bench.link.commits.lock().unwrap() = vec![LinkError::Network(ErrorCode::Timeout); 64];
+    bench.interlock.0.lock().unwrap().push(Moment::Flip);
+    let service = bench.start().await;
+    service.enter_provisioning_mode(bench.proof(Role::Technician)).await.unwrap();
+    let identified = bench.claim(&service).await.unwrap();
+    let envelope = bench.station.envelope(&identified, |_| ());
+    service.receive_configuration(&envelope).await.unwrap();
+    pass(Duration::from_secs(60)).await;
+    service.shutdown().await;
+    drop(service);
+    bench.interlock.0.lock().unwrap().clear();
+    let service = bench.start().await;
+    pass(Duration::from_secs(120)).await;
+    assert_eq!(service.state(), ProvisioningState::Error);
+    service.retry(bench.proof(Role::Technician)).await.unwrap();
+    assert_eq!(service.state(), ProvisioningState::ReadyToPair);
+    bench.pair(&service).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
