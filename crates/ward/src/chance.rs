@@ -8,7 +8,7 @@ use zmon_crypto::sha256;
 
 use crate::lock;
 
-/// A stream of decisions. Clones share it; [`Chance::fork`] begins another one.
+/// A stream of decisions. Clones share it.
 #[derive(Clone)]
 pub struct Chance(Arc<Mutex<ChaCha20Rng>>);
 

@@ -19,10 +19,10 @@
 //! | clocks | fast or slow, set wrong, not set |
 //! | certificates' handshakes | pins and chains are checked; no revocation list, so that each request is |
 //!
-//! A [`Plan`] is a list of steps drawn from a seed; [`run`] carries it out in virtual time and holds
+//! A [`Plan`] is a list of steps drawn from a seed; [`run()`] carries it out in virtual time and holds
 //! every durable record of both sides against the rules, as soon as it is durable. Then everything is
 //! mended, and everybody must settle and pair again. The same plan always gives the same trace;
-//! [`shrink`] cuts a failing one down. A [`Bug`] planted in an adapter shows that the rules bite.
+//! [`shrink()`] cuts a failing one down. A [`Bug`] planted in an adapter shows that the rules bite.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
