@@ -34,15 +34,17 @@ pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
 }
 
 /// Writes a message of at most `room` bytes that holds a secret, into a buffer that is wiped when it is
-/// dropped; a longer one is written all the same, and leaves a copy behind.
+/// dropped. A longer one is written all the same and leaves parts of itself behind, and so does any without the
+/// feature `std`, because the JSON library then brings its own buffer.
 ///
 /// # Errors
 /// As [`to_vec`].
 pub fn to_secret<T: Serialize>(value: &T, room: usize) -> Result<Zeroizing<Vec<u8>>, WireError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    value
-        .serialize(&mut serde_json::Serializer::new(&mut *bytes))
-        .map_err(|_| WireError::unwritable())?;
+    #[cfg(feature = "std")]
+    serde_json::to_writer(&mut *bytes, value).map_err(|_| WireError::unwritable())?;
+    #[cfg(not(feature = "std"))]
+    bytes.extend_from_slice(&Zeroizing::new(to_vec(value)?));
     Ok(bytes)
 }
 
