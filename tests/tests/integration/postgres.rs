@@ -77,13 +77,13 @@ async fn a_pairing_that_loses_its_database_half_way_goes_on_when_it_is_back() {
         database.set_reachable(false).await;
         let refused = station.stranger().log_in("tina", PASSWORD).await.err().unwrap();
         assert_eq!(refused.code(), ErrorCode::StorageUnavailable);
-        database.set_reachable(true).await;
     };
     let mut pairing = pin!(station.technician().pair(&qr));
     tokio::select! {
         answer = &mut pairing => panic!("paired without a record: {answer:?}"),
         () = outage => {}
     }
+    database.set_reachable(true).await;
     station.clock().hurry(RETRIES, pairing).await.unwrap();
     device.until_connected().await;
     assert_eq!(station.certificates(&device, CertificateState::Current).await.len(), 1);
