@@ -26,7 +26,7 @@ use zmon_domain::{
     ids::{OperatorId, Thumbprint},
     role::{Actor, Role},
 };
-use zmon_persistence::AuditLog;
+use zmon_persistence::{AuditLog, JsonLines};
 use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::{
     audit::AuditEntry,
@@ -172,7 +172,7 @@ async fn init_writes_down_which_anchors_it_laid_down() {
     let made = Made::new();
     let log = AuditLog::open_device(&made.dir).await.unwrap();
     let mut lines = Vec::new();
-    log.export(&mut lines).await.unwrap();
+    log.export(&mut JsonLines(&mut lines)).await.unwrap();
     let lines = String::from_utf8(lines).unwrap();
     let row = lines.lines().find(|line| line.contains("anchor_installed")).unwrap();
     assert!(row.contains("anchor") && row.contains("site"), "{row}");
@@ -314,7 +314,7 @@ async fn it_serves_until_it_is_told_to_stop() {
     let log = AuditLog::open_device(&made.dir).await.unwrap();
     assert!(log.verify().await.unwrap().damage().is_none());
     let mut lines = Vec::new();
-    log.export(&mut lines).await.unwrap();
+    log.export(&mut JsonLines(&mut lines)).await.unwrap();
     let lines = String::from_utf8(lines).unwrap();
     for event in ["key_created", "operator_added", "started", "stopped"] {
         assert!(lines.contains(event), "{event}");
@@ -586,7 +586,7 @@ async fn after_a_factory_reset_only_the_first_administrator_can_be_made() {
     let log = AuditLog::open_device(&made.dir).await.unwrap();
     assert!(log.verify().await.unwrap().damage().is_none());
     let mut lines = Vec::new();
-    log.export(&mut lines).await.unwrap();
+    log.export(&mut JsonLines(&mut lines)).await.unwrap();
     let lines = String::from_utf8(lines).unwrap();
     for event in ["key_created", "factory_reset_started", "factory_reset", "operator_added"] {
         assert!(lines.contains(event), "{event}: the log outlives the reset");

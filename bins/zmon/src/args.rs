@@ -159,16 +159,23 @@ or checkpoints that were kept elsewhere, one a line."
         #[arg(long, value_name = "URL")]
         database: Option<SecretText>,
     },
-    /// Write every row of an audit log as one JSON line.
+    /// Write every row of an audit log, one a line.
     #[command(
         max_term_width = 80,
         after_help = "\
 Example:
-  zmon audit export ./bed-7 --output audit.jsonl"
+  zmon audit export ./bed-7 --output audit.jsonl
+  zmon audit export ./station --format csv --output audit.csv
+
+JSON lines have the exact bytes and the checkpoints: any tool can verify them,
+and so does: zmon audit verify DIR --held FILE. The others are for readers."
     )]
     Export {
         /// Directory of a device or a station.
         dir: PathBuf,
+        /// Format of the lines.
+        #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
+        format: AuditFormat,
         /// Database of a station that keeps its memory in PostgreSQL.
         #[arg(long, value_name = "URL")]
         database: Option<SecretText>,
@@ -176,6 +183,19 @@ Example:
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// Formats of an exported audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// JSON lines with the exact bytes, and the checkpoints.
+    Jsonl,
+    /// A table (RFC 4180); no cell is a formula.
+    Csv,
+    /// Syslog messages (RFC 5424).
+    Syslog,
+    /// Audit messages of DICOM (PS3.15 A.5), in syslog messages.
+    Dicom,
 }
 
 /// `zmon qr …`.

@@ -8,9 +8,11 @@ mod clock;
 mod courier;
 mod demo;
 mod device;
+mod draft;
 mod pair;
 mod qr;
 mod station;
+mod table;
 
 pub use args::{Args, Command};
 

@@ -113,10 +113,15 @@ pub fn create_named(flag: &'static str, path: &Path, bytes: &[u8]) -> Result<(),
         if failure.code() != ErrorCode::StateConflict {
             return failure;
         }
-        Failure::usage(flag, "must name a file that does not exist yet")
-            .context(format!("{} exists", path.display()))
-            .next("Name another file, or remove this one.")
+        exists(flag, path)
     })
+}
+
+/// The failure of a flag for output that names what is there already.
+pub fn exists(flag: &'static str, path: &Path) -> Failure {
+    Failure::usage(flag, "must name a file that does not exist yet")
+        .context(format!("{} exists", path.display()))
+        .next("Name another file, or remove this one.")
 }
 
 /// Creates a directory (0700) with its parents, or accepts one that is empty.
@@ -138,7 +143,8 @@ pub fn create_empty_dir(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
+/// The failure of an operation on a file: `verb` is what could not be done with it.
+pub fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     let code = if error.kind() == ErrorKind::AlreadyExists {
         ErrorCode::StateConflict
     } else {

@@ -66,7 +66,10 @@ mod sqlite;
 #[cfg(feature = "station")]
 mod station;
 
-pub use audit::{AuditLog, Damage, LaneSummary, Verification};
+pub use audit::{
+    AuditExport, AuditLog, AuditRecord, Damage, ExportedRow, JsonLines, LaneSummary, Verification,
+    export_failed,
+};
 #[cfg(feature = "device")]
 pub use authenticator::{FileAuthenticator, HashCost, OperatorEntry};
 #[cfg(feature = "device")]

@@ -6,7 +6,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::DeviceId;
 use zmon_domain::time::Now;
 
-use super::record::Record;
+use super::record::AuditRecord;
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, query};
 
@@ -53,7 +53,7 @@ async fn write(
 ) -> Result<()> {
     let (mut seq, mut prev) = head(connection, lane).await?;
     for event in events {
-        let record = Record::new(event, device, now);
+        let record = AuditRecord::new(event, device, now);
         let bytes = record.to_bytes()?;
         seq = seq.checked_add(1).ok_or_else(|| PersistenceError::corrupt("the lane is full"))?;
         let hash = chain(lane, seq, &prev, &bytes);

@@ -2,7 +2,6 @@
 
 use core::convert::Infallible;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use zmon_crypto::{Algorithms, IdentityPublic};
 use zmon_domain::time::Now;
 
 use super::checkpoint::CheckpointSigner;
+use super::export::AuditExport;
 use super::read::StoredRow;
 use super::verify::{Attested, LaneSummary, Verification, attest};
 use super::{checkpoint, export, read, verify};
@@ -135,19 +135,15 @@ impl AuditLog {
         Ok(Verification { lanes, checkpoints: stored.len().saturating_add(held.len()) })
     }
 
-    /// Writes every row and every checkpoint as one JSON object per line; returns how many lines.
-    ///
-    /// A row's line is `{"hash":…,"lane":…,"prev":…,"record":"…","seq":…}`. `record` holds the
-    /// exact bytes as text, so that hash = SHA-256("zp1 audit" ‖ lane ‖ u64 seq ‖ prev ‖
-    /// u32 length ‖ record) can be recomputed by any tool. A checkpoint's is `{"checkpoint":"…"}`.
+    /// Hands every row and every checkpoint to `export`; returns how many.
     ///
     /// # Errors
-    /// When the database cannot be read or `out` cannot be written.
-    pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
+    /// When the database cannot be read, and those of `export`.
+    pub async fn export(&self, export: &mut dyn AuditExport) -> Result<u64> {
         let mut reader = self.database.read().await?;
-        let lines = export::lines(&mut reader.connection(), out).await?;
+        let written = export::run(&mut reader.connection(), export).await?;
         reader.give_back();
-        Ok(lines)
+        Ok(written)
     }
 
     /// The newest signed checkpoint.

@@ -13,6 +13,8 @@ pub(crate) use append::append;
 pub(crate) use checkpoint::CheckpointSigner;
 #[cfg(feature = "device")]
 pub(crate) use checkpoint::rows_since as rows_since_checkpoint;
+pub use export::{AuditExport, ExportedRow, JsonLines, export_failed};
 pub use log::AuditLog;
 pub(crate) use read::StoredRow;
+pub use record::AuditRecord;
 pub use verify::{Damage, LaneSummary, Verification};

@@ -2,7 +2,7 @@
 
 use zmon_crypto::audit::chain;
 
-use super::record::{Projection, Record};
+use super::record::{AuditRecord, Projection};
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, Row, query};
 
@@ -44,7 +44,7 @@ pub(crate) struct StoredRow {
     pub(crate) lane: String,
     pub(crate) seq: u64,
     pub(crate) hash: [u8; 32],
-    pub(super) record: Record,
+    pub(super) record: AuditRecord,
 }
 
 /// Rows of every lane in the order they were written, after row `id`.
@@ -124,7 +124,7 @@ fn shown(row: &Row) -> Result<StoredRow> {
     let place = place(row)?;
     let damaged = |rule| PersistenceError::corrupt(format!("audit row {}: {rule}", place.seq));
     let content = content(row).map_err(damaged)?;
-    let record = Record::parse(&content.bytes).map_err(damaged)?;
+    let record = AuditRecord::parse(&content.bytes).map_err(damaged)?;
     let seq = u64::try_from(place.seq).map_err(|_| damaged("its number is negative"))?;
     // What is shown is what was written, whether or not anybody verifies the whole log.
     if chain(&place.lane, seq, &content.prev, &content.bytes) != content.hash {

@@ -16,25 +16,39 @@ const VERSION: u8 = 1;
 /// Stands in the view's NOT NULL column when nobody knew which device it was.
 const UNKNOWN_DEVICE: &str = "unknown";
 
-/// One audit row as canonical JSON: no white space, members in the order of their names (RFC 8785
+/// What one audit row says, stored as canonical JSON: no white space, members in the order of their names (RFC 8785
 /// for the strings, integers and booleans it is made of). The hash chain covers exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Record {
-    pub(super) actor: String,
-    pub(super) clock: String,
-    pub(super) code_hash: Option<String>,
-    pub(super) configuration_hash: Option<String>,
-    pub(super) detail: Vec<(String, String)>,
-    pub(super) device_id: Option<String>,
-    pub(super) error: Option<String>,
-    pub(super) event: String,
-    pub(super) message: Option<String>,
-    pub(super) role: Option<String>,
-    pub(super) session: Option<String>,
-    pub(super) success: bool,
-    pub(super) timestamp: Option<i64>,
-    pub(super) v: u8,
+pub struct AuditRecord {
+    /// Who did it: `local`, `system`, `peer` or `operator:ID`.
+    pub actor: String,
+    /// How good the clock was: `none`, `signed` or `synced` (D14).
+    pub clock: String,
+    /// Keyed hash of the pairing code, in hexadecimal digits.
+    pub code_hash: Option<String>,
+    /// SHA-256 of the exact signed bytes of the configuration, in hexadecimal digits.
+    pub configuration_hash: Option<String>,
+    /// Further public facts, as name and value.
+    pub detail: Vec<(String, String)>,
+    /// The device it happened to.
+    pub device_id: Option<String>,
+    /// Why it did not succeed, a stable code.
+    pub error: Option<String>,
+    /// What happened: the name of an event type.
+    pub event: String,
+    /// The text of that code.
+    pub message: Option<String>,
+    /// The operator's role.
+    pub role: Option<String>,
+    /// The session it happened in.
+    pub session: Option<String>,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// Milliseconds since the epoch, UTC; none without a clock.
+    pub timestamp: Option<i64>,
+    /// Version of this format.
+    pub v: u8,
 }
 
 /// The columns that repeat members of the record, so that SQL can select by them.
@@ -53,7 +67,7 @@ pub(super) struct Projection {
     pub(super) configuration_hash: Option<String>,
 }
 
-impl Record {
+impl AuditRecord {
     /// What `event` looks like when it is written at `now`, about `device` if it names none.
     pub(super) fn new(event: &AuditEvent, device: Option<&DeviceId>, now: &Now) -> Self {
         let (actor, role) = actor(&event.actor);

@@ -6,7 +6,7 @@ use zmon_crypto::audit::{GENESIS, chain};
 
 use super::checkpoint::Head;
 use super::read::{self, Content, Place};
-use super::record::Record;
+use super::record::AuditRecord;
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, query};
 
@@ -163,7 +163,7 @@ impl Lane {
         if chain(&place.lane, expected, &content.prev, &content.bytes) != content.hash {
             return Err("the record is not the one that was hashed");
         }
-        let record = Record::parse(&content.bytes)?;
+        let record = AuditRecord::parse(&content.bytes)?;
         if record.projection() != content.columns {
             return Err("a column differs from the record");
         }

@@ -10,7 +10,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::OperatorId;
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::time::{ClockQuality, Now, Tick};
-use zmon_persistence::{AuditLog, DEVICE_DATABASE};
+use zmon_persistence::{AuditLog, DEVICE_DATABASE, JsonLines};
 use zmon_protocol::device::DeviceRecord;
 use zmon_provisioning::ports::{AuditPage, DeviceStore, KeyStore};
 
@@ -305,7 +305,7 @@ async fn the_export_can_be_verified_from_its_text_alone() {
     let (home, _, checkpoint) = filled().await;
     let log = AuditLog::open_device(&home.path()).await.unwrap();
     let mut out = Vec::new();
-    let lines = log.export(&mut out).await.unwrap();
+    let lines = log.export(&mut JsonLines(&mut out)).await.unwrap();
     assert_eq!(lines, ROWS + 1);
     let text = String::from_utf8(out).unwrap();
     let mut heads: BTreeMap<String, (u64, String)> = BTreeMap::new();
@@ -388,7 +388,7 @@ async fn a_damaged_row_is_an_error_on_a_page_and_does_not_stop_verification() {
     assert_eq!(report.lanes[0].rows, 1);
     assert_eq!(report.lanes[0].broken_at.as_ref().map(|(row, _)| *row), Some(2));
     assert!(damage(&home, &key).await.is_some());
-    let exported = device.store.audit_log().export(&mut Vec::new()).await;
+    let exported = device.store.audit_log().export(&mut JsonLines(Vec::new())).await;
     assert_eq!(exported.unwrap_err().code(), ErrorCode::StorageCorrupt);
 }
 

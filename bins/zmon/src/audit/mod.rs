@@ -1,7 +1,14 @@
 //! `zmon audit …`: logs of a device or a station, read from its directory, running or not.
 
+mod csv;
+mod dicom;
+mod export;
+mod facts;
+#[cfg(test)]
+mod samples;
+mod syslog;
+
 use std::{
-    error::Error as _,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
@@ -9,7 +16,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use zmon_cli::{Failure, Streams, failure::FailureDocument, files};
+use zmon_cli::{Failure, Streams, failure::FailureDocument};
 use zmon_crypto::{IdentityKey, SecretBytes, SoftIdentity};
 use zmon_domain::{
     error::{ErrorCode, Side},
@@ -56,14 +63,6 @@ struct Lane {
     damaged_row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'static str>,
-}
-
-/// What `audit export --output` wrote, for programs.
-#[derive(Serialize)]
-struct Exported<'a> {
-    success: True,
-    lines: u64,
-    output: &'a Path,
 }
 
 /// Carries out a command about an audit log.
@@ -115,23 +114,8 @@ async fn carry_out(
                 Some(failure) => Err(failure),
             }
         }
-        Audit::Export { output, .. } => {
-            let log = open(place).await?;
-            match output {
-                None => {
-                    log.export(streams.out()).await.map_err(unwritten)?;
-                }
-                Some(path) => {
-                    let mut bytes = Vec::new();
-                    let lines = log.export(&mut bytes).await.map_err(stored)?;
-                    files::create_named("--output", path, &bytes)?;
-                    if streams.is_json() {
-                        streams.json(&Exported { success: True, lines, output: path })?;
-                    }
-                    streams.note(&format!("{lines} lines in {}", path.display()))?;
-                }
-            }
-            Ok(())
+        Audit::Export { output, format, .. } => {
+            export::run(&open(place).await?, *format, output.as_deref(), streams).await
         }
     }
 }
@@ -245,15 +229,6 @@ fn show(
         }
     }
     Ok(streams.say(&format!("checkpoints: {}", report.checkpoints))?)
-}
-
-/// A failed export: of the log, or of standard output, whose reader may have gone away.
-fn unwritten(error: PersistenceError) -> Failure {
-    let output = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    match output.map(io::Error::kind) {
-        Some(kind @ io::ErrorKind::BrokenPipe) => io::Error::from(kind).into(),
-        Some(_) | None => stored(error),
-    }
 }
 
 /// A failed database or key file, with its path.
