@@ -194,6 +194,10 @@ pub struct Run {
     /// PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
     #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]
     pub database: Option<SecretText>,
+    /// File (0600) with the token by which a monitoring system reads
+    /// /api/metrics; relative to DIR.
+    #[arg(long, env = "STATION_METRICS_TOKEN_FILE", value_name = "FILE")]
+    pub metrics_token_file: Option<PathBuf>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,

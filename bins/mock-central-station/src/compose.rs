@@ -27,7 +27,7 @@ use zmon_wire::kind::TrustLevel;
 use crate::{
     database, factory,
     faulty::{Disturbance, FaultyDialer, FaultyIssuer},
-    keys, refused,
+    keys, refused, scraper,
     settings::Settings,
     stored,
     system::{SystemClock, SystemEntropy},
@@ -88,6 +88,10 @@ pub(crate) async fn start(
     let pages = tablet::pages(trusted_ca(settings, &material)?)
         .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
     let bound = bound.pages(pages.merge(console::pages()));
+    let bound = match &settings.metrics_token_file {
+        Some(file) => bound.scraped_with(scraper::load(dir, file)?),
+        None => bound,
+    };
     let (operators, devices) = addresses(&bound)?;
 
     let dialer = FaultyDialer {

@@ -13,6 +13,7 @@ pub mod fault;
 mod faulty;
 mod init;
 mod keys;
+mod scraper;
 mod serve;
 mod settings;
 mod system;

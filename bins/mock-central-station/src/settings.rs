@@ -52,6 +52,8 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database: Option<SecretText>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics_token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_format: Option<LogFormat>,
@@ -109,6 +111,8 @@ pub(crate) struct Settings {
     pub(crate) suites: Vec<Suite>,
     /// Where the station's memory is, unless it is SQLite in its directory.
     pub(crate) database: Option<PostgresUrl>,
+    /// File with the token of the monitoring system.
+    pub(crate) metrics_token_file: Option<PathBuf>,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
@@ -163,6 +167,7 @@ impl SettingsFile {
                 .map(|url| PostgresUrl::parse(url.expose()))
                 .transpose()
                 .map_err(|error| error.at(DATABASE))?,
+            metrics_token_file: self.metrics_token_file.clone(),
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
@@ -204,6 +209,8 @@ impl SettingsFile {
 
 /// The key of the makers' authorities.
 pub(crate) const FACTORY_ANCHORS: &str = "factory_anchors";
+/// The key of the file with the monitoring system's token.
+pub(crate) const METRICS_TOKEN_FILE: &str = "metrics_token_file";
 /// The key of the database.
 pub(crate) const DATABASE: &str = "database";
 
@@ -260,6 +267,10 @@ impl Settings {
             proximity: args.proximity.unwrap_or(file.proximity),
             suites: args.suites.clone().or_else(|| file.suites.clone()),
             database: args.database.clone().or_else(|| file.database.clone()),
+            metrics_token_file: args
+                .metrics_token_file
+                .clone()
+                .or_else(|| file.metrics_token_file.clone()),
             ..file
         };
         Ok(file.read()?.with_logging(&args.logging))
@@ -351,6 +362,7 @@ mod tests {
         let whole = SettingsFile {
             device_trust: Some(vec![DeviceTrustName::Registry]),
             factory_anchors: vec!["maker.pem".into()],
+            metrics_token_file: Some("metrics.token".into()),
             suites: Some(vec![SuiteName::P256]),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
             log: Some("info".to_owned()),

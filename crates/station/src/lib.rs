@@ -27,6 +27,7 @@ mod events;
 mod junk;
 mod links;
 mod lockout;
+mod metrics;
 mod password;
 mod policy;
 pub mod ports;

@@ -67,6 +67,12 @@ impl Links {
         }
     }
 
+    /// How many devices that speak every `interval` are still there.
+    pub(crate) fn alive(&self, interval: Duration, now: Tick) -> u64 {
+        let alive = self.0.values().filter(|link| link.is_alive(interval, now));
+        alive.fold(0, |count, _| count + 1)
+    }
+
     pub(crate) fn get(&self, device: &DeviceId) -> Option<Link> {
         self.0.get(device).copied()
     }

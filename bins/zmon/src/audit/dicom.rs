@@ -209,7 +209,7 @@ mod tests {
                     found.push((name, attributes.collect()));
                 }
                 Event::Eof => return found,
-                _ => {}
+                event => assert!(matches!(event, Event::End(_) | Event::Text(_)), "{event:?}"),
             }
         }
     }

@@ -1,8 +1,6 @@
 //! A row for the tests of the formats.
 
-#![expect(clippy::unwrap_used, reason = "a panic is the report")]
-
-use zmon_persistence::{AuditExport, ExportedRow, JsonLines, PersistenceError};
+use zmon_persistence::{AuditExport, ExportedRow, JsonLines, PersistenceError, export_failed};
 
 /// A refused pairing with everything in it that a format could stumble over.
 const RECORD: &str = r#"{"actor":"operator:tina","clock":"synced","codeHash":null,"configurationHash":null,"detail":[["note","=1+1,\"]\\\n<&>"],["route","push"]],"deviceId":"ZM-001","error":"device_unreachable","event":"pairing_failed","message":"The device's \"port\" is closed.","role":"technician","session":"000102030405060708090a0b0c0d0e0f","success":false,"timestamp":1764144000123,"v":1}"#;
@@ -26,7 +24,7 @@ pub(super) fn export(export: &mut dyn AuditExport) -> Result<(), PersistenceErro
         timestamp: None,
         ..bare
     };
-    let record = serde_json::to_string(&bare).unwrap();
+    let record = serde_json::to_string(&bare).map_err(|error| export_failed(error.into()))?;
     export.row(&ExportedRow { seq: 8, record: &record, ..row })?;
     export.checkpoint("a.b.c")
 }

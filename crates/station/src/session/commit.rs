@@ -1,7 +1,5 @@
 //! One step of a session: proposed, committed, installed, in this order and no other.
 
-use std::sync::Arc;
-
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::limits;
@@ -23,7 +21,6 @@ use crate::station::{Checkpoints, Station};
 impl SessionDriver {
     /// Proposes the step, commits it, installs it, and starts its actions.
     pub(super) async fn take(&mut self, step: &Step) -> Result<Result<(), StationError>, Halt> {
-        let store = Arc::clone(&self.station.parts.store);
         let (own, peer) = self.checkpoints(step).await.map_err(Halt::Store)?;
         let now = self.station.now();
         let known = Known {
@@ -44,7 +41,7 @@ impl SessionDriver {
         }
         let record = self.complete(step, &next, record, &now).map_err(Halt::Store)?;
         if !record.is_empty() {
-            let committed = store.commit(&now, &record).await;
+            let committed = self.station.commit_record(&now, &record).await;
             committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
         }
         self.install(step, next, &record, &now);

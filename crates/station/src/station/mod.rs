@@ -9,6 +9,7 @@ mod devices;
 mod fleet;
 mod housekeeping;
 mod login;
+mod measure;
 mod opening;
 mod pairing;
 mod password;
@@ -39,10 +40,11 @@ use crate::events::StationEvent;
 use crate::junk::Junk;
 use crate::links::Links;
 use crate::lockout::{Lockout, Turns};
+use crate::metrics::Metrics;
 use crate::policy::{StationPolicy, StationProfile};
 use crate::ports::{
     CertificateIssuer, Clock, CrlRow, DeviceDialer, Entropy, Refusal, StationRecord, StationStore,
-    StationWrite,
+    StationWrite, StoreError,
 };
 use crate::session::Sessions;
 
@@ -111,6 +113,7 @@ pub struct Station {
     /// When it was composed.
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
+    metrics: Metrics,
     crl_due: AtomicBool,
     simulated: bool,
 }
@@ -144,6 +147,7 @@ impl Station {
             links: Mutex::default(),
             since,
             polls: Mutex::default(),
+            metrics: Metrics::default(),
             crl_due: AtomicBool::new(false),
             simulated,
         }))
@@ -223,8 +227,24 @@ impl Station {
         audit: Vec<AuditEvent>,
         writes: Vec<StationWrite>,
     ) -> Result<Result<(), Refusal>, StationError> {
-        let record = StationRecord { audit, writes };
-        Ok(self.parts.store.commit(now, &record).await?)
+        Ok(self.commit_record(now, &StationRecord { audit, writes }).await?)
+    }
+
+    /// Commits one record, and counts it.
+    ///
+    /// # Errors
+    /// As [`StationStore::commit`].
+    pub(crate) async fn commit_record(
+        &self,
+        now: &Now,
+        record: &StationRecord,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let begun = self.now().mono;
+        let committed = self.parts.store.commit(now, record).await?;
+        if committed.is_ok() {
+            self.metrics.committed(record, self.now().mono.since(begun));
+        }
+        Ok(committed)
     }
 
     /// Commits one record whose writes are all unconditional.

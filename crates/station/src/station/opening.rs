@@ -154,7 +154,7 @@ impl Station {
         let facts = OpenFacts::at(Self::wall(&now)?, &self.parts.policy.session);
         let mut opened = self.propose_scan(proof, scan.clone(), holder, pair).await?;
         let record = translate(core::mem::take(&mut opened.record), facts, None)?;
-        match self.parts.store.commit(&now, &record).await? {
+        match self.commit_record(&now, &record).await? {
             Ok(()) => {}
             Err(Refusal::DeviceReserved(_)) => return Ok(None),
             Err(Refusal::TokenUsed(by)) => {

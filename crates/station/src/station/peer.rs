@@ -95,6 +95,7 @@ impl Station {
             self.keep_checkpoint(&now, &row, checkpoint).await;
         }
         self.links().hear(row.device_id.clone(), Link::new(at, now.mono, heartbeat));
+        self.metrics.heard();
         self.emit(StationEvent::Heartbeat { device_id: row.device_id, at });
         Ok(HeartbeatAnswer { time: at, config_version: row.config_version })
     }

@@ -217,7 +217,7 @@ impl Station {
             let device_id = device_id.clone();
             record.writes.push(StationWrite::RecoveryCounter { device_id, counter });
         }
-        match self.parts.store.commit(now, &record).await? {
+        match self.commit_record(now, &record).await? {
             Ok(()) => {}
             Err(Refusal::DeviceReserved(_)) => return Ok(Ok(None)),
             Err(Refusal::TokenUsed(_) | Refusal::CounterBehind { .. }) => {

@@ -37,9 +37,21 @@ pub(super) enum Behind {
     Strangers,
 }
 
+impl Behind {
+    /// The listener's name in figures.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operators => "operators",
+            Self::Certificates => "devices",
+            Self::Strangers => "strangers",
+        }
+    }
+}
+
 /// The outermost layer of every interface.
 pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = api.requests.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    let begun = api.station.now().mono;
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = match misdirected(&api.hosts, Scheme::Https, request.headers()) {
@@ -49,6 +61,7 @@ pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -
     let path = path.as_ref().map_or("-", MatchedPath::as_str);
     let status = response.status().as_u16();
     tracing::debug!(request = id, %method, path, status, "answered");
+    api.metrics.answered(api.behind, path, status, api.station.now().mono.since(begun));
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, HeaderValue::from(id));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -118,6 +131,14 @@ impl Caller {
             None => Err(ErrorCode::AuthenticationFailed.into()),
         };
         self.counted(api, known)
+    }
+
+    /// Whether it is the monitoring system that figures are given to.
+    pub(super) fn is_scraper(&self, api: &Api) -> bool {
+        match (&api.scraper, self.token()) {
+            (Some(scraper), Some(token)) => !self.is_page() && scraper.is(token),
+            _ => false,
+        }
     }
 
     fn counted<T>(&self, api: &Api, known: Result<T, StationError>) -> Result<T, Refused> {

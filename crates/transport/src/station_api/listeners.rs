@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zmon_station::Station;
 use zmon_station::ports::CrlRow;
 
-use super::{Between, Hosts, Interposed, operators_with, pull};
+use super::{Hosts, Interfaces, Interposed, ScrapeToken};
 use crate::paths::{OUTCOME_ALPN, PULL_ALPN, RECOVERY_ALPN};
 use crate::server::{Hosted, Server, ServerLimits};
 use crate::tls::{
@@ -65,6 +65,7 @@ pub struct BoundListeners {
     devices: TcpListener,
     binds: Binds,
     interposed: Option<Arc<dyn Interposed>>,
+    scraper: Option<ScrapeToken>,
     pages: Option<Router>,
 }
 
@@ -79,6 +80,7 @@ impl BoundListeners {
             devices: TcpListener::bind(binds.devices).await?,
             binds,
             interposed: None,
+            scraper: None,
             pages: None,
         })
     }
@@ -87,6 +89,13 @@ impl BoundListeners {
     #[must_use]
     pub fn interpose(mut self, interposed: Arc<dyn Interposed>) -> Self {
         self.interposed = Some(interposed);
+        self
+    }
+
+    /// Gives figures to a monitoring system that shows this token.
+    #[must_use]
+    pub fn scraped_with(mut self, token: ScrapeToken) -> Self {
+        self.scraper = Some(token);
         self
     }
 
@@ -133,15 +142,16 @@ impl BoundListeners {
         let (for_operators, for_devices) = (self.operators()?, self.devices()?);
         let closing = CancellationToken::new();
         let hosts = self.binds.hosts(for_operators, station);
-        let service = operators_with(self.pages, station, hosts, closing.clone());
+        let interfaces =
+            Interfaces { between: self.interposed, scraper: self.scraper, ..Interfaces::default() };
+        let service = interfaces.operators(station, hosts, self.pages, closing.clone());
         let hosted = Hosted::new(Arc::clone(&server_auth), service).on_refused(counted(station));
         let operators = Server::start(self.operators, hosted, self.binds.operator_limits)?;
         let hosts = self.binds.hosts(for_devices, station);
-        let between = Between(self.interposed);
-        let hosted = Hosted::new(mutual, between.devices(station, hosts.clone()))
-            .with_protocol(OUTCOME_ALPN, &server_auth, between.outcome(station, hosts.clone()))
-            .with_protocol(RECOVERY_ALPN, &server_auth, between.recovery(station, hosts.clone()))
-            .with_protocol(PULL_ALPN, &server_auth, pull(station, hosts))
+        let hosted = Hosted::new(mutual, interfaces.devices(station, hosts.clone()))
+            .with_protocol(OUTCOME_ALPN, &server_auth, interfaces.outcome(station, hosts.clone()))
+            .with_protocol(RECOVERY_ALPN, &server_auth, interfaces.recovery(station, hosts.clone()))
+            .with_protocol(PULL_ALPN, &server_auth, interfaces.pull(station, hosts))
             .on_refused(counted(station));
         let devices = Server::start(self.devices, hosted, self.binds.device_limits)?;
         let follower = tokio::spawn(follow_revocations(authority, list));

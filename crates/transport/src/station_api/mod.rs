@@ -21,6 +21,7 @@ mod gate;
 mod interpose;
 mod listeners;
 mod login;
+mod metrics;
 mod page;
 mod pairing;
 mod progress;
@@ -31,6 +32,7 @@ mod rows;
 pub use crate::server::Hosts;
 pub use interpose::{DeviceRequest, Fate, Interposed};
 pub use listeners::{Binds, BoundListeners, StartError, StationListeners, follow_revocations};
+pub use metrics::ScrapeToken;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -43,6 +45,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport, Side};
 use zmon_station::Station;
 
 use self::gate::Behind;
+use self::metrics::HttpMetrics;
 use crate::paths;
 use crate::problem;
 use crate::server::{Fault, Service};
@@ -54,21 +57,14 @@ struct Api {
     hosts: Arc<Hosts>,
     behind: Behind,
     requests: Arc<AtomicU64>,
+    metrics: HttpMetrics,
+    /// The monitoring system, if there is one.
+    scraper: Option<ScrapeToken>,
     /// Ends the streams of pages: nothing else does.
     closing: CancellationToken,
 }
 
 impl Api {
-    fn new(station: &Arc<Station>, hosts: Hosts, behind: Behind) -> Self {
-        Self {
-            station: Arc::clone(station),
-            hosts: Arc::new(hosts),
-            behind,
-            requests: Arc::new(AtomicU64::new(0)),
-            closing: CancellationToken::new(),
-        }
-    }
-
     fn serve(self, router: Router<Self>) -> Service {
         // The router adds `Allow` outside its own layers: what takes it away goes around it.
         let behind = self.behind;
@@ -103,79 +99,104 @@ fn fault_code(fault: Fault) -> ErrorCode {
 
 /// The operators' interface; answers only to the names in `hosts` (T19).
 pub fn operators(station: &Arc<Station>, hosts: Hosts) -> Service {
-    operators_with(None, station, hosts, CancellationToken::new())
-}
-
-/// As [`operators()`], with somebody's pages beside it, and streams that end with `closing`. The
-/// pages bring routes and no fallback.
-fn operators_with(
-    pages: Option<Router>,
-    station: &Arc<Station>,
-    hosts: Hosts,
-    closing: CancellationToken,
-) -> Service {
-    let router = Router::new()
-        .route(paths::PAGE_SESSION, get(page::view).post(page::log_in))
-        .route(paths::PAIR_EVENTS, get(progress::events))
-        .route(paths::REGISTRY_DEVICE, get(registry::device))
-        .route(paths::REGISTRY_BED, get(registry::bed))
-        .route(paths::HEALTH, get(login::health))
-        .route(paths::LOGIN, post(login::login))
-        .route(paths::LOGOUT, post(login::logout))
-        .route(paths::OPERATORS, get(login::operators).post(login::add_operator))
-        .route(paths::OPERATOR_ACCESS, post(login::set_access))
-        .route(paths::OPERATOR_ONE_TIME, post(login::reset_password))
-        .route(paths::OWN_PASSWORD, post(login::change_password))
-        .route(paths::SESSIONS, post(pairing::scan))
-        .route(paths::PAIR, post(pairing::pair))
-        .route(paths::PAIR_SESSION, get(pairing::result))
-        .route(paths::PAIR_CANCEL, post(pairing::cancel))
-        .route(paths::PAIR_COURIER, get(pairing::courier_message).post(pairing::courier_return))
-        .route(paths::OUTCOME, post(devices::outcome))
-        .route(paths::REGISTRY_IMPORT, post(registry::import))
-        .route(paths::REGISTRY_DEVICES, get(registry::devices))
-        .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
-        .route(paths::PLACE, post(registry::place))
-        .route(paths::DECOMMISSION, post(registry::decommission))
-        .route(paths::CERTIFICATES, get(registry::certificates))
-        .route(paths::OVERVIEW, get(registry::overview))
-        .route(paths::POLICY, get(registry::policy))
-        .route(paths::REKEY, post(registry::rekey))
-        .route(paths::REVOKE, post(registry::revoke))
-        .route(paths::AUDIT, get(registry::audit))
-        .route(paths::AUDIT_VERIFY, get(registry::verify_audit));
-    let router = match pages {
-        Some(pages) => router.merge(pages.with_state(())),
-        None => router,
-    };
-    Api { closing, ..Api::new(station, hosts, Behind::Operators) }.serve(router)
+    Interfaces::default().operators(station, hosts, None, CancellationToken::new())
 }
 
 /// The devices' interface, for a listener that has verified a client certificate.
 pub fn devices(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Between(None).devices(station, hosts)
+    Interfaces::default().devices(station, hosts)
 }
 
 /// The interface for devices whose certificate has expired (D23).
 pub fn recovery(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Between(None).recovery(station, hosts)
+    Interfaces::default().recovery(station, hosts)
 }
 
 /// The interface for devices whose window is open (D7).
 pub fn pull(station: &Arc<Station>, hosts: Hosts) -> Service {
-    let router = Router::new().route(paths::POLL, post(devices::poll));
-    Api::new(station, hosts, Behind::Strangers).serve(router)
+    Interfaces::default().pull(station, hosts)
 }
 
 /// The interface for devices that hold no certificate which is still accepted: in doubt, or wiped.
 pub fn outcome(station: &Arc<Station>, hosts: Hosts) -> Service {
-    Between(None).outcome(station, hosts)
+    Interfaces::default().outcome(station, hosts)
 }
 
-/// What devices reach, with somebody in between or nobody.
-struct Between(Option<Arc<dyn Interposed>>);
+/// The interfaces of one station, which count together.
+#[derive(Default)]
+struct Interfaces {
+    /// Somebody between the devices and the station.
+    between: Option<Arc<dyn Interposed>>,
+    /// The monitoring system that may read figures.
+    scraper: Option<ScrapeToken>,
+    metrics: HttpMetrics,
+}
 
-impl Between {
+impl Interfaces {
+    fn api(&self, station: &Arc<Station>, hosts: Hosts, behind: Behind) -> Api {
+        Api {
+            station: Arc::clone(station),
+            hosts: Arc::new(hosts),
+            behind,
+            requests: Arc::new(AtomicU64::new(0)),
+            metrics: self.metrics.clone(),
+            scraper: self.scraper.clone(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// With somebody's pages beside it, which bring routes and no fallback, and streams that end
+    /// with `closing`.
+    fn operators(
+        &self,
+        station: &Arc<Station>,
+        hosts: Hosts,
+        pages: Option<Router>,
+        closing: CancellationToken,
+    ) -> Service {
+        let router = Router::new()
+            .route(paths::PAGE_SESSION, get(page::view).post(page::log_in))
+            .route(paths::PAIR_EVENTS, get(progress::events))
+            .route(paths::REGISTRY_DEVICE, get(registry::device))
+            .route(paths::REGISTRY_BED, get(registry::bed))
+            .route(paths::HEALTH, get(login::health))
+            .route(paths::METRICS, get(metrics::metrics))
+            .route(paths::LOGIN, post(login::login))
+            .route(paths::LOGOUT, post(login::logout))
+            .route(paths::OPERATORS, get(login::operators).post(login::add_operator))
+            .route(paths::OPERATOR_ACCESS, post(login::set_access))
+            .route(paths::OPERATOR_ONE_TIME, post(login::reset_password))
+            .route(paths::OWN_PASSWORD, post(login::change_password))
+            .route(paths::SESSIONS, post(pairing::scan))
+            .route(paths::PAIR, post(pairing::pair))
+            .route(paths::PAIR_SESSION, get(pairing::result))
+            .route(paths::PAIR_CANCEL, post(pairing::cancel))
+            .route(paths::PAIR_COURIER, get(pairing::courier_message).post(pairing::courier_return))
+            .route(paths::OUTCOME, post(devices::outcome))
+            .route(paths::REGISTRY_IMPORT, post(registry::import))
+            .route(paths::REGISTRY_DEVICES, get(registry::devices))
+            .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
+            .route(paths::PLACE, post(registry::place))
+            .route(paths::DECOMMISSION, post(registry::decommission))
+            .route(paths::CERTIFICATES, get(registry::certificates))
+            .route(paths::OVERVIEW, get(registry::overview))
+            .route(paths::POLICY, get(registry::policy))
+            .route(paths::REKEY, post(registry::rekey))
+            .route(paths::REVOKE, post(registry::revoke))
+            .route(paths::AUDIT, get(registry::audit))
+            .route(paths::AUDIT_VERIFY, get(registry::verify_audit));
+        let router = match pages {
+            Some(pages) => router.merge(pages.with_state(())),
+            None => router,
+        };
+        Api { closing, ..self.api(station, hosts, Behind::Operators) }.serve(router)
+    }
+
+    fn pull(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
+        let router = Router::new().route(paths::POLL, post(devices::poll));
+        self.api(station, hosts, Behind::Strangers).serve(router)
+    }
+
     fn devices(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::DEVICE_TEST, get(devices::test))
@@ -183,25 +204,25 @@ impl Between {
             .route(paths::DEVICE_RENEW, post(devices::renew))
             .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
             .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
-        Api::new(station, hosts, Behind::Certificates).serve(self.between(router))
+        self.api(station, hosts, Behind::Certificates).serve(self.between(router))
     }
 
     fn recovery(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::RECOVER, post(devices::recover))
             .route(paths::RECOVER_IDENTITY, post(devices::recover_identity));
-        Api::new(station, hosts, Behind::Strangers).serve(self.between(router))
+        self.api(station, hosts, Behind::Strangers).serve(self.between(router))
     }
 
     fn outcome(&self, station: &Arc<Station>, hosts: Hosts) -> Service {
         let router = Router::new()
             .route(paths::OUTCOME, post(devices::outcome))
             .route(paths::RETIRE, post(devices::retire));
-        Api::new(station, hosts, Behind::Strangers).serve(self.between(router))
+        self.api(station, hosts, Behind::Strangers).serve(self.between(router))
     }
 
     fn between(&self, router: Router<Api>) -> Router<Api> {
-        match &self.0 {
+        match &self.between {
             Some(between) => {
                 router.layer(from_fn_with_state(Arc::clone(between), interpose::between))
             }

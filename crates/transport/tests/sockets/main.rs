@@ -26,6 +26,9 @@ mod control;
 mod listener;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod metrics;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod operators;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]

@@ -16,8 +16,9 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 30] = [
+const PATHS: [(&str, &str, bool); 31] = [
     ("GET", paths::HEALTH, false),
+    ("GET", paths::METRICS, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
     ("POST", paths::OWN_PASSWORD, true),

@@ -81,6 +81,11 @@ impl World {
         Self::compose(provider, ClientTimes::default(), |bound| bound.pages(pages)).await
     }
 
+    /// A world whose listeners are changed before they serve.
+    pub(crate) async fn open_bound(change: impl FnOnce(BoundListeners) -> BoundListeners) -> Self {
+        Self::compose(providers().swap_remove(0), ClientTimes::default(), change).await
+    }
+
     async fn compose(
         provider: Provider,
         times: ClientTimes,
