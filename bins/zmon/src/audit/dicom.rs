@@ -198,19 +198,16 @@ mod tests {
         let mut reader = Reader::from_str(xml);
         let mut found = Vec::new();
         loop {
-            match reader.read_event().unwrap() {
-                Event::Start(tag) | Event::Empty(tag) => {
-                    let name = tag.name().as_ref().to_owned();
-                    let attributes = tag.attributes().map(|attribute| {
-                        let attribute = attribute.unwrap();
-                        let key = attribute.key.as_ref().to_owned();
-                        (key, attribute.value.into_owned())
-                    });
-                    found.push((name, attributes.collect()));
-                }
-                Event::Eof => return found,
-                event => assert!(matches!(event, Event::End(_) | Event::Text(_)), "{event:?}"),
+            let event = reader.read_event().unwrap();
+            if event == Event::Eof {
+                return found;
             }
+            let (Event::Start(tag) | Event::Empty(tag)) = event else { continue };
+            let attributes = tag.attributes().map(|attribute| {
+                let attribute = attribute.unwrap();
+                (attribute.key.as_ref().to_owned(), attribute.value.into_owned())
+            });
+            found.push((tag.name().as_ref().to_owned(), attributes.collect()));
         }
     }
 
