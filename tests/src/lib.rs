@@ -2,4 +2,5 @@
 
 pub mod definitions;
 pub mod documents;
+pub mod sbom;
 pub mod tables;

@@ -108,6 +108,49 @@ fn every_ignored_advisory_has_a_date_and_a_reason() {
     }
 }
 
+/// Every package of the lock file once, with the hash it has there, and nothing else; and every edge of
+/// the graph leads to one of them.
+#[test]
+fn the_bill_of_materials_is_the_lock_file() {
+    let bill = zmon_tests::sbom::cyclone_dx().unwrap();
+    let lock: Table = documents::read("Cargo.lock").unwrap().parse().unwrap();
+    let locked: BTreeSet<(String, String, Option<String>)> = lock["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| {
+            let text = |name: &str| package.get(name).map(|text| text.as_str().unwrap().to_owned());
+            (text("name").unwrap(), text("version").unwrap(), text("checksum"))
+        })
+        .collect();
+    let components = bill["components"].as_array().unwrap();
+    let listed: BTreeSet<(String, String, Option<String>)> = components
+        .iter()
+        .map(|component| {
+            let text = |name: &str| component[name].as_str().unwrap().to_owned();
+            let hash = component.get("hashes").map(|hashes| {
+                assert_eq!(hashes[0]["alg"], "SHA-256");
+                hashes[0]["content"].as_str().unwrap().to_owned()
+            });
+            assert_eq!(text("purl"), format!("pkg:cargo/{}@{}", text("name"), text("version")));
+            for named in [&component["supplier"]["name"], &component["licenses"][0]["expression"]] {
+                assert!(!named.as_str().unwrap().is_empty(), "{component}");
+            }
+            (text("name"), text("version"), hash)
+        })
+        .collect();
+    assert_eq!(listed, locked);
+    assert_eq!(listed.len(), components.len(), "a package is listed twice");
+    let references: BTreeSet<_> =
+        components.iter().map(|component| component["bom-ref"].as_str().unwrap()).collect();
+    for edge in bill["dependencies"].as_array().unwrap() {
+        let on = edge["dependsOn"].as_array().unwrap().iter().chain([&edge["ref"]]);
+        for end in on {
+            assert!(references.contains(end.as_str().unwrap()), "{end}");
+        }
+    }
+}
+
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
 const BUILT_WITH: [(&str, &[&str]); 20] = [

@@ -1,5 +1,5 @@
-//! `docs/TRACEABILITY.md` and the table of `docs/SECURITY.md` against the code: no empty cell, no
-//! unknown test, no unknown symbol.
+//! `docs/TRACEABILITY.md` and the tables of `docs/SECURITY.md` and `docs/REGULATORY.md` against the code:
+//! no empty cell, no unknown test, no unknown symbol.
 //!
 //! A row is `| clause | kind | item | symbol | test |`. Rows of work not done yet say `open` in both of
 //! the last cells; their number is printed.
@@ -19,6 +19,9 @@ const TEST: usize = 4;
 /// Threats of `docs/SECURITY.md`, and its cells.
 const THREATS: usize = 38;
 const THREAT_TEST: usize = 3;
+/// Rows of `docs/REGULATORY.md`, and where their evidence stands.
+const EXPECTATIONS: usize = 14;
+const EVIDENCE: usize = 3;
 
 #[test]
 fn every_row_is_whole() {
@@ -55,6 +58,7 @@ fn every_test_exists() {
     let items = items();
     let mut missing: Vec<_> = items.iter().flat_map(|row| unknown(row, TEST)).collect();
     missing.extend(threats().iter().flat_map(|row| unknown(row, THREAT_TEST)));
+    missing.extend(expectations().iter().flat_map(|row| unknown(row, EVIDENCE)));
     assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
 }
 
@@ -82,6 +86,18 @@ fn every_threat_has_a_control_and_a_test() {
     assert_eq!(threats.len(), THREATS);
 }
 
+/// What is not met says so in a cell of its own; what is met names a test.
+#[test]
+fn every_expectation_says_what_meets_it_and_what_is_missing() {
+    let expectations = expectations();
+    for (row, number) in expectations.iter().zip(1..) {
+        is_whole(row, 5);
+        assert_eq!(row.cell(0), format!("M{number}"), "line {}", row.line);
+        assert!(row.names(EVIDENCE).next().is_some(), "line {}: no test", row.line);
+    }
+    assert_eq!(expectations.len(), EXPECTATIONS);
+}
+
 #[test]
 fn open_rows_are_counted() {
     let (rows, threats) = (items(), threats());
@@ -105,9 +121,18 @@ fn items() -> Vec<Row> {
 }
 
 fn threats() -> Vec<Row> {
-    let text = documents::read("docs/SECURITY.md").unwrap();
+    numbered("docs/SECURITY.md", 'T')
+}
+
+fn expectations() -> Vec<Row> {
+    numbered("docs/REGULATORY.md", 'M')
+}
+
+/// The rows that begin with this letter and a number.
+fn numbered(document: &str, letter: char) -> Vec<Row> {
+    let text = documents::read(document).unwrap();
     let is_number = |first: &str| {
-        first.strip_prefix('T').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+        first.strip_prefix(letter).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
     };
     tables::rows(&text, |first| first.len() > 1 && is_number(first))
 }

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use zmon_wire::secret::SecretText;
 
+pub mod certificate;
 pub mod device;
 pub mod station;
 
@@ -82,6 +83,8 @@ twice each."
     Registry(Registry),
     /// The station's operators.
     Operator(station::Operator),
+    /// The certificates that the station has issued.
+    Certificate(certificate::Certificate),
     /// Drive a device on this machine through its control socket.
     Device(Device),
     /// Print a completion script.
@@ -303,6 +306,8 @@ mod tests {
             (device("migrate"), "--address", "here"),
             (device("factory-reset"), "--confirm", "a b"),
             (vec!["device", "operator", "first"], "<ACCOUNT>", "a b"),
+            ([&["certificate", "revoke"], &login[..]].concat(), "<SERIAL>", "xyz"),
+            ([&["certificate", "list"], &login[..]].concat(), "--device", "a b"),
             (account("add"), "<ACCOUNT>", "a b"),
             (account("remove"), "<ACCOUNT>", "a b"),
             (account("set-pin"), "<ACCOUNT>", "a b"),

@@ -4,6 +4,7 @@
 mod administer;
 pub mod args;
 mod audit;
+mod certificate;
 mod clock;
 mod courier;
 mod demo;
@@ -40,6 +41,7 @@ async fn carry_out(command: Command, streams: &mut Streams<'_>) -> Result<(), Fa
         Command::Qr(qr) => qr::run(qr, streams).await,
         Command::Registry(registry) => administer::registry(registry.command, streams).await,
         Command::Operator(operator) => administer::operator(operator.command, streams).await,
+        Command::Certificate(certificate) => certificate::run(certificate.command, streams).await,
         Command::Device(device) => device::run(device, streams).await,
         Command::Completions { shell } => Ok(completions(shell, streams)?),
     }

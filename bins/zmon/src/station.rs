@@ -13,7 +13,7 @@ use zmon_cli::{
 use zmon_domain::{
     address::ServerUrl,
     error::ErrorCode,
-    ids::{DeviceId, OperatorId, SessionId},
+    ids::{DeviceId, OperatorId, Serial, SessionId},
     limits,
     route::Route,
 };
@@ -25,10 +25,11 @@ use zmon_transport::{
 use zmon_wire::{
     admin::{
         DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest,
-        PasswordRequest, RekeyAnswer,
+        PasswordRequest, RekeyAnswer, RevokeAnswer,
     },
     audit::AuditPage,
     carry::{CourierAnswer, Return},
+    fleet::{CertificateList, CertificateStanding, RevokeRequest},
     pair::{PairAnswer, PairPending, PairRequest},
     problem::Problem,
     secret::SecretText,
@@ -57,6 +58,14 @@ pub(crate) enum Paired {
     Done(Box<PairAnswer>),
     /// Its messages wait for a courier.
     Waits(PairPending),
+}
+
+/// Which certificates are listed.
+pub(crate) enum Which {
+    /// Those in a state.
+    State(CertificateStanding),
+    /// Those of a device.
+    Device(DeviceId),
 }
 
 /// A station, one connection, one login.
@@ -267,6 +276,42 @@ impl StationClient {
         request: &OperatorRequest,
     ) -> Result<Done, Failure> {
         read(&self.post("/api/operators", request).await?)
+    }
+
+    /// Certificates that the station has issued.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn certificates(&mut self, which: &Which) -> Result<CertificateList, Failure> {
+        let filter = match which {
+            Which::State(state) => format!("state={}", state.as_str()),
+            Which::Device(device) => format!("deviceId={device}"),
+        };
+        let mut all = CertificateList { certificates: Vec::new(), total: 0, expiry: Vec::new() };
+        loop {
+            let offset = all.certificates.len();
+            let path = format!("{}?{filter}&offset={offset}", paths::CERTIFICATES);
+            let page: CertificateList = read(&self.get(&path, LIST_MAX).await?)?;
+            let is_empty = page.certificates.is_empty();
+            (all.total, all.expiry) = (page.total, page.expiry);
+            all.certificates.extend(page.certificates);
+            if is_empty || all.certificates.len() as u64 >= all.total {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Revokes a certificate.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn revoke(
+        &mut self,
+        serial: Serial,
+        request: &RevokeRequest,
+    ) -> Result<RevokeAnswer, Failure> {
+        let path = paths::REVOKE.replace("{serial}", &serial.to_string());
+        read(&self.post(&path, request).await?)
     }
 
     /// A page of the audit log.
