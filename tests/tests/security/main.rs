@@ -21,4 +21,5 @@ mod operators;
 mod pairing_code;
 mod revocation;
 mod signatures;
+mod tools;
 mod wycheproof;

@@ -11,8 +11,7 @@ use crate::metrics::Standing;
 use crate::ports::CertificateState;
 
 /// States whose certificates are counted; with every renewal the others only grow.
-const COUNTED: [(&str, CertificateState); 2] =
-    [("pending", CertificateState::Pending), ("current", CertificateState::Current)];
+const COUNTED: [CertificateState; 2] = [CertificateState::Pending, CertificateState::Current];
 
 impl Station {
     /// Whether an operator may read figures.
@@ -34,8 +33,8 @@ impl Station {
         let interval = self.parts.policy.defaults.sync_interval;
         let open = store.open_sessions().await?;
         let mut certificates = Vec::new();
-        for (name, state) in COUNTED {
-            certificates.push((name, store.count_certificates(state).await?));
+        for state in COUNTED {
+            certificates.push((state.as_str(), store.count_certificates(state).await?));
         }
         let standing = Standing {
             open_sessions: open.iter().filter(|row| !row.phase.is_final()).count() as u64,
