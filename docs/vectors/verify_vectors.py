@@ -356,6 +356,8 @@ def verify_session(v, token, hello, identity):
     bits = int.from_bytes(expand(prk, b"zp1 words" + t, 6), "big") >> 4
     words = [(bits >> shift) & 0x7FF for shift in (33, 22, 11, 0)]
     check("words", words == s["wordIndices"])
+    blink = mac(expand(prk, b"zp1 blink" + t, 32), bytes.fromhex(v["envelope"]["sessionId"]) + (1).to_bytes(4, "big"))
+    check("MAC of blink 1", blink.hex() == s["blinkMac"])
     return t, k_mac, psk, k_key
 
 

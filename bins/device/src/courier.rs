@@ -83,6 +83,7 @@ mod tests {
 
     use zmon_domain::ids::{DeviceId, SessionId};
     use zmon_wire::{
+        blink::{BlinkAnswer, BlinkRequest},
         carry::Reply,
         pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer},
         session::{DeliveryAnswer, SessionAnswer, SessionOpen},
@@ -116,6 +117,10 @@ mod tests {
             Err(ErrorCode::ClaimRefused.into())
         }
 
+        async fn blink(&self, _blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport> {
+            Ok(BlinkAnswer { seconds: 6 })
+        }
+
         async fn configuration(&self, _bytes: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {
             Ok(DeliveryAnswer { status: "e30.e30.c2ln".to_owned() })
         }
@@ -130,9 +135,10 @@ mod tests {
                 Message::Configuration { envelope } => {
                     Reply::Status(self.configuration(envelope).await?)
                 }
-                Message::Window {} | Message::PakeStart(_) | Message::PakeConfirm(_) => {
-                    Reply::Window(self.window().await?)
-                }
+                Message::Window {}
+                | Message::PakeStart(_)
+                | Message::PakeConfirm(_)
+                | Message::Blink(_) => Reply::Window(self.window().await?),
             })
         }
 

@@ -10,6 +10,7 @@ use zmon_station::ports::{
     IssueError, IssuedCertificate, Target,
 };
 use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -128,6 +129,10 @@ impl DeviceConnection for FaultyConnection {
         let mut answer = self.inner.pake_confirm(confirm).await?;
         self.disturbance.identity(&mut answer).await?;
         Ok(answer)
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.inner.blink(request).await
     }
 
     async fn deliver(&mut self, mut envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
@@ -267,6 +272,10 @@ mod tests {
 
         async fn pake_confirm(&mut self, _: PakeConfirm) -> Result<SessionAnswer, DialError> {
             Ok(SessionAnswer { identity: "identity".to_owned() })
+        }
+
+        async fn blink(&mut self, _: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+            Ok(BlinkAnswer { seconds: 6 })
         }
 
         async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

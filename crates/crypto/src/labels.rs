@@ -25,6 +25,8 @@ pub const PSK: &[u8] = b"zp1 psk";
 pub const KEY: &[u8] = b"zp1 key";
 /// Pseudorandom key → bytes behind the four comparison words.
 pub const WORDS: &[u8] = b"zp1 words";
+/// Pseudorandom key → `kBlink`, key of the MAC over a blink.
+pub const BLINK: &[u8] = b"zp1 blink";
 /// `info` prefix of the configuration envelope.
 pub const CONFIG: &[u8] = b"zp1 config";
 /// `info` prefix of a client key that the station made (D6).

@@ -4,17 +4,18 @@
 //! prk      = Extract(salt = H("zp1 hello" ‖ L(hello)), ikm)
 //! claimMac = HMAC(Expand(prk, "zp1 claim", 32), hello)
 //! T        = H("zp1 session" ‖ L(hello) ‖ L(identity))
-//! kMac, psk, kKey, words = Expand(prk, ("zp1 mac" | "zp1 psk" | "zp1 key" | "zp1 words") ‖ T,
-//!                                 32 | 32 | 32 | 6)
+//! kMac, psk, kKey, kBlink, words = Expand(prk, ("zp1 mac" | "zp1 psk" | "zp1 key" | "zp1 blink" | "zp1 words")
+//!                                         ‖ T, 32 | 32 | 32 | 32 | 6)
 //! ```
 //!
 //! `hello` and `identity` are the exact bytes of the two JWS in compact form.
 
 use core::fmt;
+use core::num::NonZeroU32;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::TokenId;
+use zmon_domain::ids::{SessionId, TokenId};
 
 use crate::evidence::CodeClaimed;
 use crate::hash::{length_prefix, sha256_parts};
@@ -33,6 +34,19 @@ impl ClaimError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         ErrorCode::ClaimMacInvalid
+    }
+}
+
+/// The MAC over a blink was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request to blink is not of this session")]
+pub struct BlinkError;
+
+impl BlinkError {
+    /// The code for audit log and peer.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        ErrorCode::BlinkRefused
     }
 }
 
@@ -142,7 +156,13 @@ impl Prk {
         let key = |label| kdf::expand(&self.0, &[label, t.as_bytes()]);
         let mut words = [0; 6];
         kdf::expand_into(&self.0, &[labels::WORDS, t.as_bytes()], &mut words);
-        SessionKeys { mac: key(labels::MAC), psk: key(labels::PSK), key: key(labels::KEY), words }
+        SessionKeys {
+            mac: key(labels::MAC),
+            psk: key(labels::PSK),
+            key: key(labels::KEY),
+            blink: key(labels::BLINK),
+            words,
+        }
     }
 
     fn claim_key(&self) -> Secret32 {
@@ -162,6 +182,7 @@ pub struct SessionKeys {
     mac: Secret32,
     psk: Secret32,
     key: Secret32,
+    blink: Secret32,
     words: [u8; 6],
 }
 
@@ -182,6 +203,27 @@ impl SessionKeys {
     #[must_use]
     pub fn key(&self) -> &Secret32 {
         &self.key
+    }
+
+    /// MAC over a blink of the session: `HMAC(kBlink, sessionId ‖ u32 number)`.
+    #[must_use]
+    pub fn blink_mac(&self, session: SessionId, number: NonZeroU32) -> [u8; 32] {
+        kdf::hmac(&self.blink, &[session.as_bytes(), &number.get().to_be_bytes()])
+    }
+
+    /// Checks that MAC on the device, in constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`BlinkError`] if the MAC is wrong.
+    pub fn verify_blink(
+        &self,
+        session: SessionId,
+        number: NonZeroU32,
+        mac: &[u8; 32],
+    ) -> Result<(), BlinkError> {
+        let said: [&[u8]; 2] = [session.as_bytes(), &number.get().to_be_bytes()];
+        if kdf::hmac_matches(&self.blink, &said, mac) { Ok(()) } else { Err(BlinkError) }
     }
 
     /// Indices of the four comparison words: the first 44 bits, 11 bits each, most significant

@@ -84,6 +84,8 @@ event_types! {
         /// An operator confirmed at the device the station of a pairing without an anchor; a failure when
         /// it was refused or nobody came (D8).
         StationConfirmed = "station_confirmed",
+        /// A station had the screen of the device that it has claimed blink, so that people see which one it is.
+        MonitorBlinked = "monitor_blinked",
         /// A station's messages for a device take another route from here on; with an error, why.
         RouteOffered = "route_offered",
         /// A message for a device was handed to whoever carries it: the device itself, or a courier.

@@ -145,6 +145,10 @@ limits! {
     TYPED_TRIES_HOURLY: u8 = plain, "typedTriesHourly", 20, 1..=100, "count", "–", "D2";
     /// How long a device without an anchor waits for an operator to confirm its station.
     CONFIRMATION: Duration = seconds, "confirmation", 300, 30..=900, "s", "–", "D8";
+    /// How long a monitor's screen blinks for the station that has claimed it.
+    BLINK: Duration = seconds, "blink", 6, 1..=30, "s", "–", "D11";
+    /// How long a station waits for a monitor to blink, which may poll only then.
+    BLINK_WAIT: Duration = seconds, "blinkWait", 10, 1..=60, "s", "–", "D7";
     /// Tolerated difference of two synchronised clocks.
     CLOCK_SKEW: Duration = seconds, "clockSkew", 300, 0..=3600, "s", "–", "D14";
     /// Lifetime of a device's client certificate.

@@ -7,6 +7,9 @@
 mod common;
 
 #[cfg(test)]
+#[path = "protocol/blink.rs"]
+mod blink;
+#[cfg(test)]
 #[path = "protocol/certificate.rs"]
 mod certificate;
 #[cfg(test)]

@@ -24,6 +24,7 @@ use zmon_station::ports::{
     CertificateState, Clock, DeviceConnection, DeviceDialer, DialError, Entropy, Target,
 };
 use zmon_station::{PairOutcome, Station, StationError};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::kind::V1;
 use zmon_wire::manifest::{self, ManifestRow};
 use zmon_wire::pair::PairRequest;
@@ -226,6 +227,15 @@ impl DeviceConnection for Wire {
         let PakeConfirm { session_id, confirm_p } = confirm;
         match self.0.step(DeviceInput::PakeConfirm { session_id, confirm_p }).1 {
             Ok(DeviceReply::Identity(identity)) => Ok(SessionAnswer { identity }),
+            Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
+            Err(report) => Err(DialError::Refused { report }),
+        }
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        let BlinkRequest { session_id, number, mac } = request;
+        match self.0.step(DeviceInput::Blink { session_id, number, mac }).1 {
+            Ok(DeviceReply::Blinking { seconds }) => Ok(BlinkAnswer { seconds }),
             Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
             Err(report) => Err(DialError::Refused { report }),
         }

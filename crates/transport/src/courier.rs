@@ -61,6 +61,9 @@ impl Courier {
             Message::PakeConfirm(confirm) => {
                 self.send(post(paths::PAKE_CONFIRM, &confirm)?, within, Reply::Identity).await
             }
+            Message::Blink(blink) => {
+                self.send(post(paths::BLINK, &blink)?, within, Reply::Blinking).await
+            }
             Message::Configuration { envelope } => {
                 let ask = Ask::post(paths::CONFIGURATION, OCTETS, envelope);
                 self.send(ask, DELIVERY, Reply::Status).await

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 use zmon_domain::limits;
 use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
@@ -164,6 +165,10 @@ impl DeviceConnection for Pinned {
         let answer = self.send(ask, self.dialer.times.request).await?;
         self.claim = Some(Claim::Code(confirm));
         Ok(answer)
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.send(post(paths::BLINK, &request)?, self.dialer.times.request).await
     }
 
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

@@ -10,6 +10,8 @@ pub const WINDOW: &str = "/api/provisioning/window";
 pub const PAKE_START: &str = "/api/provisioning/pake/start";
 /// Device: confirmation in, identity document out.
 pub const PAKE_CONFIRM: &str = "/api/provisioning/pake/confirm";
+/// Device: the screen of a claimed device blinks.
+pub const BLINK: &str = "/api/provisioning/blink";
 /// Device: sealed envelope in, signed status out.
 pub const CONFIGURATION: &str = "/api/provisioning/configuration";
 
@@ -39,6 +41,13 @@ pub const PAIR_COURIER: &str = "/api/provisioning/pair/{sessionId}/courier";
 /// [`PAIR_COURIER`] of one session.
 pub fn pair_courier(session: SessionId) -> String {
     format!("{PAIR}/{session}/courier")
+}
+
+/// Station, operators: the screen of the claimed device blinks, so that people see which one it is.
+pub const PAIR_BLINK: &str = "/api/provisioning/pair/{sessionId}/blink";
+/// [`PAIR_BLINK`] of one session.
+pub fn pair_blink(session: SessionId) -> String {
+    format!("{PAIR}/{session}/blink")
 }
 
 /// Station, devices whose window is open: the next message of their pairing (D7).
@@ -116,11 +125,12 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 44] = [
+pub const ALL: [&str; 46] = [
     SESSION,
     WINDOW,
     PAKE_START,
     PAKE_CONFIRM,
+    BLINK,
     CONFIGURATION,
     LOGIN,
     PAGE_SESSION,
@@ -131,6 +141,7 @@ pub const ALL: [&str; 44] = [
     PAIR_EVENTS,
     PAIR_CANCEL,
     PAIR_COURIER,
+    PAIR_BLINK,
     POLL,
     OUTCOME,
     RETIRE,

@@ -15,6 +15,7 @@ use zmon_domain::{
 
 use crate::{
     b64,
+    blink::{BlinkAnswer, BlinkRequest},
     kind::V1,
     pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer},
     session::{DeliveryAnswer, SessionAnswer, SessionOpen},
@@ -33,6 +34,8 @@ pub enum Message {
     PakeStart(PakeStart),
     /// It ends.
     PakeConfirm(PakeConfirm),
+    /// The screen of the claimed device shall blink.
+    Blink(BlinkRequest),
     /// The sealed configuration.
     Configuration {
         /// Its exact bytes, base64url.
@@ -47,13 +50,13 @@ impl Message {
     /// Name of the file that carries a configuration.
     pub const ENVELOPE_FILE: &'static str = "envelope.json";
 
-    /// Name of its file; none for a run of the typed code, whose answers cannot wait for a person.
+    /// Name of its file; none for a run of the typed code and a blink, which cannot wait for a person.
     #[must_use]
     pub const fn file(&self) -> Option<&'static str> {
         match self {
             Self::Session(_) => Some(Self::HELLO_FILE),
             Self::Configuration { .. } => Some(Self::ENVELOPE_FILE),
-            Self::Window {} | Self::PakeStart(_) | Self::PakeConfirm(_) => None,
+            Self::Window {} | Self::PakeStart(_) | Self::PakeConfirm(_) | Self::Blink(_) => None,
         }
     }
 
@@ -63,7 +66,7 @@ impl Message {
         match self {
             Self::Session(_) => Some(Reply::IDENTITY_FILE),
             Self::Configuration { .. } => Some(Reply::STATUS_FILE),
-            Self::Window {} | Self::PakeStart(_) | Self::PakeConfirm(_) => None,
+            Self::Window {} | Self::PakeStart(_) | Self::PakeConfirm(_) | Self::Blink(_) => None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Message {
             Self::Window {} => "window",
             Self::PakeStart(_) => "pakeStart",
             Self::PakeConfirm(_) => "pakeConfirm",
+            Self::Blink(_) => "blink",
             Self::Configuration { .. } => "configuration",
         }
     }
@@ -86,6 +90,7 @@ impl Message {
             Reply::Identity(_) => matches!(self, Self::Session(_) | Self::PakeConfirm(_)),
             Reply::Window(_) => matches!(self, Self::Window {}),
             Reply::Share(_) => matches!(self, Self::PakeStart(_)),
+            Reply::Blinking(_) => matches!(self, Self::Blink(_)),
             Reply::Status(_) => matches!(self, Self::Configuration { .. }),
             Reply::Refused { .. } => true,
         }
@@ -102,6 +107,8 @@ pub enum Reply {
     Window(WindowAnswer),
     /// To `pakeStart`.
     Share(PakeStarted),
+    /// To `blink`.
+    Blinking(BlinkAnswer),
     /// To `configuration`.
     Status(DeliveryAnswer),
     /// It refused.
@@ -124,7 +131,7 @@ impl Reply {
         match self {
             Self::Identity(_) => Some(Self::IDENTITY_FILE),
             Self::Status(_) => Some(Self::STATUS_FILE),
-            Self::Window(_) | Self::Share(_) | Self::Refused { .. } => None,
+            Self::Window(_) | Self::Share(_) | Self::Blinking(_) | Self::Refused { .. } => None,
         }
     }
 }

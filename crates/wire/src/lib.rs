@@ -12,6 +12,7 @@
 //! | [`qr`] | the content of the QR code |
 //! | [`jws`], [`hello`], [`identity`], [`configuration`], [`session`], [`pake`], [`outcome`], [`pull`], [`retire`], [`checkpoint`] | what is signed, and what carries it |
 //! | [`carry`] | the messages of a pairing apart from who carries them |
+//! | [`blink`] | which of ten monitors it is |
 //! | [`pair`], [`admin`], [`manifest`], [`problem`] | the station's HTTP API |
 //! | [`heartbeat`] | the monitoring link |
 //! | [`control`], [`audit`], [`ready`] | the local control socket, exported audit rows, the ready line |
@@ -26,6 +27,7 @@ extern crate std;
 pub mod admin;
 pub mod audit;
 pub mod b64;
+pub mod blink;
 pub mod carry;
 pub mod checkpoint;
 pub mod configuration;

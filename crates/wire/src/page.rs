@@ -1,9 +1,12 @@
 //! The station's page for tablets: who is logged in, and how a pairing goes on.
 
+use alloc::string::String;
+
 use serde::{Deserialize, Serialize};
 use zmon_domain::{
     ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, SessionId, StationId, StationName},
     role::Role,
+    route::Route,
 };
 
 use crate::{problem::Problem, text};
@@ -52,6 +55,9 @@ pub struct Progress {
     pub device_id: DeviceId,
     /// Where it is.
     pub phase: ProgressPhase,
+    /// How its messages go to the device at present (D7).
+    #[serde(with = "text")]
+    pub delivery: Route,
     /// Whether the device has tested its new connection.
     pub tested: bool,
     /// Its serial number, once it has proved itself in this process.
@@ -64,6 +70,14 @@ pub struct Progress {
     /// this is no instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
+    /// The four words that the screen of the device must show too, before anybody confirms this station
+    /// there (D8); only where somebody has to.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::text::words_option"
+    )]
+    pub words: Option<String>,
     /// Why it ended without a pairing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

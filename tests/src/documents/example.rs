@@ -1,6 +1,8 @@
 //! The worked example of `docs/PROTOCOL.md`: one pairing per suite, computed by the shipped code from
 //! the keys and messages of `docs/vectors`.
 
+use core::num::NonZeroU32;
+
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 use zmon_crypto::{
@@ -15,7 +17,7 @@ use zmon_domain::{
     address::DeviceAddress,
     code::PairingCode,
     hex,
-    ids::{DeviceId, DeviceSerial, WindowId},
+    ids::{DeviceId, DeviceSerial, SessionId, WindowId},
     time::UnixTime,
 };
 use zmon_wire::b64;
@@ -57,6 +59,7 @@ struct Pairing {
     token_key: Vec<u8>,
     spki: Vec<u8>,
     window_id: [u8; 16],
+    session_id: SessionId,
     nonce: [u8; 16],
     token: PairingToken,
     hello: String,
@@ -105,6 +108,7 @@ impl Pairing {
             spki: identity_key.public().spki_der().to_vec(),
             root,
             window_id,
+            session_id: SessionId::from_bytes(vectors.array("/envelope/sessionId")?),
             nonce,
             token,
             hello,
@@ -160,6 +164,7 @@ impl Pairing {
             .bytes("psk", keys.psk().expose())
             .bytes("kKey", keys.key().expose())
             .text("words", &words.join(" "))
+            .bytes("MAC of blink 1", &keys.blink_mac(self.session_id, NonZeroU32::MIN))
             .end()
     }
 

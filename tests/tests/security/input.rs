@@ -99,6 +99,7 @@ async fn the_device_gives_every_stranger_one_answer_and_changes_nothing() {
             (SESSION, OCTETS),
             (PAKE_START, JSON),
             (PAKE_CONFIRM, JSON),
+            (paths::BLINK, JSON),
         ] {
             let answer = stranger.send(Ask::post(path, media, body.clone())).await;
             // A server that does not read a body to its end may close before the answer arrives.
@@ -232,6 +233,7 @@ fn every_path_with_a_body_is_spoiled() {
         paths::SESSION,
         paths::PAKE_START,
         paths::PAKE_CONFIRM,
+        paths::BLINK,
         paths::CONFIGURATION,
         paths::OUTCOME,
         paths::RETIRE,

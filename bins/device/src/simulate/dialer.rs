@@ -7,6 +7,7 @@ use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::Thumbprint;
 use zmon_provisioning::ports::DeviceEndpoint;
 use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -68,6 +69,10 @@ impl DeviceConnection for Connection {
 
     async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
         self.0.pake_confirm(confirm).await.map_err(refused)
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.0.blink(request).await.map_err(refused)
     }
 
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

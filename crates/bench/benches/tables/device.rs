@@ -33,6 +33,7 @@ use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::provider;
 use zmon_transport::station_link::TlsStationLink;
 use zmon_transport::tls::TlsContext;
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::manifest::ManifestRow;
 use zmon_wire::outcome::CommitRequest;
@@ -265,6 +266,10 @@ impl DeviceEndpoint for Noted<Arc<dyn DeviceEndpoint>> {
 
     async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
         self.trace.note("session", self.inner.pake_confirm(confirm)).await
+    }
+
+    async fn blink(&self, blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport> {
+        self.inner.blink(blink).await
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {

@@ -62,9 +62,30 @@ fn words_are_the_first_44_bits() {
         mac: Secret32::zeroed(),
         psk: Secret32::zeroed(),
         key: Secret32::zeroed(),
+        blink: Secret32::zeroed(),
         // 00000000001 00000000010 00000000011 11111111111 0000
         words: [0x00, 0x20, 0x08, 0x01, 0xff, 0xf0],
     };
     assert_eq!(keys.word_indices(), [1, 2, 3, 2047]);
     assert_eq!(keys.words(), ["ability", "able", "about", "zoo"]);
+}
+
+#[test]
+fn a_blink_is_of_one_session_and_number() {
+    let keys = Prk::from_hello(HELLO, &IKM).session(&transcript(HELLO, b"identity"));
+    let (session, one) = (SessionId::from_bytes([3; 16]), NonZeroU32::MIN);
+    let mac = keys.blink_mac(session, one);
+    assert_eq!(keys.verify_blink(session, one, &mac), Ok(()));
+    for bit in 0..256 {
+        let mut wrong = mac;
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(keys.verify_blink(session, one, &wrong), Err(BlinkError));
+    }
+    let two = NonZeroU32::new(2).unwrap();
+    assert_eq!(keys.verify_blink(session, two, &mac), Err(BlinkError));
+    let other = SessionId::from_bytes([4; 16]);
+    assert_eq!(keys.verify_blink(other, one, &mac), Err(BlinkError));
+    let another = Prk::from_hello(HELLO, &IKM).session(&transcript(HELLO, b"identitz"));
+    assert_eq!(another.verify_blink(session, one, &mac), Err(BlinkError));
+    assert_eq!(BlinkError.code(), ErrorCode::BlinkRefused);
 }

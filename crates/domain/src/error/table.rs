@@ -106,6 +106,9 @@ errors! {
     ClaimMacInvalid = "claim_mac_invalid": InvalidPairingCode, Peer, Claim, Station, 403, no,
         "The station could not prove that it has read the QR code.",
         "Regenerate the QR code on the monitor and scan it again.";
+    BlinkRefused = "blink_refused": InvalidPairingCode, Peer, Claim, Station, 403, no,
+        "The request to blink does not belong to this pairing.",
+        "Scan the monitor again.";
     SessionUnknown = "session_unknown": InvalidPairingCode, Peer, Claim, Station, 404, no,
         "There is no such pairing session.",
         "Start the pairing again on the monitor.";

@@ -20,6 +20,7 @@ use zmon_wire::identity::IdentityDocument;
 use zmon_wire::kind::V1;
 use zmon_wire::strict;
 
+use super::blink::Blinks;
 use super::hello::{self, Checked, Refused, Verified};
 use super::machine::Core;
 use super::output::{DeviceReply, DeviceWrite};
@@ -187,7 +188,9 @@ pub(super) fn consume(
     };
     // A person who carries files takes longer than that.
     let release_at = (step.route != Route::Courier).then(|| release_at(now));
-    let state = State::Pairing(Box::new(Pairing { claim, opens: 0, release_at, offer: None }));
+    let blinks = Blinks::default();
+    let pairing = Pairing { claim, opens: 0, release_at, blinks, offer: None };
+    let state = State::Pairing(Box::new(pairing));
     (state, Ok(DeviceReply::Identity(identity)))
 }
 

@@ -169,6 +169,7 @@ pub(super) fn refuse(step: &mut Step<'_>, input: &DeviceInput) -> Option<ErrorRe
         | DeviceInput::AskWindow
         | DeviceInput::PakeStart { .. }
         | DeviceInput::PakeConfirm { .. }
+        | DeviceInput::Blink { .. }
         | DeviceInput::Configuration { .. }
         | DeviceInput::ConfigurationRefused { .. }
         | DeviceInput::By(..)

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use zmon_crypto::Secret32;
 use zmon_crypto::pake::{Confirmation, SHARE_LEN};
@@ -162,6 +163,15 @@ pub enum DeviceInput {
         /// The station's confirmation.
         confirm_p: Confirmation,
     },
+    /// The station of the session has the screen blink: `POST /api/provisioning/blink`.
+    Blink {
+        /// The session.
+        session_id: SessionId,
+        /// Which blink of it.
+        number: NonZeroU32,
+        /// MAC over both by the session's key for this.
+        mac: [u8; 32],
+    },
     /// An operator confirms the station whose configuration waits (D8).
     ConfirmStation {
         /// Who, with which role, authenticated until when.
@@ -185,7 +195,7 @@ pub enum DeviceInput {
         /// Why it was refused.
         report: ErrorReport,
     },
-    /// One of the five messages of a station above that did not come to the listener: the device has
+    /// One of the six messages of a station above that did not come to the listener: the device has
     /// fetched it, or somebody has brought it (D7).
     By(Route, Box<Self>),
     /// Something that is no message at all came from a peer that proved nothing.

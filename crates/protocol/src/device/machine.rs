@@ -18,7 +18,7 @@ use super::state::{Finished, State};
 use super::step::{Outbox, Outcome, Step, done};
 use super::table::StateKind;
 use super::{
-    apply, claim, command, confirm, doubt, erase, listener, migrate, pake, restore, retire,
+    apply, blink, claim, command, confirm, doubt, erase, listener, migrate, pake, restore, retire,
     snapshot, testing, timer,
 };
 
@@ -203,6 +203,9 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: DeviceInp
         }
         DeviceInput::PakeConfirm { session_id, confirm_p } => {
             pake::confirm(core, step, state, session_id, &confirm_p)
+        }
+        DeviceInput::Blink { session_id, number, mac } => {
+            blink::ask(core, step, state, session_id, number, &mac)
         }
         DeviceInput::ConfirmStation { proof, words } => {
             confirm::confirm(core, step, state, &proof, &words)

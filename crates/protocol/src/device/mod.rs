@@ -15,6 +15,7 @@
 //! | `retire`, `erase`, `migrate` | the end of a configuration, of everything, of a manual one |
 
 mod apply;
+mod blink;
 mod boot;
 mod claim;
 mod command;

@@ -204,6 +204,11 @@ pub enum DeviceReply {
         /// `confirmV`.
         confirm_v: Confirmation,
     },
+    /// The screen blinks.
+    Blinking {
+        /// For so many whole seconds from now; 0 for a blink that is over.
+        seconds: u32,
+    },
     /// The `zp-status` JWS of a session that has ended.
     Status(String),
     /// The delivery is accepted; `AnswerDelivery` follows when the session ends.

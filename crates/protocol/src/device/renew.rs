@@ -22,6 +22,7 @@ use zmon_wire::kind::V1;
 use zmon_wire::pull::{FetchRequest, Pull};
 use zmon_wire::strict;
 
+use super::blink::Blinks;
 use super::hello::{self, Checked};
 use super::input::{LinkError, Pulled};
 use super::machine::Core;
@@ -327,7 +328,9 @@ fn begin(
         tls: tls.map(Arc::new),
         deadline: step.now.mono + limits::SESSION_LIFETIME.default,
     };
-    Ok(State::Pairing(Box::new(Pairing { claim, opens: 0, release_at: None, offer: None })))
+    let blinks = Blinks::default();
+    let pairing = Pairing { claim, opens: 0, release_at: None, blinks, offer: None };
+    Ok(State::Pairing(Box::new(pairing)))
 }
 
 /// The attempt ended before a session began: slot A lives on, a row says why.

@@ -43,6 +43,8 @@ pub struct DeviceSnapshot {
     pub attempt: Option<u8>,
     /// Commit was marked sent and no signed answer has come (D13).
     pub in_doubt: bool,
+    /// The screen blinks, so that people see which monitor a station has claimed.
+    pub blinking: bool,
     /// A station waits to be confirmed by an operator (D8).
     pub confirmation: Option<Confirmation>,
     /// Why the last pairing failed.
@@ -85,6 +87,7 @@ impl fmt::Debug for DeviceSnapshot {
             .field("session_id", &self.session_id)
             .field("attempt", &self.attempt)
             .field("in_doubt", &self.in_doubt)
+            .field("blinking", &self.blinking)
             .field("confirmation", &self.confirmation)
             .field("last_error", &self.last_error)
             .field("retirements", &self.retirements)
@@ -112,6 +115,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
         station_name: None,
         attempt: None,
         in_doubt: false,
+        blinking: false,
         confirmation: None,
         last_error: None,
         retirements: machine.core.retire.len(),
@@ -135,6 +139,7 @@ pub(super) fn of(machine: &DeviceMachine, now: &Now) -> DeviceSnapshot {
             snapshot.session_id = Some(pairing.claim.session_id);
             snapshot.station_name = Some(pairing.claim.station_name.clone());
             snapshot.expires_in = left(pairing.claim.deadline);
+            snapshot.blinking = pairing.blinks.shows(now);
             snapshot.confirmation = pairing.offer.as_ref().map(|offer| Confirmation {
                 station_id: pairing.claim.station_id.clone(),
                 station_name: pairing.claim.station_name.clone(),

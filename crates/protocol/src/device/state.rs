@@ -21,6 +21,7 @@ use zmon_domain::time::{Tick, UnixTime};
 use zmon_wire::kind::Method;
 use zmon_wire::qr::QrContent;
 
+use super::blink::Blinks;
 use super::configuration::Opened;
 use super::hello::Checked;
 use super::signer::{Permit, Signer};
@@ -213,6 +214,8 @@ pub(super) struct Pairing {
     pub(super) opens: u8,
     /// When the claim is released unless an envelope comes (D11); none once one has come.
     pub(super) release_at: Option<Tick>,
+    /// What its station had the screen do, so that people find it.
+    pub(super) blinks: Blinks,
     /// What waits for an operator to confirm the station (D8).
     pub(super) offer: Option<Box<Offer>>,
 }

@@ -114,6 +114,8 @@ kinds! {
         PakeStart,
         /// `PakeConfirm`
         PakeConfirm,
+        /// `Blink`
+        Blink,
         /// `ConfirmStation`
         ConfirmStation,
         /// `RefuseStation`
@@ -168,6 +170,7 @@ impl DeviceInput {
             Self::AskWindow => InputKind::AskWindow,
             Self::PakeStart { .. } => InputKind::PakeStart,
             Self::PakeConfirm { .. } => InputKind::PakeConfirm,
+            Self::Blink { .. } => InputKind::Blink,
             Self::ConfirmStation { .. } => InputKind::ConfirmStation,
             Self::RefuseStation { .. } => InputKind::RefuseStation,
             Self::Configuration { .. } => InputKind::Configuration,
@@ -373,6 +376,7 @@ pub const fn successors(from: StateKind, input: InputKind) -> &'static [StateKin
         | InputKind::Renew
         | InputKind::AskWindow
         | InputKind::PakeStart
+        | InputKind::Blink
         | InputKind::ConfigurationRefused
         | InputKind::Junk => STAY,
     }

@@ -26,7 +26,7 @@ pub(super) fn next(core: &Core, state: &State) -> Option<Tick> {
         State::Pairing(pairing) => {
             let confirmed = pairing.offer.as_ref().map(|offer| offer.until);
             let others = pairing.release_at.into_iter().chain(confirmed);
-            others.chain([pairing.claim.deadline]).min()
+            others.chain(pairing.blinks.due()).chain([pairing.claim.deadline]).min()
         }
         // The test begins at once.
         State::Configuring(_) => Some(Tick::ZERO),
@@ -106,8 +106,9 @@ fn ready_due(core: &mut Core, step: &mut Step<'_>, mut ready: Ready) -> State {
     State::Ready(alloc::boxed::Box::new(ready))
 }
 
-fn pairing_due(core: &mut Core, step: &mut Step<'_>, pairing: Pairing) -> State {
+fn pairing_due(core: &mut Core, step: &mut Step<'_>, mut pairing: Pairing) -> State {
     let now = step.now.mono;
+    pairing.blinks.expire(step.now);
     let over = |at: Option<Tick>| at.is_some_and(|at| now >= at);
     if over(pairing.offer.as_ref().map(|offer| offer.until)) {
         return confirm::expire(core, step, alloc::boxed::Box::new(pairing));

@@ -14,10 +14,10 @@ use zmon_wire::carry::Message;
 use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
 
-use super::dial;
 use super::io::StationAction;
 use super::state::{Call, Core, State};
 use super::step::{Outcome, Step, done};
+use super::{blink, dial};
 
 /// The message that waits for whoever carries it; none while the station dials by itself, is at work,
 /// or has nothing more to say.
@@ -45,8 +45,8 @@ pub(super) fn message(core: &Core, state: &State) -> Option<Message> {
         State::AwaitingCommit(awaiting) => {
             Some(Message::Configuration { envelope: awaiting.issued.envelope.to_vec() })
         }
-        State::Identified(_)
-        | State::Issuing(_)
+        State::Identified(device) => blink::request(core, device).map(Message::Blink),
+        State::Issuing(_)
         | State::Delivering(_)
         | State::Paired(_)
         | State::Failed(_)
@@ -64,7 +64,10 @@ pub(super) fn offer(core: &mut Core, step: &mut Step<'_>, code: ErrorCode) {
 
 /// Somebody takes the message that waits: one row for each message and route, however often.
 pub(super) fn fetched(core: &mut Core, step: &mut Step<'_>, state: State, route: Route) -> Outcome {
-    let Some(message) = message(core, &state) else {
+    // Nobody watches the screen while a courier walks.
+    let waiting = message(core, &state)
+        .filter(|message| route == Route::Pull || !matches!(message, Message::Blink(_)));
+    let Some(message) = waiting else {
         return (state, Err(ErrorCode::StateConflict.into()));
     };
     core.route = route;

@@ -14,6 +14,8 @@ use zmon_domain::ids::{
 };
 use zmon_domain::route::Route;
 use zmon_domain::settings::DeviceSettings;
+use zmon_domain::time::Tick;
+use zmon_wire::blink::BlinkRequest;
 use zmon_wire::kind::TrustLevel;
 
 use super::context::{PairDetails, RegistryEntry, TypedTries};
@@ -48,6 +50,15 @@ pub enum SessionInput {
     /// The operator has scanned or typed the same again: the device may be within reach by now, or
     /// elsewhere.
     Again(DeviceAddress),
+    /// The operator wants to see which monitor it is: its screen shall blink.
+    Blink {
+        /// Who.
+        operator: OperatorId,
+    },
+    /// It blinks, for so many whole seconds (result of `Blink`).
+    Blinked(u32),
+    /// It does not (result of `Blink`).
+    BlinkFailed(ErrorCode),
     /// The registry holds id, serial number or key of this device in another row (D9).
     RegistryConflict,
     /// The operator confirmed device and bed.
@@ -259,6 +270,9 @@ pub enum StationAction {
         /// The secret of the session, for inside TLS only.
         ikm: Secret32,
     },
+    /// `POST /api/provisioning/blink` at the device, over the connection of its claim; answer with
+    /// `Blinked` or `BlinkFailed`.
+    Blink(BlinkRequest),
     /// Sign a client certificate; answer with `Issued` or `IssueFailed`.
     Issue {
         /// The session it is for.
@@ -296,6 +310,17 @@ pub struct Target {
     pub port: u16,
     /// Left half of SHA-256 of the SPKI the TLS certificate must carry.
     pub thumbprint16: [u8; 16],
+}
+
+/// What is known of the blink that an operator asked for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blink {
+    /// It is on its way to the device, or waits for the device's poll.
+    Asked,
+    /// The device's screen blinks until then.
+    Until(Tick),
+    /// It did not.
+    Failed(ErrorCode),
 }
 
 /// Where a session is.

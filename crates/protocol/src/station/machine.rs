@@ -11,10 +11,10 @@ use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
 use super::context::{DeviceRecord, OpenRequest, PullOrder, SessionContext};
-use super::io::{SessionInput, SessionPhase, SessionTransition, Target};
+use super::io::{Blink, SessionInput, SessionPhase, SessionTransition, Target};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
-use super::{carry, deliver, dial, end, identify, issue, open, pake, timer};
+use super::{blink, carry, deliver, dial, end, identify, issue, open, pake, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -137,6 +137,19 @@ impl SessionMachine {
         self.core.target.as_ref()
     }
 
+    /// Until when `pair` must come, while it is awaited (D11).
+    #[must_use]
+    pub fn pair_by(&self) -> Option<Tick> {
+        let awaits = matches!(self.state, State::Dialling(_) | State::Identified(_));
+        (awaits && self.core.details.is_none()).then_some(self.core.pair_by)
+    }
+
+    /// What is known of the last blink that was asked for.
+    #[must_use]
+    pub const fn blink(&self) -> Option<Blink> {
+        self.core.blinks.last()
+    }
+
     /// Serial number of the certificate issued in this session.
     #[must_use]
     pub fn serial(&self) -> Option<&Serial> {
@@ -180,6 +193,9 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
         SessionInput::DialFailed(code) => dial::failed(core, step, state, code),
         SessionInput::Fetched(route) => carry::fetched(core, step, state, route),
         SessionInput::Again(address) => carry::again(core, step, state, address),
+        SessionInput::Blink { operator } => blink::ask(core, step, state, &operator),
+        SessionInput::Blinked(seconds) => blink::shown(core, step, state, seconds),
+        SessionInput::BlinkFailed(code) => blink::failed(core, step, state, code),
         SessionInput::RegistryConflict => identify::conflict(core, step, state),
         SessionInput::Pair { operator, details } => {
             issue::pair(core, step, state, &operator, details)

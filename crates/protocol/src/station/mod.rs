@@ -1,6 +1,7 @@
 //! The station's side of one session, the life of a certificate, and the answers to commit, ask and
 //! retire.
 
+mod blink;
 mod carry;
 pub mod certificate;
 mod context;
@@ -28,7 +29,7 @@ pub use context::{
     Reservation, ServerParameters, SessionContext, StationPolicy, TypedTries,
 };
 pub use io::{
-    Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,
+    Blink, Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,
     StationRecord, StationWrite, Target,
 };
 pub use machine::SessionMachine;

@@ -17,6 +17,7 @@ use zmon_wire::hello::Hello;
 use zmon_wire::kind::{Method, V1};
 use zmon_wire::strict;
 
+use super::blink::Blinks;
 use super::context::{DeviceRecord, OpenRequest, Opening, PullOrder, SessionContext};
 use super::io::{Refusal, SessionTransition, StationAction, StationEvent, StationWrite, Target};
 use super::state::{Call, Core, Dialling, Failed, State};
@@ -56,6 +57,7 @@ pub(super) fn open(mut step: Step<'_>, request: OpenRequest) -> SessionTransitio
         pushes: request.delivery == Route::Push,
         route: request.delivery,
         fetched: None,
+        blinks: Blinks::default(),
         code: Some(Arc::new(code)),
         details: pair,
         pair_by: now + policy.claim_without_pair,
@@ -106,6 +108,7 @@ pub(super) fn pull(mut step: Step<'_>, order: PullOrder) -> SessionTransition {
         pushes: false,
         route: Route::Pull,
         fetched: None,
+        blinks: Blinks::default(),
         code: None,
         details: Some(order.details),
         pair_by: step.now.mono,

@@ -20,6 +20,7 @@ use zmon_domain::time::Tick;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
 
+use super::blink::Blinks;
 use super::context::{DeviceRecord, DeviceTrust, PairDetails, RegistryEntry};
 use super::io::{SessionPhase, Target};
 
@@ -46,6 +47,8 @@ pub(super) struct Core {
     pub(super) route: Route,
     /// The last message that was handed out, and to whom.
     pub(super) fetched: Option<(Route, &'static str)>,
+    /// What its operator had the device do, so that people find it.
+    pub(super) blinks: Blinks,
     /// What was scanned; none where nobody scanned anything.
     pub(super) code: Option<Arc<PairingCode>>,
     /// What the operator said at `pair`.

@@ -5,6 +5,7 @@ use zmon_domain::ids::WindowId;
 use zmon_domain::route::Route;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
 use zmon_protocol::station::{Refusal, SessionInput};
+use zmon_wire::blink::BlinkRequest;
 use zmon_wire::carry::Message;
 use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
@@ -54,6 +55,11 @@ impl Pair {
             Message::PakeConfirm(PakeConfirm { session_id, confirm_p }) => {
                 DeviceInput::PakeConfirm { session_id, confirm_p }
             }
+            Message::Blink(request) => {
+                self.last_blink = Some(request.clone());
+                let BlinkRequest { session_id, number, mac } = request;
+                DeviceInput::Blink { session_id, number, mac }
+            }
             Message::Configuration { envelope } => {
                 self.last_envelope = Some(envelope.clone());
                 DeviceInput::Configuration { envelope }
@@ -70,6 +76,7 @@ impl Pair {
             Ok(DeviceReply::Share { share_v, confirm_v }) => {
                 SessionInput::Share { share_v, confirm_v }
             }
+            Ok(DeviceReply::Blinking { seconds }) => SessionInput::Blinked(seconds),
             Ok(DeviceReply::Status(status)) => SessionInput::Delivered(status.into_bytes()),
             Ok(_) => {
                 self.delivered = true;
@@ -77,6 +84,9 @@ impl Pair {
             }
             Err(report) if self.message().is_some_and(|m| m.name() == "configuration") => {
                 SessionInput::DeliveryFailed(report.code)
+            }
+            Err(report) if self.message().is_some_and(|m| m.name() == "blink") => {
+                SessionInput::BlinkFailed(report.code)
             }
             Err(report) => SessionInput::DialFailed(report.code),
         };

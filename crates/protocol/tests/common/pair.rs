@@ -17,6 +17,7 @@ use zmon_protocol::device::{
 use zmon_protocol::station::{
     CertificateState, CertificateUse, RegistryEntry, SessionInput, SessionPhase, StationAction,
 };
+use zmon_wire::blink::BlinkRequest;
 use zmon_wire::kind::TrustLevel;
 use zmon_wire::qr::QrContent;
 
@@ -79,6 +80,7 @@ pub(crate) struct Pair {
     /// The last run of a typed code.
     pub(crate) last_start: Option<(Vec<u8>, [u8; 65])>,
     pub(crate) last_confirm: Option<(SessionId, [u8; 32])>,
+    pub(crate) last_blink: Option<BlinkRequest>,
     /// Every field that station and device have said to each other in a typed pairing.
     pub(crate) wire: Vec<Vec<u8>>,
     pub(crate) last_envelope: Option<Vec<u8>>,
@@ -133,6 +135,7 @@ impl Pair {
             last_session: None,
             last_start: None,
             last_confirm: None,
+            last_blink: None,
             wire: Vec::new(),
             last_envelope: None,
             last_status: None,
@@ -551,6 +554,17 @@ impl Pair {
                     Ok(DeviceReply::Status(status)) => SessionInput::Delivered(status.into_bytes()),
                     Ok(other) => panic!("a delivery is not answered by {other:?}"),
                     Err(report) => SessionInput::DeliveryFailed(report.code),
+                };
+                self.station.input(&now, input).unwrap();
+            }
+            StationAction::Blink(request) => {
+                self.last_blink = Some(request.clone());
+                let BlinkRequest { session_id, number, mac } = request;
+                let input = DeviceInput::Blink { session_id, number, mac };
+                let input = match self.device.input(&now, input) {
+                    Ok(DeviceReply::Blinking { seconds }) => SessionInput::Blinked(seconds),
+                    Ok(other) => panic!("a blink is not answered by {other:?}"),
+                    Err(report) => SessionInput::BlinkFailed(report.code),
                 };
                 self.station.input(&now, input).unwrap();
             }

@@ -299,6 +299,11 @@ fn inputs(pair: &Pair) -> Vec<DeviceInput> {
         DeviceInput::PakeStart { hello: Vec::new(), share_p: [0; 65] },
         DeviceInput::PakeStart { hello: b"a.b.c".to_vec(), share_p: [4; 65] },
         DeviceInput::PakeConfirm { session_id: SessionId::from_bytes([0; 16]), confirm_p: [0; 32] },
+        DeviceInput::Blink {
+            session_id: SessionId::from_bytes([0; 16]),
+            number: core::num::NonZeroU32::MIN,
+            mac: [0; 32],
+        },
         DeviceInput::ConfirmStation { proof: technician(&now), words: pair.words() },
         DeviceInput::ConfirmStation { proof: technician(&now), words: "a b c d".into() },
         DeviceInput::ConfirmStation { proof: auditor(), words: pair.words() },

@@ -6,6 +6,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_domain::route::Route;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::V1;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
@@ -72,6 +73,15 @@ impl DeviceEndpoint for Endpoint {
     async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
         let PakeConfirm { session_id, confirm_p } = confirm;
         self.claim(DeviceInput::PakeConfirm { session_id, confirm_p }).await
+    }
+
+    async fn blink(&self, blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport> {
+        let BlinkRequest { session_id, number, mac } = blink;
+        let input = DeviceInput::Blink { session_id, number, mac };
+        let DeviceReply::Blinking { seconds } = self.input(input).await? else {
+            return Err(other("a blink"));
+        };
+        Ok(BlinkAnswer { seconds })
     }
 
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {

@@ -32,6 +32,7 @@ impl Driver {
             certificate: self.shared.candidates.certificate(),
             station_trust: snapshot.active.as_ref().and_then(|active| active.trust),
             in_doubt: snapshot.in_doubt,
+            blinking: snapshot.blinking,
             confirmation: snapshot.confirmation,
             settings: snapshot.active.map(|active| active.settings).or(laid_down),
             manual,

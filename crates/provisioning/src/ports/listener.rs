@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::route::Route;
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::carry::{Message, Reply};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -44,11 +45,14 @@ pub trait DeviceEndpoint: Send + Sync {
     /// `POST /api/provisioning/pake/confirm`: the claim at the end of a run, identity document out.
     async fn pake_confirm(&self, confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport>;
 
+    /// `POST /api/provisioning/blink`: the station of a claimed session has the screen blink.
+    async fn blink(&self, blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport>;
+
     /// `POST /api/provisioning/configuration`: the sealed envelope in, the device's signed status
     /// out. Resolves when the session ended (applied or refused), at most 30 s later.
     async fn configuration(&self, envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport>;
 
-    /// One of these five messages that did not come to the listener: the device has fetched it, or
+    /// One of these six messages that did not come to the listener: the device has fetched it, or
     /// somebody has brought it (D7). What is refused is refused as it would be there, except that a
     /// courier, who stands at the device, learns why.
     /// By default it is as if it had come to the listener.
@@ -61,7 +65,7 @@ pub trait DeviceEndpoint: Send + Sync {
     async fn junk(&self, _code: ErrorCode) {}
 }
 
-/// The device's answer to a message, whichever of the five it is.
+/// The device's answer to a message, whichever of the six it is.
 pub(crate) async fn dispatch<D: DeviceEndpoint + ?Sized>(
     device: &D,
     message: Message,
@@ -71,6 +75,7 @@ pub(crate) async fn dispatch<D: DeviceEndpoint + ?Sized>(
         Message::Window {} => Reply::Window(device.window().await?),
         Message::PakeStart(start) => Reply::Share(device.pake_start(start).await?),
         Message::PakeConfirm(confirm) => Reply::Identity(device.pake_confirm(confirm).await?),
+        Message::Blink(blink) => Reply::Blinking(device.blink(blink).await?),
         Message::Configuration { envelope } => Reply::Status(device.configuration(envelope).await?),
     })
 }

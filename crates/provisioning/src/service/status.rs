@@ -35,6 +35,7 @@ impl ServiceView {
             device_label: settings.and_then(|settings| settings.label.clone()),
             bed_id: settings.and_then(|settings| settings.bed.clone()),
             manual_configuration: self.manual.as_ref().map(ManualView::from),
+            blinking: self.blinking,
             confirmation: self.confirmation.as_ref().map(|shown| confirmation(shown, now)),
             station_trust: self.station_trust,
             retirements_waiting: u64::try_from(self.retirements).unwrap_or(u64::MAX),

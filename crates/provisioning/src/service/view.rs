@@ -39,6 +39,8 @@ pub struct ServiceView {
     pub manual: Option<ManualView>,
     /// Whether the device waits for the station's word on its commit (D13): nothing ends that, and nobody.
     pub in_doubt: bool,
+    /// Whether the screen is to blink, so that people see which monitor a station has claimed.
+    pub blinking: bool,
     /// A station that waits for somebody to confirm it (D8).
     pub confirmation: Option<Confirmation>,
     /// On what ground the station of the active configuration was believed (D8).
@@ -100,6 +102,7 @@ impl ServiceView {
             settings: None,
             manual: None,
             in_doubt: false,
+            blinking: false,
             confirmation: None,
             station_trust: None,
             retirements: 0,

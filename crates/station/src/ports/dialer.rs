@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorReport;
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -62,6 +63,13 @@ pub trait DeviceConnection: Send + Sync {
     /// # Errors
     /// As [`DeviceDialer::open`].
     async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError>;
+
+    /// Has the device's screen blink: `POST /api/provisioning/blink`. A device that is asked again for the
+    /// same blink answers again.
+    ///
+    /// # Errors
+    /// As [`DeviceDialer::open`].
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError>;
 
     /// Sends the sealed configuration and waits for the device's status
     /// statement, which comes when the device has applied or refused it.

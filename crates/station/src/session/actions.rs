@@ -39,10 +39,15 @@ impl SessionDriver {
                         station, session_id, device_id, csr_spki, facts,
                     ));
                 }
-                StationAction::Deliver { envelope, .. } => {
+                StationAction::Blink(request) => {
                     let connection = self.connection.take();
-                    self.spawn_effect(effects::deliver(connection, envelope));
+                    self.blinks = true;
+                    self.spawn_effect(effects::blink(connection, request));
                 }
+                StationAction::Deliver { envelope, .. } if self.blinks => {
+                    self.delayed = Some(envelope);
+                }
+                StationAction::Deliver { envelope, .. } => self.deliver(envelope),
                 StationAction::Hangup => self.connection = None,
                 StationAction::Emit(event) => self.emit(&event),
                 unknown @ (StationAction::Offer { .. } | _) => {
@@ -50,6 +55,11 @@ impl SessionDriver {
                 }
             }
         }
+    }
+
+    pub(super) fn deliver(&mut self, envelope: Vec<u8>) {
+        let connection = self.connection.take();
+        self.spawn_effect(effects::deliver(connection, envelope));
     }
 
     fn spawn_effect(&mut self, effect: impl Future<Output = Effect> + Send + 'static) {
@@ -90,6 +100,7 @@ impl SessionDriver {
         let envelope = self.machine.envelope().cloned();
         let words = self.machine.words();
         let (route, message) = (self.machine.route(), self.machine.message().map(Arc::new));
+        let (pair_by, blink) = (self.machine.pair_by(), self.machine.blink());
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
@@ -97,6 +108,8 @@ impl SessionDriver {
             view.words = words;
             view.route = route;
             view.message = message;
+            view.pair_by = pair_by;
+            view.blink = blink;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }

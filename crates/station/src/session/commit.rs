@@ -166,7 +166,6 @@ impl SessionDriver {
             serial: document.device_serial,
             firmware: document.firmware_version,
             reserved_until: at + pair_by.since(now.mono),
-            pair_by,
         };
         self.view.send_modify(|view| view.identified = Some(identified));
     }

@@ -36,6 +36,10 @@ pub(crate) struct SessionDriver {
     pub(super) view: watch::Sender<SessionView>,
     pub(super) effects: JoinSet<Effect>,
     pub(super) connection: Option<Box<dyn DeviceConnection>>,
+    /// The device is being asked to blink, over that connection.
+    pub(super) blinks: bool,
+    /// The envelope that waits for the connection until then.
+    pub(super) delayed: Option<Vec<u8>>,
     pub(super) facts: IssueFacts,
     pub(super) certificate: Option<Box<CertificateRow>>,
     pub(super) answer_kept: bool,
@@ -54,6 +58,7 @@ impl SessionDriver {
         let first = SessionView {
             route: machine.route(),
             message: machine.message().map(Arc::new),
+            pair_by: machine.pair_by(),
             ..SessionView::new(machine.phase())
         };
         let (command_sender, commands) = mpsc::channel(BACKLOG);
@@ -77,6 +82,8 @@ impl SessionDriver {
             view,
             effects: JoinSet::new(),
             connection: None,
+            blinks: false,
+            delayed: None,
             facts: IssueFacts { config_version, ..IssueFacts::default() },
             certificate: None,
             answer_kept: false,
@@ -144,6 +151,10 @@ impl SessionDriver {
                 self.connection = connection;
                 Step::DialFailed(failure)
             }
+            Ok(Effect::Blinked(answer, connection)) => {
+                self.blinked(connection);
+                answer.map_or_else(Step::BlinkFailed, Step::Blinked)
+            }
             Ok(Effect::Issued(row, chain)) => {
                 self.certificate = Some(row);
                 Step::Issued(chain)
@@ -164,9 +175,22 @@ impl SessionDriver {
         }
     }
 
+    /// The connection is free again.
+    fn blinked(&mut self, connection: Option<Box<dyn DeviceConnection>>) {
+        self.connection = connection;
+        self.blinks = false;
+        if let Some(envelope) = self.delayed.take() {
+            self.deliver(envelope);
+        }
+    }
+
     /// The effect that this phase waits for will never come.
-    fn lost(&self) -> Step {
+    fn lost(&mut self) -> Step {
         let failure = Failure { code: ErrorCode::Internal, cause: None };
+        if self.blinks {
+            self.blinked(None);
+            return Step::BlinkFailed(failure);
+        }
         match self.machine.phase() {
             SessionPhase::Dialling => Step::DialFailed(failure),
             SessionPhase::Issuing => Step::IssueFailed(ErrorCode::Internal),
@@ -190,6 +214,7 @@ impl SessionDriver {
             Command::Again(address, reply) => (Step::Again(address), Some(reply)),
             Command::Fetch(route, reply) => (Step::Fetched(route), Some(reply)),
             Command::Reply(answer, reply) => (self.carried(*answer), Some(reply)),
+            Command::Blink(operator, reply) => (Step::Blink(operator), Some(reply)),
             Command::Cancel(operator, reply) => (Step::Cancel(operator), Some(reply)),
             Command::Tested(serial) => (Step::Tested(serial), None),
             Command::Committed(serial) => (Step::Committed(serial), None),
@@ -203,13 +228,14 @@ impl SessionDriver {
             Reply::Identity(SessionAnswer { identity }) => Step::Identity(identity.into_bytes()),
             Reply::Window(answer) => Step::Window(WindowId::from_bytes(answer.window_id)),
             Reply::Share(started) => Step::Share(Box::new(started)),
+            Reply::Blinking(answer) => Step::Blinked(answer.seconds),
             Reply::Status(DeliveryAnswer { status }) => Step::Delivered(status.into_bytes()),
             Reply::Refused { code } => {
                 let failure = Failure { code, cause: None };
                 match self.machine.phase() {
                     SessionPhase::Dialling => Step::DialFailed(failure),
-                    SessionPhase::Identified
-                    | SessionPhase::Issuing
+                    SessionPhase::Identified => Step::BlinkFailed(failure),
+                    SessionPhase::Issuing
                     | SessionPhase::Delivering
                     | SessionPhase::AwaitingCommit
                     | SessionPhase::Paired

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use zmon_domain::error::{ErrorCode, Side};
 use zmon_domain::ids::{DeviceId, SessionId, WindowId};
 use zmon_protocol::station::Target as ProposedTarget;
+use zmon_wire::blink::BlinkRequest;
 use zmon_wire::kind::TrustLevel;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted};
 use zmon_wire::session::SessionOpen;
@@ -25,6 +26,8 @@ pub(crate) enum Effect {
     Share(Box<PakeStarted>, Box<dyn DeviceConnection>),
     /// It did not; the connection may still serve another attempt.
     DialFailed(Failure, Option<Box<dyn DeviceConnection>>),
+    /// The device was asked to blink; the connection may still serve the delivery.
+    Blinked(Result<u32, Failure>, Option<Box<dyn DeviceConnection>>),
     /// A certificate was signed; the row is complete but for nothing.
     Issued(Box<CertificateRow>, Vec<Vec<u8>>),
     /// It was not.
@@ -176,6 +179,17 @@ async fn sign(
         revoked: None,
     };
     Ok((row, issued.chain))
+}
+
+/// Has the screen of the device blink, over the session's one connection.
+pub(crate) async fn blink(
+    connection: Option<Box<dyn DeviceConnection>>,
+    request: BlinkRequest,
+) -> Effect {
+    let Some(mut connection) = connection else { return Effect::Blinked(Err(gone()), None) };
+    let answer = connection.blink(request).await;
+    let answer = answer.map(|answer| answer.seconds).map_err(Failure::from);
+    Effect::Blinked(answer, Some(connection))
 }
 
 /// Sends the envelope over the session's one connection.

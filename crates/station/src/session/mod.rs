@@ -24,7 +24,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
 use zmon_domain::route::Route;
 use zmon_domain::time::{Tick, UnixTime};
-use zmon_protocol::station::{Opening, PairDetails, SessionPhase, Target};
+use zmon_protocol::station::{Blink, Opening, PairDetails, SessionPhase, Target};
 use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
@@ -59,6 +59,10 @@ pub(crate) struct SessionView {
     pub(crate) route: Route,
     /// The message that waits for whoever carries it.
     pub(crate) message: Option<Arc<Message>>,
+    /// Until when `pair` must follow, while it is awaited.
+    pub(crate) pair_by: Option<Tick>,
+    /// What is known of the last blink that was asked for.
+    pub(crate) blink: Option<Blink>,
 }
 
 impl SessionView {
@@ -74,6 +78,8 @@ impl SessionView {
             words: None,
             route: Route::Push,
             message: None,
+            pair_by: None,
+            blink: None,
         }
     }
 
@@ -97,8 +103,6 @@ pub(crate) struct Identified {
     pub(crate) firmware: FirmwareVersion,
     /// Until when `pair` must follow.
     pub(crate) reserved_until: UnixTime,
-    /// The same as the machine counts it.
-    pub(crate) pair_by: Tick,
 }
 
 /// What a running session is asked.
@@ -116,6 +120,8 @@ pub(crate) enum Command {
     Fetch(Route, oneshot::Sender<Result<(), StationError>>),
     /// A carrier brings the device's answer (D7).
     Reply(Box<Reply>, oneshot::Sender<Result<(), StationError>>),
+    /// The operator wants to see which monitor it is.
+    Blink(OperatorId, oneshot::Sender<Result<(), StationError>>),
     /// Give up: the operator, or the device itself.
     Cancel(Option<OperatorId>, oneshot::Sender<Result<(), StationError>>),
     /// The device tested the connection with this certificate.

@@ -20,6 +20,9 @@ pub(super) enum Step {
     DialFailed(Failure),
     Again(DeviceAddress),
     Fetched(Route),
+    Blink(OperatorId),
+    Blinked(u32),
+    BlinkFailed(Failure),
     RegistryConflict,
     Issued(Vec<Vec<u8>>),
     IssueFailed(ErrorCode),
@@ -66,6 +69,9 @@ impl Step {
             Self::DialFailed(failure) => SessionInput::DialFailed(failure.code),
             Self::Again(address) => SessionInput::Again(address),
             Self::Fetched(route) => SessionInput::Fetched(route),
+            Self::Blink(operator) => SessionInput::Blink { operator },
+            Self::Blinked(seconds) => SessionInput::Blinked(seconds),
+            Self::BlinkFailed(failure) => SessionInput::BlinkFailed(failure.code),
             Self::RegistryConflict => SessionInput::RegistryConflict,
             Self::Issued(chain) => match known.issued {
                 Some(serial) => SessionInput::Issued { chain, serial },
@@ -99,12 +105,16 @@ impl Step {
     /// What happened, where only the log and the audit detail may know (D18).
     pub(super) fn cause(&self) -> Option<&str> {
         match self {
-            Self::DialFailed(failure) | Self::DeliveryFailed(failure) => failure.cause.as_deref(),
+            Self::DialFailed(failure)
+            | Self::BlinkFailed(failure)
+            | Self::DeliveryFailed(failure) => failure.cause.as_deref(),
             Self::Identity(_)
             | Self::Window(_)
             | Self::Share(_)
             | Self::Again(_)
             | Self::Fetched(_)
+            | Self::Blink(_)
+            | Self::Blinked(_)
             | Self::RegistryConflict
             | Self::Issued(_)
             | Self::IssueFailed(_)

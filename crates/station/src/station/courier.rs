@@ -27,7 +27,7 @@ impl Station {
         id: &SessionId,
     ) -> Result<CourierAnswer, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
-        let session = self.couriers(proof, id)?;
+        let session = self.running_of(proof, id)?;
         self.hold(&session).await;
         // Nobody has said where a device is that fetches its messages by itself.
         let target = session.target().ok_or(ErrorCode::StateConflict)?;
@@ -57,7 +57,7 @@ impl Station {
     ) -> Result<(), StationError> {
         let now = self.now();
         self.authorise(proof, Action::Pair, &now).await?;
-        let session = self.couriers(proof, id)?;
+        let session = self.running_of(proof, id)?;
         let waits = session.view().message;
         let code = if answer.session_id != *id {
             ErrorCode::SessionMismatch
@@ -74,7 +74,8 @@ impl Station {
         self.refuse(&now, row, code.into()).await
     }
 
-    fn couriers(
+    /// The operator's own session, while it runs.
+    pub(super) fn running_of(
         &self,
         proof: &OperatorProof,
         id: &SessionId,

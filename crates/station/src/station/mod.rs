@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod blink;
 mod certificates;
 mod courier;
 mod decide;

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, SessionId};
 use zmon_domain::role::{Action, OperatorProof};
+use zmon_domain::route::Route;
 use zmon_domain::time::Now;
 use zmon_protocol::station::SessionPhase;
 
@@ -23,12 +24,16 @@ pub struct SessionProgress {
     pub device_id: DeviceId,
     /// Where it is.
     pub phase: SessionPhase,
+    /// How its messages go to the device at present (D7).
+    pub route: Route,
     /// Whether the device has tested its new connection.
     pub tested: bool,
     /// Serial number and firmware, once the device has proved itself to this process.
     pub device: Option<(DeviceSerial, FirmwareVersion)>,
     /// How long `pair` may still be waited for, while it is awaited (D11).
     pub pair_within: Option<Duration>,
+    /// The words that somebody compares with those of the device before they confirm this station there (D8).
+    pub words: Option<[&'static str; 4]>,
     /// Why it ended without a pairing.
     pub error: Option<ErrorReport>,
 }
@@ -76,17 +81,16 @@ impl SessionFeed {
     pub fn progress(&self, now: &Now) -> SessionProgress {
         let view = self.view.borrow();
         let ended = matches!(view.phase, SessionPhase::Failed | SessionPhase::Released);
-        let awaited = view.phase == SessionPhase::Identified;
         let identified = view.identified.as_ref();
         SessionProgress {
             session_id: self.session_id,
             device_id: self.device_id.clone(),
             phase: view.phase,
+            route: view.route,
             tested: view.tested,
             device: identified.map(|device| (device.serial.clone(), device.firmware.clone())),
-            pair_within: identified
-                .filter(|_| awaited)
-                .map(|device| device.pair_by.since(now.mono)),
+            pair_within: view.pair_by.map(|until| until.since(now.mono)),
+            words: view.words,
             error: ended.then(|| failure(&view).report),
         }
     }

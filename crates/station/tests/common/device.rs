@@ -22,6 +22,7 @@ use zmon_domain::state::ProvisioningState;
 use zmon_domain::time::ClockQuality;
 use zmon_station::ports::DialError;
 use zmon_station::{Station, StationError};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::checkpoint::{Checkpoint, LaneHead};
 use zmon_wire::configuration::ConfigurationDocument;
 use zmon_wire::hello::Hello;
@@ -60,6 +61,8 @@ pub(crate) enum Fault {
     WrongCsr,
     /// It takes 45 seconds to apply the configuration.
     SlowDelivery,
+    /// It takes 4 seconds to answer a blink.
+    SlowBlink,
     /// It refuses the configuration.
     RefusesConfiguration,
     /// It says success without having committed.
@@ -105,6 +108,8 @@ pub(crate) struct FakeDevice {
     root: RootSecret,
     window: Mutex<Window>,
     fault: Mutex<Fault>,
+    /// The numbers of the blinks it was asked for.
+    pub(crate) blinks: Mutex<Vec<u32>>,
     rng: Mutex<ChaCha20Rng>,
     station: Mutex<Weak<Station>>,
     pub(crate) opens: AtomicUsize,
@@ -136,6 +141,7 @@ impl FakeDevice {
             root,
             window: Mutex::new(window),
             fault: Mutex::default(),
+            blinks: Mutex::default(),
             rng: Mutex::new(rng),
             station: Mutex::default(),
             opens: AtomicUsize::new(0),
@@ -348,6 +354,27 @@ impl FakeDevice {
         assert_eq!(document.session_id, confirm.session_id);
         let fault = *self.fault.lock().unwrap();
         Ok(self.identify(&mut window, &document, hello.as_bytes(), &prk, fault))
+    }
+
+    /// Answers `POST /api/provisioning/blink`: the MAC must be the session's.
+    pub(crate) async fn answer_blink(
+        &self,
+        request: &BlinkRequest,
+    ) -> Result<BlinkAnswer, DialError> {
+        let fault = *self.fault.lock().unwrap();
+        match fault {
+            Fault::Unreachable => {
+                return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+            }
+            Fault::SlowBlink => tokio::time::sleep(std::time::Duration::from_secs(4)).await,
+            _ => {}
+        }
+        let session = self.window.lock().unwrap().session.clone().ok_or_else(refused)?;
+        let BlinkRequest { session_id, number, mac } = request;
+        assert_eq!(*session_id, session.id);
+        assert_eq!(session.keys.verify_blink(session.id, *number, mac), Ok(()));
+        self.blinks.lock().unwrap().push(number.get());
+        Ok(BlinkAnswer { seconds: 6 })
     }
 
     /// Answers `POST /api/provisioning/session`.

@@ -24,6 +24,7 @@ pub(crate) async fn answer(device: &FakeDevice, message: Message) -> Reply {
         Message::PakeConfirm(confirm) => device
             .answer_confirm(&confirm)
             .map(|identity| Reply::Identity(SessionAnswer { identity })),
+        Message::Blink(blink) => device.answer_blink(&blink).await.map(Reply::Blinking),
         Message::Configuration { envelope } => device
             .answer_configuration(envelope)
             .await

@@ -16,6 +16,7 @@ use zmon_domain::time::Tick;
 use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
 use zmon_station::ports::*;
 use zmon_station::{ServerParameters, Station, StationParts, StationPolicy, StationProfile};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::manifest;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -126,6 +127,10 @@ impl DeviceConnection for Connection {
     async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
         let identity = self.0.answer_confirm(&confirm)?;
         Ok(SessionAnswer { identity })
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.0.answer_blink(&request).await
     }
 
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

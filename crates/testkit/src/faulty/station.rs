@@ -5,6 +5,7 @@ use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer, DialError,
     IssueError, IssuedCertificate, Target,
 };
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -77,6 +78,10 @@ impl DeviceConnection for FaultyConnection {
         let mut answer = self.inner.pake_confirm(confirm).await?;
         spoil_identity(&self.luck, &mut answer).await?;
         Ok(answer)
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.inner.blink(request).await
     }
 
     async fn deliver(&mut self, mut envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
+use zmon_wire::blink::BlinkRequest;
 use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::problem::Problem;
 use zmon_wire::session::SessionOpen;
@@ -48,6 +49,7 @@ pub(super) fn service(endpoint: Endpoint) -> Service {
         .route(paths::WINDOW, any(window))
         .route(paths::PAKE_START, any(pake_start))
         .route(paths::PAKE_CONFIRM, any(pake_confirm))
+        .route(paths::BLINK, any(blink))
         .route(paths::CONFIGURATION, any(configuration))
         .fallback(unknown_path)
         .with_state(endpoint);
@@ -130,13 +132,32 @@ fn answer<T: Serialize>(answer: Result<T, ErrorReport>) -> Result<Response, Refu
     problem::json(StatusCode::OK, &answer).map_err(Refusal::Judged)
 }
 
+async fn blink(State(endpoint): State<Endpoint>, request: Request) -> Response {
+    let claimed = Claimed::of(&request);
+    let blink = async {
+        let blink: BlinkRequest = message(request).await?;
+        answer(endpoint.blink(blink).await)
+    };
+    let blink = blink.await;
+    answered(&endpoint, &claimed, blink).await
+}
+
 async fn configuration(State(endpoint): State<Endpoint>, request: Request) -> Response {
     let claimed = Claimed::of(&request);
-    match deliver(&endpoint, request).await {
-        Ok(status) => status,
-        // Only the peer of this connection's claim may learn why.
+    let delivery = deliver(&endpoint, request).await;
+    answered(&endpoint, &claimed, delivery).await
+}
+
+/// What is sent within a session: only the peer of this connection's claim may learn why it was refused.
+async fn answered(
+    endpoint: &Endpoint,
+    claimed: &Claimed,
+    answer: Result<Response, Refusal>,
+) -> Response {
+    match answer {
+        Ok(answer) => answer,
         Err(Refusal::Judged(cause)) if claimed.get() => problem::response(&cause),
-        Err(refusal) => refused(&endpoint, refusal).await,
+        Err(refusal) => refused(endpoint, refusal).await,
     }
 }
 

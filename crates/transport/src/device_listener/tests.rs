@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -13,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::SessionId;
 use zmon_provisioning::ports::DeviceEndpoint;
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 use zmon_wire::strict;
 
 use super::routes::service;
 use crate::client::{Ask, Connection, JSON, OCTETS};
-use crate::paths::{CONFIGURATION, PAKE_CONFIRM, PAKE_START, SESSION, WINDOW};
+use crate::paths::{BLINK, CONFIGURATION, PAKE_CONFIRM, PAKE_START, SESSION, WINDOW};
 use crate::server::{ServerLimits, serve_stream};
 
 /// Bound of a wait, in virtual time.
@@ -66,6 +68,14 @@ impl DeviceEndpoint for Slow {
         }
     }
 
+    async fn blink(&self, blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport> {
+        sleep(self.session).await;
+        match blink.mac {
+            RIGHT => Ok(BlinkAnswer { seconds: 6 }),
+            _ => Err(ErrorCode::SessionUnknown.into()),
+        }
+    }
+
     async fn configuration(&self, _envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {
         Err(ErrorCode::SessionUnknown.into())
     }
@@ -90,6 +100,11 @@ fn start(hello: &str) -> Vec<u8> {
 fn confirm(confirm_p: [u8; 32]) -> Vec<u8> {
     let session_id = SessionId::from_bytes([1; 16]);
     strict::to_vec(&PakeConfirm { session_id, confirm_p }).unwrap()
+}
+
+fn blink(mac: [u8; 32]) -> Vec<u8> {
+    let (session_id, number) = (SessionId::from_bytes([1; 16]), NonZeroU32::MIN);
+    strict::to_vec(&BlinkRequest { session_id, number, mac }).unwrap()
 }
 
 /// A connection to a listener whose endpoint is `slow`.
@@ -118,6 +133,8 @@ async fn refusals_of_every_kind_come_at_one_instant_and_end_the_connection() {
             ("wrong code", Ask::post(PAKE_CONFIRM, JSON, confirm([0; 32]))),
             ("method of the window", Ask::post(WINDOW, JSON, "{}")),
             ("no share", Ask::post(PAKE_START, JSON, "{}")),
+            ("a blink of nobody", Ask::post(BLINK, JSON, blink([0; 32]))),
+            ("no blink", Ask::post(BLINK, JSON, "{}")),
             ("unknown session", Ask::post(CONFIGURATION, OCTETS, vec![1; 100])),
             ("not JSON", Ask::post(SESSION, JSON, "{")),
             ("content type", Ask::post(SESSION, "text/plain", hello("y.e.s"))),
@@ -145,15 +162,20 @@ async fn refusals_of_every_kind_come_at_one_instant_and_end_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_ends_well_keeps_its_connection() {
     let mut connection = connect(Slow { session: millis(0), junk: millis(0) }).await;
-    for ask in
-        [Ask::post(PAKE_START, JSON, start("y.e.s")), Ask::post(PAKE_CONFIRM, JSON, confirm(RIGHT))]
-    {
+    for ask in [
+        Ask::post(PAKE_START, JSON, start("y.e.s")),
+        Ask::post(PAKE_CONFIRM, JSON, confirm(RIGHT)),
+        Ask::post(BLINK, JSON, blink(RIGHT)),
+    ] {
         assert_eq!(connection.send(ask, LONG).await.unwrap().status, 200);
     }
     // From here on the peer is the session's own, and learns why.
-    let envelope = Ask::post(CONFIGURATION, OCTETS, vec![1; 100]);
-    let answer = connection.send(envelope, LONG).await.unwrap();
-    assert_eq!(answer.status.as_u16(), ErrorCode::SessionUnknown.http_status());
+    for refused in
+        [Ask::post(BLINK, JSON, blink([0; 32])), Ask::post(CONFIGURATION, OCTETS, vec![1; 100])]
+    {
+        let answer = connection.send(refused, LONG).await.unwrap();
+        assert_eq!(answer.status.as_u16(), ErrorCode::SessionUnknown.http_status());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -172,6 +172,7 @@ impl Interfaces {
             .route(paths::PAIR_SESSION, get(pairing::result))
             .route(paths::PAIR_CANCEL, post(pairing::cancel))
             .route(paths::PAIR_COURIER, get(pairing::courier_message).post(pairing::courier_return))
+            .route(paths::PAIR_BLINK, post(pairing::blink))
             .route(paths::OUTCOME, post(devices::outcome))
             .route(paths::REGISTRY_IMPORT, post(registry::import))
             .route(paths::REGISTRY_DEVICES, get(registry::devices))

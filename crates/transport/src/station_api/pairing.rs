@@ -45,6 +45,12 @@ pub(super) async fn courier_return(
     ok(&Done::default())
 }
 
+/// `POST /api/provisioning/pair/{sessionId}/blink`: which of ten monitors it is.
+pub(super) async fn blink(State(api): State<Api>, id: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    ok(&api.station.blink(&proof, &session(id)?).await?)
+}
+
 /// `POST /api/provisioning/pair`: 200 in [W §11.3]'s shape, or 202 while the device is at work.
 pub(super) async fn pair(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;

@@ -85,10 +85,12 @@ fn said(progress: SessionProgress) -> Progress {
         session_id: progress.session_id,
         device_id: progress.device_id,
         phase: phase(progress.phase),
+        delivery: progress.route,
         tested: progress.tested,
         device_serial,
         firmware_version,
         seconds_left: progress.pair_within.map(|left| left.as_secs()),
+        words: progress.words.map(|words| words.join(" ")),
         problem: progress.error.as_ref().map(Problem::new),
     }
 }

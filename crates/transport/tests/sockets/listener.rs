@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use zmon_transport::device_listener::{Bind, TlsListener};
 use zmon_transport::dialer::TlsDeviceDialer;
 use zmon_transport::server::ServerLimits;
 use zmon_transport::tls::{TlsContext, pinned_client};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::kind::V1;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -39,6 +41,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Answers as told; a delivery waits until it is let go.
 struct Scripted {
     session: Result<SessionAnswer, ErrorReport>,
+    blink: Result<BlinkAnswer, ErrorReport>,
     configuration: Result<DeliveryAnswer, ErrorReport>,
     arrived: Notify,
     let_go: Notify,
@@ -50,6 +53,7 @@ impl Scripted {
     fn new() -> Self {
         Self {
             session: Ok(SessionAnswer { identity: "a.b.c".into() }),
+            blink: Ok(BlinkAnswer { seconds: 6 }),
             configuration: Ok(DeliveryAnswer { status: "d.e.f".into() }),
             arrived: Notify::new(),
             let_go: Notify::new(),
@@ -79,6 +83,10 @@ impl DeviceEndpoint for Scripted {
 
     async fn pake_confirm(&self, _confirm: PakeConfirm) -> Result<SessionAnswer, ErrorReport> {
         self.session.clone()
+    }
+
+    async fn blink(&self, _blink: BlinkRequest) -> Result<BlinkAnswer, ErrorReport> {
+        self.blink.clone()
     }
 
     async fn configuration(&self, _envelope: Vec<u8>) -> Result<DeliveryAnswer, ErrorReport> {
@@ -149,10 +157,16 @@ async fn a_pairing_takes_one_pinned_connection_with_both_suites_and_providers() 
             let dialer = TlsDeviceDialer::new(device.tls.clone());
             let (answer, mut connection) = dialer.open(&device.target(), hello()).await.unwrap();
             assert_eq!(answer.identity, "a.b.c");
+            assert_eq!(connection.blink(blink()).await.unwrap(), BlinkAnswer { seconds: 6 });
             let status = connection.deliver(vec![1, 2, 3]).await.unwrap();
             assert_eq!(status.status, "d.e.f");
         }
     }
+}
+
+fn blink() -> BlinkRequest {
+    let (session_id, number) = (SessionId::from_bytes([1; 16]), NonZeroU32::MIN);
+    BlinkRequest { session_id, number, mac: [9; 32] }
 }
 
 fn start() -> PakeStart {
@@ -229,6 +243,7 @@ async fn a_refusal_of_the_device_reaches_the_station_with_its_code() {
 async fn junk_of_every_kind_gets_the_same_bytes() {
     let mut scripted = Scripted::new();
     scripted.session = Err(ErrorCode::ClaimMacInvalid.into());
+    scripted.blink = Err(ErrorCode::BlinkRefused.into());
     scripted.configuration = Err(ErrorCode::SessionUnknown.into());
     let scripted = Arc::new(scripted);
     let device = Device::open(context(), Suite::P256, scripted.clone()).await;
@@ -240,6 +255,10 @@ async fn junk_of_every_kind_gets_the_same_bytes() {
         ("wrong hello", Ask::post("/api/provisioning/pake/start", JSON, start_body())),
         ("wrong code", Ask::post("/api/provisioning/pake/confirm", JSON, confirm_body())),
         ("posted window", Ask::post("/api/provisioning/window", JSON, "{}")),
+        (
+            "wrong blink",
+            Ask::post("/api/provisioning/blink", JSON, strict::to_vec(&blink()).unwrap()),
+        ),
         ("unknown session", Ask::post(configuration, OCTETS, vec![1; 100])),
         ("empty envelope", Ask::post(configuration, OCTETS, vec![])),
         ("not JSON", Ask::post(session, JSON, "{")),

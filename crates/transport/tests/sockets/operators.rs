@@ -28,6 +28,7 @@ const PATHS: [(&str, &str, bool); 31] = [
     ("POST", paths::PAIR_CANCEL, false),
     ("GET", paths::PAIR_EVENTS, false),
     ("GET", paths::PAIR_COURIER, false),
+    ("POST", paths::PAIR_BLINK, false),
     ("POST", paths::OUTCOME, true),
     ("POST", paths::REGISTRY_IMPORT, true),
     ("GET", paths::REGISTRY_DEVICES, false),
@@ -70,6 +71,7 @@ fn no_path_is_forgotten() {
         paths::WINDOW,
         paths::PAKE_START,
         paths::PAKE_CONFIRM,
+        paths::BLINK,
         paths::CONFIGURATION,
     ];
     let tested: BTreeSet<_> = here.chain(elsewhere).chain(certified).chain(device).collect();

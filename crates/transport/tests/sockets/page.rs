@@ -5,9 +5,13 @@ use axum::routing::get;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, COOKIE, HeaderName, ORIGIN, SET_COOKIE};
 use zmon_crypto::Suite;
+use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
+use zmon_domain::state::ProvisioningStatus;
+use zmon_provisioning::IProvisioningService;
 use zmon_transport::client::{Answer, Ask, ClientTimes, JSON};
+use zmon_wire::blink::Blinking;
 use zmon_wire::page::{PageView, Progress, ProgressPhase};
 use zmon_wire::strict;
 
@@ -172,6 +176,40 @@ async fn a_page_watches_its_own_pairing() {
     let last: Progress = strict::parse(last.as_bytes(), 4096).unwrap();
     assert_eq!(last.phase, ProgressPhase::Released);
     assert_eq!(last.problem.unwrap().code, ErrorCode::Cancelled);
+    monitor.service.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_operator_has_the_monitor_of_their_own_scan_blink() {
+    let provider = providers().swap_remove(0);
+    let world = World::open_with(provider.clone(), ClientTimes::default()).await;
+    let monitor = Monitor::start(&world, &provider, Suite::P256).await;
+    let mut ada = world.administrator().await;
+    ada.post("/api/registry/import", &monitor.manifest()).await;
+    world.operator("tess", Role::Technician).await;
+    let mut browser = Browser::open(&world).await;
+    browser.log_in("tess").await;
+    let scan = browser.post("/api/provisioning/sessions", &scan_request(&monitor).await).await;
+    let scan: zmon_wire::pair::ScanAnswer = strict::parse(&scan.body, 4096).unwrap();
+    let mut shown = monitor.service.view();
+    assert!(!shown.borrow_and_update().blinking);
+
+    let path = zmon_transport::paths::pair_blink(scan.session_id);
+    assert_eq!(problem(&ada.post(&path, "").await).code, ErrorCode::SessionUnknown);
+    for _ in 0..2 {
+        let answer = browser.post(&path, "").await;
+        let blinking: Blinking = strict::parse(&answer.body, 4096).unwrap();
+        assert!((1..=6).contains(&blinking.seconds), "{blinking:?}");
+    }
+    assert!(shown.borrow_and_update().blinking);
+    let rows = monitor.log.events();
+    let blinks = rows.iter().filter(|row| **row == EventType::MonitorBlinked);
+    assert_eq!(blinks.count(), 1, "one blink, one row");
+    let status = monitor.service.get_status();
+    assert_eq!(status, ProvisioningStatus::ReadyToPair, "nothing else has changed");
+    let stranger =
+        browser.post("/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000/blink", "");
+    assert_eq!(problem(&stranger.await).code, ErrorCode::SessionUnknown);
     monitor.service.shutdown().await;
 }
 

@@ -9,6 +9,7 @@ use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
 use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
 
@@ -183,6 +184,17 @@ impl DeviceConnection for Pinned {
         let answer = answer?;
         self.claim = Some(Claim::Code(confirm));
         Ok(answer)
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        let place = self.place().await?;
+        let ask = |device: Arc<dyn DeviceEndpoint>| {
+            let request = request.clone();
+            async move { device.blink(request).await }
+        };
+        let answer = self.dialer.ask(&place, REQUEST, self.claim.is_some(), ask).await;
+        self.keep(place, &answer);
+        answer
     }
 
     async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {

@@ -79,6 +79,9 @@ pub struct StatusView {
     /// A manual configuration that waits for its migration ([W §14]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manual_configuration: Option<ManualView>,
+    /// Whether the screen is to blink, so that people see which monitor a station has claimed.
+    #[serde(default)]
+    pub blinking: bool,
     /// A station that waits for somebody to confirm it (D8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<ConfirmationView>,

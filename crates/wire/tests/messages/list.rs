@@ -3,8 +3,9 @@
 use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
-    admin, audit, carry, checkpoint, configuration, control, fleet, heartbeat, hello, identity,
-    jws, manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen, session,
+    admin, audit, blink, carry, checkpoint, configuration, control, fleet, heartbeat, hello,
+    identity, jws, manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen,
+    session,
     strict::{self, WireError},
 };
 
@@ -62,6 +63,9 @@ goldens! {
     pake::PakeStart: "pake-start";
     pake::PakeStarted: "pake-started";
     pake::PakeConfirm: "pake-confirm";
+    blink::BlinkRequest: "blink-request";
+    blink::BlinkAnswer: "blink-answer";
+    blink::Blinking: "blinking";
     outcome::CommitRequest: "commit-request";
     outcome::OutcomeAsk: "outcome-ask";
     outcome::OutcomeRequest: "outcome-request";
@@ -75,8 +79,8 @@ goldens! {
     pull::PullAnswer: "pull-answer";
     pull::FetchRequest: "fetch-request";
     carry::Carriage: "carriage", "carriage-window", "carriage-pake-start", "carriage-pake-confirm",
-        "carriage-configuration";
-    carry::Return: "return", "return-window", "return-share", "return-status", "return-refused";
+        "carriage-blink", "carriage-configuration";
+    carry::Return: "return", "return-window", "return-share", "return-blinking", "return-status", "return-refused";
     carry::CourierAnswer: "courier-answer", "courier-answer-waiting";
     carry::Poll: "poll", "poll-first";
     carry::PollRequest: "poll-request";

@@ -1,5 +1,6 @@
 //! One whole pairing as a JSON value.
 
+use core::num::NonZeroU32;
 use std::sync::Mutex;
 
 use rand_chacha::ChaCha20Rng;
@@ -193,6 +194,7 @@ pub fn pairing(suite: Suite, keys: &Keys) -> Value {
             "psk": hex(session.psk().expose()),
             "kKey": hex(session.key().expose()),
             "wordIndices": session.word_indices(),
+            "blinkMac": hex(&session.blink_mac(facts.session_id, NonZeroU32::MIN)),
         },
         "configuration": message(&configuration_payload, &configuration),
         "envelope": {
