@@ -69,7 +69,7 @@ export async function views() {
     ...more,
     status: {
       ...example.status, ...none, state, indicator: null, isProvisioned: false,
-      pairingCode: undefined, expirationTime: undefined, manualConfiguration: undefined, link,
+      pairingCode: undefined, expirationTime: undefined, manualConfiguration: undefined, blinking: false, link,
       ...more.status,
     },
   });
@@ -95,6 +95,8 @@ export async function views() {
       status: { ...window, expirationTime: 42 } }),
     pairing: fresh("Pairing", { actions: ["cancel"],
       status: { indicator: "Pairing", message: "A Central Station is pairing with this monitor." } }),
+    blinking: fresh("Pairing", { actions: ["cancel"], status: { indicator: "Pairing", blinking: true,
+      message: "A Central Station is pairing with this monitor." } }),
     confirm: fresh("Pairing", { actions: ["confirmStation", "refuseStation"],
       status: { indicator: "Pairing", message: "A Central Station is pairing with this monitor.",
         confirmation: { stationId: "cs-1", stationName: "Central Station North", bedId: "ICU-3B",

@@ -59,6 +59,8 @@ export class StationStage {
     this.answers = new Map();
     this.scan = { ...(await wire("scan-answer")), sessionId: ID };
     this.pending = { ...(await wire("pair-pending")), sessionId: ID };
+    this.blink = await wire("blinking");
+    this.courier = { ...(await wire("courier-answer")), sessionId: ID };
   }
 
   /** From now on this request is answered so, `times` times. */
@@ -73,7 +75,7 @@ export class StationStage {
   /** The session is there now; every page that follows it hears it. */
   say(phase, more = {}) {
     const { deviceId, deviceSerial, firmwareVersion } = this.scan;
-    this.state = { sessionId: ID, deviceId, phase, tested: false, deviceSerial, firmwareVersion, ...more };
+    this.state = { sessionId: ID, deviceId, phase, delivery: "push", tested: false, deviceSerial, firmwareVersion, ...more };
     for (const stream of this.streams) this.tell(stream);
   }
 
@@ -151,6 +153,9 @@ export class StationStage {
       return send(this.state ? { status: 202, body: this.pending } : await problem("session_unknown", 404));
     }
     if (name === "POST /api/provisioning/pair") return send({ status: 202, body: this.pending });
+    if (name === "POST /api/provisioning/pair/{id}/blink") return send({ body: this.blink });
+    if (name === "GET /api/provisioning/pair/{id}/courier") return send({ body: this.courier });
+    if (name === "POST /api/provisioning/pair/{id}/courier") return send({ body: { success: true } });
     if (name === "POST /api/provisioning/pair/{id}/cancel") {
       await this.fail("released", "cancelled");
       return send({ body: { success: true } });

@@ -40,8 +40,16 @@ export function draw(view, buttons) {
   put(find("device").lastChild, ` · ${place || view.deviceSerial}`);
   drawProvisioning(view);
   drawStatus(view);
+  drawBlink(view);
   drawButtons(view.actions, buttons);
   route();
+}
+
+/** Over everything else for some seconds: somebody looks for this monitor among others. */
+function drawBlink({ status, deviceSerial }) {
+  put(find("blink-id").firstChild, status.deviceId);
+  put(find("blink-id").lastChild, deviceSerial);
+  find("blink").hidden = !status.blinking;
 }
 
 /** The view that the address names: `#status`, or else provisioning. */

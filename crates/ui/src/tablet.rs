@@ -52,8 +52,10 @@ static PAGE: &[File] = files! {
     "/page/app.js": "tablet/app.js", SCRIPT;
     "/page/api.js": "tablet/api.js", SCRIPT;
     "/page/bed.js": "tablet/bed.js", SCRIPT;
+    "/page/blink.js": "tablet/blink.js", SCRIPT;
     "/page/camera.js": "tablet/camera.js", SCRIPT;
     "/page/code.js": "tablet/code.js", SCRIPT;
+    "/page/courier.js": "tablet/courier.js", SCRIPT;
     "/page/dom.js": "tablet/dom.js", SCRIPT;
     "/page/follow.js": "tablet/follow.js", SCRIPT;
     "/page/login.js": "tablet/login.js", SCRIPT;

@@ -67,6 +67,11 @@ const part = encodeURIComponent;
 export const claim = (content, signal) => call("POST", "/api/provisioning/sessions", content, signal);
 export const pair = (request) => call("POST", "/api/provisioning/pair", request);
 export const cancel = (session) => call("POST", `/api/provisioning/pair/${part(session)}/cancel`, {});
+export const blink = (session) => call("POST", `/api/provisioning/pair/${part(session)}/blink`, {});
+/** The message that a courier takes to the monitor, and the monitor's answer. */
+export const message = (session) => call("GET", `/api/provisioning/pair/${part(session)}/courier`);
+export const bringBack = (session, answer) =>
+  call("POST", `/api/provisioning/pair/${part(session)}/courier`, answer);
 export const result = (session) => call("GET", `/api/provisioning/pair/${part(session)}`);
 export const events = (session) => `/api/provisioning/pair/${part(session)}/events`;
 export const device = (id) => call("GET", `/api/registry/devices/${part(id)}`);

@@ -6,10 +6,11 @@ import { giveUp, openBed, refuseBed, remaining } from "./bed.js";
 import { find, put, show, shown, translate } from "./dom.js";
 import { Follower } from "./follow.js";
 import { askLogin } from "./login.js";
+import { drawCourier, refuseCourier } from "./courier.js";
 import * as round from "./round.js";
 import { openScan } from "./scan.js";
 import * as signal from "./signal.js";
-import { drawFailed, drawPaired, drawSteps, refuseSteps } from "./steps.js";
+import { drawFailed, drawPaired, drawSteps, drawWords, refuseSteps } from "./steps.js";
 import { preferred, problemLine, speak, tag, text } from "./texts.js";
 import { clearTyped, openTyped, refuseTyped } from "./typed.js";
 
@@ -107,7 +108,7 @@ async function reach(request, deviceId, refused) {
     const answer = await api.claim(request, reaching.signal);
     reaching = null;
     follow({
-      id: answer.sessionId, deviceId: answer.deviceId, code: request.pairingCode,
+      id: answer.sessionId, deviceId, code: request.pairingCode,
       serial: answer.deviceSerial, firmware: answer.firmwareVersion, operator,
     });
   } catch (error) {
@@ -156,8 +157,8 @@ function draw(news) {
   switch (news.phase) {
     case "dialling":
     case "identified":
-      if (session.isPairing) return drawSteps(session, news);
-      openBed(session, station, confirm);
+      if (session.isPairing) return drawWay(news);
+      openBed(session, station, news, confirm);
       if (news.secondsLeft !== undefined) remaining(news.secondsLeft);
       return;
     case "paired":
@@ -172,8 +173,15 @@ function draw(news) {
     case "failed":
       return fail(news.problem);
     default:
-      drawSteps(session, news);
+      drawWay(news);
   }
+}
+
+/** The bed is chosen: the monitor is paired step by step, or somebody carries its messages. */
+function drawWay(news) {
+  if (news.delivery === "courier" && news.phase !== "identified") drawCourier(session, news);
+  else drawSteps(session, news);
+  drawWords(news);
 }
 
 /** Where nobody has failed: the two minutes are over. */
@@ -185,7 +193,7 @@ async function confirm({ bed, label }) {
   const of = Object.assign(session, { bed, label, isPairing: true });
   sessionStorage.setItem(KEPT, JSON.stringify(of));
   refuseSteps();
-  drawSteps(of, state);
+  drawWay(state);
   const request = { deviceId: of.deviceId, pairingCode: of.code, sessionId: of.id };
   if (bed !== "") request.bedId = bed;
   if (label !== "") request.deviceLabel = label;
@@ -207,6 +215,7 @@ function forget() {
   follower = null;
   session = null;
   state = null;
+  find("words").hidden = true;
   sessionStorage.removeItem(KEPT);
 }
 
@@ -215,6 +224,7 @@ find("end-typed").addEventListener("click", type);
 find("next").addEventListener("click", () => scan());
 find("claim-stop").addEventListener("click", () => reaching?.abort());
 find("bed-cancel").addEventListener("click", () => giveUp(session?.id, refuseBed));
+find("courier-cancel").addEventListener("click", () => giveUp(session?.id, (problem) => refuseCourier(problemLine(problem))));
 find("steps-cancel").addEventListener("click", () => giveUp(session?.id, (problem) => refuseSteps(problemLine(problem))));
 find("log-out").addEventListener("click", async () => {
   try {
@@ -238,8 +248,8 @@ find("language").addEventListener("change", async (event) => {
 addEventListener("popstate", () => {
   if (session === null) return;
   history.pushState({ session: session.id }, "");
-  const place = shown() === "bed" ? (message) => refuseBed({ code: "", title: message, next: "" }) : refuseSteps;
-  place(text("noWayBack", { device: session.deviceId }));
+  const places = { bed: (message) => refuseBed({ code: "", title: message, next: "" }), courier: refuseCourier };
+  (places[shown()] ?? refuseSteps)(text("noWayBack", { device: session.deviceId }));
 });
 addEventListener("unhandledrejection", () => lost(true, text("broken")));
 // A page out of the browser's memory would show what was.

@@ -1,6 +1,7 @@
 // The view between scan and pairing: which monitor it is, and where it goes. It has two minutes.
 
 import { bed as whoHas, cancel, device as registered, Refusal } from "./api.js";
+import { offerBlink } from "./blink.js";
 import { fault, find, notify, put, show, shown } from "./dom.js";
 import { number, problemLine, text } from "./texts.js";
 
@@ -18,9 +19,11 @@ let clock = 0;
 let typing = 0;
 let looked = null;
 
-/** Shows the view for a session, once; `confirm` gets bed and label. */
-export function openBed(of, station, confirm) {
+/** Shows the view for a session, once, and what its news mean for it; `confirm` gets bed and label. */
+export function openBed(of, station, news, confirm) {
   if (session?.id !== of.id || shown() !== "bed") begin(of, station);
+  offerBlink(of, news);
+  notify("bed-courier", news.delivery === "courier" ? text("bedCourier") : "");
   find("bed-form").onsubmit = (event) => {
     event.preventDefault();
     submit(confirm);

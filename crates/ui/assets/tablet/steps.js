@@ -23,6 +23,13 @@ export function drawSteps(session, { phase, tested }) {
   find("steps-cancel").hidden = now >= LAST;
 }
 
+/** Shows the words that are to be compared, from when the monitor may show them until somebody has confirmed. */
+export function drawWords({ phase, tested, words }) {
+  const isAsked = ["delivering", "awaitingCommit"].includes(phase) && !tested;
+  put(find("words-four"), words ?? "");
+  find("words").hidden = words === undefined || !isAsked;
+}
+
 /** Why a session could not be given up. */
 export const refuseSteps = (message = "") => notify("steps-refusal", message);
 
