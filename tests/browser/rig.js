@@ -45,11 +45,11 @@ export async function start(name, args) {
 
 /** A station, a device that trusts it, and what a technician does with a picture of the screen. */
 export class Rig {
-  static async start() {
+  static async start({ station = [], device = [] } = {}) {
     const home = await mkdtemp(join(tmpdir(), "zmon-browser-"));
     const rig = new Rig();
     Object.assign(rig, { home, dir: join(home, "bed-7") });
-    rig.station = await start("mock-central-station", ["--ephemeral", "--auto-provision"]);
+    rig.station = await start("mock-central-station", ["--ephemeral", "--auto-provision", ...station]);
     const { addresses, site, operatorToken } = rig.station.ready;
     await writeFile(join(home, "pins"), `${PINS.admin}\n${PINS.tina}\n`, { mode: 0o600 });
     await writeFile(join(home, "token"), operatorToken, { mode: 0o600 });
@@ -58,12 +58,12 @@ export class Rig {
       "init", rig.dir, "--anchor", addresses.anchor, "--site", site,
       "--technician", "tina", "--pin-file", join(home, "pins"),
     ]);
-    await rig.startDevice("127.0.0.1:0");
+    await rig.startDevice("127.0.0.1:0", device);
     return rig;
   }
 
-  async startDevice(screen) {
-    this.device = await start("device", ["run", this.dir, "--screen", screen]);
+  async startDevice(screen, more = []) {
+    this.device = await start("device", ["run", this.dir, "--screen", screen, ...more]);
     this.screen = this.device.ready.addresses.screen;
   }
 

@@ -67,6 +67,12 @@ test("the tablet scans the monitor's screen and the monitor says Connected", asy
   await indicator(monitor, "Pairing");
   await page.locator("#bed-device").filter({ hasText: rig.device.ready.addresses.deviceId }).waitFor();
   await page.locator("#bed-station").filter({ hasText: "Mock Central Station" }).waitFor();
+  // Which of ten it is: the monitor says so itself, for some seconds, and is paired all the same.
+  assert.ok(await monitor.locator("#blink").isHidden());
+  await page.locator("#bed-blink").click();
+  await monitor.locator("#blink").filter({ hasText: "This is the monitor you scanned" }).waitFor();
+  await page.locator("#bed-blinking").filter({ hasText: "It blinks" }).waitFor();
+  await monitor.locator("#blink").waitFor({ state: "hidden" });
   await page.locator("#bed-id").fill("ICU-3B");
   await page.locator("#bed-label").fill("ICU-MON-04");
   await page.locator("#bed-ok").click();

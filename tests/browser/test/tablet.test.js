@@ -12,6 +12,8 @@ import { cameraFrame, content, film, ID, qrPicture, STATION, StationStage } from
 const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
 const CLAIM = "POST /api/provisioning/sessions";
 const PAIR = "POST /api/provisioning/pair";
+const BLINK = "POST /api/provisioning/pair/{id}/blink";
+const COURIER = "POST /api/provisioning/pair/{id}/courier";
 const EVENTS = "GET /api/provisioning/pair/{id}/events";
 
 let home;
@@ -126,11 +128,39 @@ const VIEWS = {
     stage.say("delivering");
     await page.locator("#step-list li:nth-child(3)[aria-current]").waitFor();
   },
+  courier: async (page) => {
+    await reachCourier(page);
+    await page.locator("#courier-both summary").click();
+    await page.locator("#courier-download").click();
+    await says(page, "courier-notice", "hello.json");
+    await page.locator("#courier-file").setInputFiles(file("x.json", "no answer"));
+    await page.locator("#courier-refusal:not([hidden])").waitFor();
+  },
   end: async (page) => {
     await reachBed(page);
     await stage.fail("failed", "device_unreachable");
   },
 };
+
+const file = (name, text) => ({ name, mimeType: "application/json", buffer: Buffer.from(text) });
+
+/** Shows the page a picture of this QR code. */
+async function photograph(page, code = own) {
+  const png = Buffer.from((await qrPicture(JSON.stringify(code))).split(",")[1], "base64");
+  await page.locator("#photo").setInputFiles({ name: "x.png", mimeType: "image/png", buffer: png });
+}
+
+/** A monitor that only a courier reaches: scanned, its bed chosen, the first message waits. */
+async function reachCourier(page) {
+  stage.answer(CLAIM, { status: 202, body: { ...stage.pending, delivery: "courier" },
+    then: () => stage.say("dialling", { delivery: "courier", secondsLeft: 113, deviceSerial: undefined, firmwareVersion: undefined }) });
+  await photograph(page);
+  await view(page, "bed");
+  await page.locator("#bed-courier:not([hidden])").waitFor();
+  await page.locator("#bed-now").filter({ hasNotText: "…" }).waitFor();
+  await confirm(page);
+  await view(page, "courier");
+}
 
 test("axe finds nothing in any view, light or dark", async () => {
   for (const colorScheme of ["light", "dark"]) {
@@ -324,6 +354,145 @@ test("before pairing it shows which monitor, where it is, and who has the bed", 
   await page.context().close();
 });
 
+test("identify has the monitor blink, once however often it is tapped, and says when it cannot", async () => {
+  const { page, faults } = await open();
+  await reachBed(page);
+  let answered;
+  stage.answer(BLINK, { hold: new Promise((done) => (answered = done)) }, 1);
+  await page.locator("#bed-blink").dblclick();
+  await says(page, "bed-blinking", "Asking");
+  assert.ok(await page.locator("#bed-blink").isDisabled());
+  stage.blink.seconds = 1;
+  answered();
+  await says(page, "bed-blinking", "It blinks for 1 s");
+  assert.equal(stage.count(BLINK), 1);
+  // When the second is over it may be asked for again.
+  await page.locator("#bed-blink:enabled").click();
+  await says(page, "bed-blinking", "It blinks");
+  await page.locator("#bed-blink:enabled").waitFor();
+  await stage.refuse(BLINK, "device_unreachable", 502, {}, 1);
+  await page.locator("#bed-blink").click();
+  await says(page, "bed-blinking", "Next of device_unreachable");
+  assert.ok(await page.locator("#bed-blink").isEnabled());
+  await confirm(page);
+  await view(page, "steps");
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test("a monitor that only a courier reaches does not blink, and is paired by two files there and two back", async () => {
+  const { page, faults } = await open();
+  await reachCourier(page);
+  assert.ok(await page.locator("#bed-blink").isHidden());
+  await says(page, "courier-trip", "Trip 1 of 2");
+  const save = async (name) => {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#courier-download").click()]);
+    assert.equal(download.suggestedFilename(), name);
+    return JSON.parse(await readFile(await download.path(), "utf8"));
+  };
+  const { v, sessionId, deviceId, message } = stage.courier;
+  assert.deepEqual(await save("hello.json"), { v, sessionId, deviceId, message });
+  await says(page, "courier-notice", "hello.json is saved");
+
+  // What is not the answer is told by what it is, and not sent.
+  const bring = (name, content) =>
+    page.locator("#courier-file").setInputFiles(file(name, typeof content === "string" ? content : JSON.stringify(content)));
+  const answer = { v: 1, sessionId: ID, reply: { identity: { identity: "e30.e30.c2ln" } } };
+  for (const [content, words] of [
+    ["GIF89a", "no answer of a monitor"],
+    ["[1, 2]", "no answer of a monitor"],
+    [" ".repeat(70_000), "no answer of a monitor"],
+    [{ v, sessionId, deviceId, message }, "a message for the monitor"],
+    [{ ...answer, sessionId: ID.replace("67", "68") }, "the answer to another pairing"],
+    [{ ...answer, reply: { status: { status: "e30.e30.c2ln" } } }, "not the answer that is waited for"],
+  ]) {
+    await bring("brought.json", content);
+    await says(page, "courier-refusal", words);
+    await says(page, "courier-refusal", "brought.json");
+  }
+  assert.equal(stage.count(COURIER), 0);
+  await stage.refuse(COURIER, "signature_invalid", 403, {}, 1);
+  await bring("identity.json", answer);
+  await says(page, "courier-refusal", "Next of signature_invalid");
+  // It may be brought again, after a new load of the page too.
+  await page.reload();
+  await view(page, "courier");
+  await page.goBack();
+  await says(page, "courier-refusal", "still being paired");
+  await bring("identity.json", answer);
+  await says(page, "courier-notice", "identity.json was taken");
+  assert.deepEqual(JSON.parse(stage.asked.findLast(({ name }) => name === COURIER).body), answer);
+
+  stage.say("issuing", { delivery: "courier" });
+  await says(page, "courier-trip", "at work");
+  stage.courier.message = { configuration: { envelope: "AQID" } };
+  stage.say("awaitingCommit", { delivery: "courier" });
+  await says(page, "courier-trip", "Trip 2 of 2");
+  assert.deepEqual((await save("envelope.json")).message, stage.courier.message);
+  await bring("identity.json", answer);
+  await says(page, "courier-refusal", "Choose the status.json of this trip");
+  stage.courier.message = undefined;
+  await page.locator("#courier-download").click();
+  await says(page, "courier-refusal", "No message waits");
+  stage.say("paired", { delivery: "courier", tested: true });
+  await says(page, "end-title", "Paired");
+  assert.equal(stage.count(CLAIM), 1);
+  assert.equal(stage.count(PAIR), 1);
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test("no way to a monitor is a dead end: typed codes, and networks that the station may not enter", async () => {
+  const { page } = await open();
+  stage.answer(CLAIM, { status: 202, body: { ...stage.pending, delivery: "courier" },
+    then: () => stage.say("dialling", { delivery: "courier", secondsLeft: 113 }) });
+  await typeCode(page);
+  await view(page, "bed");
+  await says(page, "bed-courier", "a typed code cannot wait for files");
+  await confirm(page);
+  await view(page, "courier");
+  await says(page, "courier-why", "scan the QR code");
+  assert.ok(await page.locator("#courier-download").isHidden());
+  await says(page, "courier-command", `zmon courier --session ${ID}`);
+  await page.locator("#courier-cancel").click();
+  await view(page, "scan");
+
+  // Where the station may not dial, it is told to dial nobody.
+  await stage.reset();
+  await stage.refuse(CLAIM, "address_not_permitted", 403, {}, 1);
+  await photograph(page);
+  await says(page, "end-facts", "address_not_permitted");
+  await page.locator("#end-courier").click();
+  await view(page, "bed");
+  const scans = stage.asked.filter(({ name }) => name === CLAIM).map(({ body }) => JSON.parse(body));
+  assert.deepEqual(scans, [own, { ...own, delivery: "courier" }]);
+  await stage.fail("failed", "device_unreachable", { delivery: "courier" });
+  await says(page, "end-facts", "device_unreachable");
+  assert.ok(await page.locator("#end-courier").isHidden());
+  await page.context().close();
+});
+
+test("the words to compare stand there until the monitor has tested its connection", async () => {
+  const { page } = await open();
+  await reachBed(page);
+  const words = "struggle affair task open";
+  await confirm(page);
+  stage.say("issuing", { words });
+  await page.locator("#step-list li:nth-child(2)[aria-current]").waitFor();
+  assert.ok(await page.locator("#words").isHidden());
+  stage.say("delivering", { words });
+  await says(page, "words-four", words);
+  await says(page, "words", "Somebody at the monitor confirms");
+  assert.deepEqual(await violations(page), []);
+  await page.reload();
+  await says(page, "words-four", words);
+  stage.say("delivering", { words, tested: true });
+  await page.locator("#words").waitFor({ state: "hidden" });
+  stage.say("paired");
+  await says(page, "end-title", "Paired");
+  await page.context().close();
+});
+
 test("at 110 seconds on the bed page it still pairs, at 121 it is told to scan again", async () => {
   const { page } = await open({}, browser, (page) => page.clock.install());
   await reachBed(page);
@@ -382,8 +551,7 @@ test("a second tab that scans the same code gets the first one's result", async 
   // A typed code is refused at its field; a scanned one is followed to its result.
   await says(page, "typed-refusal", "pairing_code_consumed");
   await page.locator("#typed-back").click();
-  const png = Buffer.from((await qrPicture(JSON.stringify(own))).split(",")[1], "base64");
-  await page.locator("#photo").setInputFiles({ name: "x.png", mimeType: "image/png", buffer: png });
+  await photograph(page);
   await says(page, "end-cause", "ZM-001 is provisioned.");
   assert.equal(stage.count(PAIR), 0);
   await page.context().close();
@@ -542,6 +710,10 @@ test("the keyboard alone pairs, and each view is read out", async () => {
   await page.keyboard.press("Enter");
   await view(page, "bed");
   assert.equal(await focused(), "bed-title");
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "bed-blink");
+  await page.keyboard.press("Enter");
+  await says(page, "bed-blinking", "It blinks");
   await page.keyboard.press("Tab");
   assert.equal(await focused(), "bed-id");
   await page.keyboard.type("ICU-3B");

@@ -11,7 +11,7 @@ import { Stage, views } from "../stage.js";
 const STATUS = ["not-provisioned", "provisioned", "disconnected"];
 /** States with the most to show. */
 const LARGEST = {
-  "#provisioning": ["not-provisioned", "manual", "confirm", "ready-simulate", "reprovisioning", "error", "provisioned"],
+  "#provisioning": ["not-provisioned", "manual", "confirm", "blinking", "ready-simulate", "reprovisioning", "error", "provisioned"],
   "#status": ["provisioned"],
 };
 const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
@@ -145,6 +145,33 @@ test("the reading is in the chosen unit and called a sample", async () => {
     assert.equal(await page.locator(".tag").textContent(), "Sample");
     await page.context().close();
   }
+});
+
+test("a monitor that is looked for says so over everything else, still or at most once a second", async () => {
+  for (const hash of ["#provisioning", "#status"]) {
+    const { page } = await show(all.blinking, { reducedMotion: "no-preference" }, hash);
+    const covers = () => page.locator("#blink").evaluate((place) => {
+      const box = place.getBoundingClientRect();
+      const shown = document.elementFromPoint(innerWidth / 2, innerHeight / 2);
+      return [box.width === innerWidth && box.height === innerHeight, place.contains(shown)];
+    });
+    assert.deepEqual(await covers(), [true, true]);
+    const said = await page.locator("#blink").textContent();
+    for (const words of ["This is the monitor you scanned", all.blinking.status.deviceId, all.blinking.deviceSerial]) {
+      assert.ok(said.includes(words), words);
+    }
+    const motion = () => page.locator("#blink").evaluate((place) => {
+      const { animationName, animationDuration } = getComputedStyle(place);
+      return [animationName, animationDuration];
+    });
+    assert.deepEqual(await motion(), ["blink", "1s"]);
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    assert.equal((await motion())[0], "none");
+    await page.context().close();
+  }
+  const { page } = await show(all.pairing);
+  assert.ok(await page.locator("#blink").isHidden());
+  await page.context().close();
 });
 
 test("an error says cause, step, side and what to do", async () => {

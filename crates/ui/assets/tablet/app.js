@@ -20,11 +20,13 @@ const KEPT = "zmon.session";
 
 let station = "";
 let operator = null;
-/** `{ id, deviceId, code, serial, firmware, bed, label, isPairing }` */
+/** `{ id, deviceId, code, isTyped, serial, firmware, bed, label, isPairing }` */
 let session = null;
 let follower = null;
 let state = null;
 let reaching = null;
+/** The last scan, for another try by another route. */
+let last = null;
 
 async function start() {
   await speak(preferred());
@@ -83,12 +85,21 @@ function lost(isLost, message = text("stationLost")) {
 /** Ready for the next monitor. */
 function scan(notice = "") {
   forget();
+  last = null;
   clearTyped();
-  openScan(({ content, isOld }) => reach(content, content.deviceId, (problem) => scanFailed(problem, isOld)), notice);
+  openScan((scanned) => reachScanned(scanned), notice);
+}
+
+/** With `delivery` the station dials nobody: it may not reach into every network. */
+function reachScanned(scanned, delivery = undefined) {
+  last = scanned;
+  const { content, isOld } = scanned;
+  return reach({ ...content, delivery }, content.deviceId, (problem) => scanFailed(problem, isOld));
 }
 
 function type() {
   forget();
+  last = null;
   openTyped(
     (request) => reach(request, request.deviceId, (problem) => {
       type();
@@ -108,7 +119,7 @@ async function reach(request, deviceId, refused) {
     const answer = await api.claim(request, reaching.signal);
     reaching = null;
     follow({
-      id: answer.sessionId, deviceId, code: request.pairingCode,
+      id: answer.sessionId, deviceId, code: request.pairingCode, isTyped: request.pairingToken === undefined,
       serial: answer.deviceSerial, firmware: answer.firmwareVersion, operator,
     });
   } catch (error) {
@@ -127,6 +138,7 @@ function scanFailed(problem, isOld) {
   const unclear = ["device_unreachable", "claim_refused", "pairing_code_expired", "pairing_token_stale"];
   const old = { cause: text("qrOld"), next: text("qrOldNext") };
   fail(problem, isOld && unclear.includes(problem.code) ? old : undefined);
+  find("end-courier").hidden = problem.code !== "address_not_permitted";
 }
 
 function fail(problem, reason) {
@@ -138,6 +150,7 @@ function fail(problem, reason) {
 /** From now on the session says what is shown. */
 function follow(of) {
   forget();
+  last = null;
   session = of;
   sessionStorage.setItem(KEPT, JSON.stringify(of));
   // The back button leads nowhere from here; see `popstate`.
@@ -221,6 +234,7 @@ function forget() {
 
 find("to-typed").addEventListener("click", type);
 find("end-typed").addEventListener("click", type);
+find("end-courier").addEventListener("click", () => reachScanned(last, "courier"));
 find("next").addEventListener("click", () => scan());
 find("claim-stop").addEventListener("click", () => reaching?.abort());
 find("bed-cancel").addEventListener("click", () => giveUp(session?.id, refuseBed));

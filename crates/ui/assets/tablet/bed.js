@@ -23,7 +23,8 @@ let looked = null;
 export function openBed(of, station, news, confirm) {
   if (session?.id !== of.id || shown() !== "bed") begin(of, station);
   offerBlink(of, news);
-  notify("bed-courier", news.delivery === "courier" ? text("bedCourier") : "");
+  const way = of.isTyped ? "bedCourierTyped" : "bedCourier";
+  notify("bed-courier", news.delivery === "courier" ? text(way) : "");
   find("bed-form").onsubmit = (event) => {
     event.preventDefault();
     submit(confirm);

@@ -32,10 +32,15 @@ export function drawCourier(of, { phase }) {
   trip = next;
   show("courier");
   put(find("courier-title"), text("courierTitle", { device: of.deviceId }));
-  find("courier-steps").hidden = trip === null;
+  // A run of the typed code waits half a minute for each answer: no file is that fast.
+  const isTooSlow = of.isTyped && trip?.number === 1;
+  find("courier-steps").hidden = trip === null || isTooSlow;
+  put(find("courier-why"), text(isTooSlow ? "courierTyped" : "courierWhy"));
+  if (isTooSlow) find("courier-both").open = true;
   put(find("courier-command"), `zmon courier --session ${of.id}`);
   if (trip === null) return put(find("courier-trip"), text("courierBetween"));
   const names = { file: trip.file, answer: trip.answer };
+  if (isTooSlow) return put(find("courier-trip"), text("courierWaits"));
   put(find("courier-trip"), text("courierTrip", { trip: number(trip.number), trips: number(2) }));
   put(find("courier-fetch"), text("courierFetch", names));
   put(download, text("courierDownload", names));

@@ -63,5 +63,6 @@ function end(tone, title, cause, next) {
   find("end-card").querySelector("use").setAttribute("href", `#icon-${tone}`);
   put(find("end-cause"), cause);
   put(find("end-next"), next);
+  find("end-courier").hidden = true;
   show("end");
 }
