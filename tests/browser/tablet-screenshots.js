@@ -23,6 +23,15 @@ const typed = (device, code) => async (page) => {
   await page.locator("#typed-device").fill(device);
   await page.locator("#typed-code").pressSequentially(code);
 };
+/** A monitor that only a courier reaches, as a photo of its screen shows it. */
+const couriered = async (page, stage) => {
+  const body = { ...stage.pending, delivery: "courier" };
+  stage.answer("POST /api/provisioning/sessions", { status: 202, body,
+    then: () => stage.say("dialling", { delivery: "courier", secondsLeft: 104, deviceSerial: undefined, firmwareVersion: undefined }) });
+  const buffer = Buffer.from((await qrPicture(JSON.stringify(await content()))).split(",")[1], "base64");
+  await page.locator("#photo").setInputFiles({ name: "x.png", mimeType: "image/png", buffer });
+  await page.locator("#bed-now").filter({ hasNotText: "…" }).waitFor();
+};
 const after = (phase, more) => async (page, stage) => {
   await scanned(page, stage);
   await page.locator("#bed-id").fill("ICU-3B");
@@ -52,6 +61,27 @@ const SCENES = [
     await scanned(page, stage);
     await page.locator("#bed-agree").waitFor();
   }],
+  ["bed-blinking", async (page, stage) => {
+    await scanned(page, stage);
+    await page.locator("#bed-blink").click();
+    await page.locator("#bed-blinking").filter({ hasText: "6 s" }).waitFor();
+  }],
+  ["bed-courier", couriered],
+  ["courier", async (page, stage) => {
+    await couriered(page, stage);
+    await page.locator("#bed-ok").click();
+    await view("courier")(page);
+  }],
+  ["courier-wrong", async (page, stage) => {
+    await couriered(page, stage);
+    await page.locator("#bed-ok").click();
+    stage.say("awaitingCommit", { delivery: "courier" });
+    await page.locator("#courier-download").filter({ hasText: "envelope" }).click();
+    await page.locator("#courier-notice:not([hidden])").waitFor();
+    await page.locator("#courier-file").setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("-") });
+    await page.locator("#courier-refusal:not([hidden])").waitFor();
+  }],
+  ["words", after("delivering", { words: "struggle affair task open" })],
   ["steps", after("delivering", { tested: true })],
   ["paired", async (page, stage) => { await after("paired", { tested: true })(page, stage); await view("end")(page); }],
   ["failed", async (page, stage) => {

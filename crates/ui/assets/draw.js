@@ -266,6 +266,8 @@ function duration(seconds) {
 function bytes(count) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, count)) / 3));
-  const form = { style: "unit", unit: units[power], maximumFractionDigits: power === 0 ? 0 : 1 };
+  // The short form of a byte has no plural.
+  const [unitDisplay, maximumFractionDigits] = power === 0 ? ["long", 0] : ["short", 1];
+  const form = { style: "unit", unit: units[power], unitDisplay, maximumFractionDigits };
   return new Intl.NumberFormat(tag, form).format(count / 1000 ** power);
 }

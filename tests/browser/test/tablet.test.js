@@ -234,6 +234,35 @@ test("the camera claims at the instant of the scan, and twenty monitors go by wi
   await camera.close();
 });
 
+test("an end is heard and felt: two rising tones or two falling ones, and none where the sound is off", async () => {
+  const { page } = await open({}, browser, (page) => page.addInitScript(() => {
+    window.heard = [];
+    window.felt = [];
+    navigator.vibrate = (pattern) => window.felt.push(pattern);
+    const make = AudioContext.prototype.createOscillator;
+    AudioContext.prototype.createOscillator = function () {
+      const tone = make.call(this);
+      const start = tone.start;
+      tone.start = (...at) => (window.heard.push(tone.frequency.value), start.apply(tone, at));
+      return tone;
+    };
+  }));
+  const end = async (phase, code) => {
+    await reachBed(page);
+    if (code) await stage.fail(phase, code);
+    else stage.say(phase);
+    await view(page, "end");
+    await page.locator("#next").click();
+    await view(page, "scan");
+    return page.evaluate(() => [window.heard.splice(0), window.felt.splice(0)]);
+  };
+  assert.deepEqual(await end("paired"), [[660, 990], [[80, 60, 80]]]);
+  assert.deepEqual(await end("failed", "device_unreachable"), [[330, 220], [[300]]]);
+  await page.locator("#sound").click();
+  assert.deepEqual(await end("paired"), [[], [[80, 60, 80]]]);
+  await page.context().close();
+});
+
 test("other QR codes say what they are, and nothing is sent", async () => {
   const other = JSON.stringify(await content({ deviceId: "ZM-002", pairingToken: "B".repeat(68) }));
   const films = [

@@ -362,12 +362,11 @@ impl FakeDevice {
         request: &BlinkRequest,
     ) -> Result<BlinkAnswer, DialError> {
         let fault = *self.fault.lock().unwrap();
-        match fault {
-            Fault::Unreachable => {
-                return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
-            }
-            Fault::SlowBlink => tokio::time::sleep(std::time::Duration::from_secs(4)).await,
-            _ => {}
+        if fault == Fault::Unreachable {
+            return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+        }
+        if fault == Fault::SlowBlink {
+            tokio::time::sleep(std::time::Duration::from_secs(4)).await;
         }
         let session = self.window.lock().unwrap().session.clone().ok_or_else(refused)?;
         let BlinkRequest { session_id, number, mac } = request;
