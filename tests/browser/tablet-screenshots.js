@@ -75,6 +75,7 @@ const SCENES = [
   ["courier-wrong", async (page, stage) => {
     await couriered(page, stage);
     await page.locator("#bed-ok").click();
+    stage.courier.message = { configuration: { envelope: "AQID" } };
     stage.say("awaitingCommit", { delivery: "courier" });
     await page.locator("#courier-download").filter({ hasText: "envelope" }).click();
     await page.locator("#courier-notice:not([hidden])").waitFor();

@@ -11,7 +11,7 @@ use zmon_domain::role::{Actor, Role};
 use zmon_domain::route::Route;
 use zmon_domain::state::ProvisioningState;
 use zmon_protocol::device::{DeviceInput, DeviceReply};
-use zmon_protocol::station::{Blink, SessionInput, SessionPhase, StationAction};
+use zmon_protocol::station::{Blink, SessionInput, SessionMachine, SessionPhase, StationAction};
 use zmon_wire::blink::BlinkRequest;
 use zmon_wire::carry::Message;
 
@@ -66,7 +66,7 @@ fn tell(pair: &mut Pair, request: BlinkRequest) -> Result<DeviceReply, ErrorCode
 }
 
 fn blink(pair: &Pair) -> Option<Blink> {
-    pair.station.machine.as_ref().unwrap().blink()
+    pair.station.machine.as_ref().and_then(SessionMachine::blink)
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn where_only_a_courier_goes_and_after_pair_there_is_nothing_to_ask_for() {
 #[test]
 fn what_the_device_refuses_is_told_and_may_be_asked_again() {
     let mut pair = claimed(908);
-    drop(lost(&mut pair));
+    let _lost = lost(&mut pair);
     let now = pair.now();
     assert_eq!(blink(&pair), Some(Blink::Failed(ErrorCode::DeviceUnreachable)));
     let row = pair.station.audit.last().unwrap();

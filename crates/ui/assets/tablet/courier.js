@@ -50,7 +50,13 @@ export function drawCourier(of, { phase }) {
 }
 
 /** Why it could not be given up. */
-export const refuseCourier = (said) => notify("courier-refusal", said);
+export const refuseCourier = (said) => tell("courier-refusal", said);
+
+/** Says it where it is seen: on small screens the buttons may fill the view. */
+function tell(place, said) {
+  notify(place, said);
+  find(place).scrollIntoView({ block: "nearest" });
+}
 
 /** One thing at a time; what it was for may be over when it is done. */
 async function alone(act) {
@@ -63,7 +69,7 @@ async function alone(act) {
     await act(of, on, isHere);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (isHere()) notify("courier-refusal", problemLine(error.problem));
+    if (isHere()) tell("courier-refusal", problemLine(error.problem));
   } finally {
     isBusy = false;
   }
@@ -72,7 +78,7 @@ async function alone(act) {
 async function fetchMessage(of, on, isHere) {
   const { v, sessionId, deviceId, message: said } = await message(of.id);
   if (!isHere()) return;
-  if (said?.[on.message] === undefined) return notify("courier-refusal", text("courierNothing"));
+  if (said?.[on.message] === undefined) return tell("courier-refusal", text("courierNothing"));
   const bytes = new Blob([JSON.stringify({ v, sessionId, deviceId, message: said })], { type: "application/json" });
   const link = document.createElement("a");
   link.href = URL.createObjectURL(bytes);
@@ -80,17 +86,17 @@ async function fetchMessage(of, on, isHere) {
   link.click();
   // The browser has taken it by then, or never will.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  notify("courier-notice", text("courierSaved", { file: on.file }));
+  tell("courier-notice", text("courierSaved", { file: on.file }));
 }
 
 async function takeAnswer(chosen, of, on, isHere) {
   const { wrong, answer } = judge(await chosen.slice(0, LONGEST + 1).text(), of, on);
   if (!isHere()) return;
   if (wrong !== undefined) {
-    return notify("courier-refusal", text(wrong, { chosen: chosen.name, file: on.file, answer: on.answer }));
+    return tell("courier-refusal", text(wrong, { chosen: chosen.name, file: on.file, answer: on.answer }));
   }
   await bringBack(of.id, answer);
-  notify("courier-notice", text("courierTaken", { answer: on.answer }));
+  tell("courier-notice", text("courierTaken", { answer: on.answer }));
 }
 
 /** What a file is: the answer that is waited for, or which text says why it is not. */
