@@ -36,7 +36,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
     ("audit-verdict", &[("8.2", "| `GET /api/audit/verify`")]),
     ("carriage", CARRIED),
-    ("carriage-blink", CARRIED),
+    ("carriage-blink", BLINKING),
     ("carriage-configuration", CARRIED),
     ("carriage-pake-confirm", CARRIED),
     ("carriage-pake-start", CARRIED),
@@ -109,7 +109,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("retire-answer", &[("8.3", "| `POST /api/provisioning/retire`")]),
     ("retire-request", &[("8.3", "| `POST /api/provisioning/retire`")]),
     ("return", CARRIED),
-    ("return-blinking", CARRIED),
+    ("return-blinking", BLINKING),
     ("return-refused", CARRIED),
     ("return-share", CARRIED),
     ("return-status", CARRIED),
@@ -130,6 +130,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("window-answer", &[("4.2", "| 2 |")]),
 ];
 const CARRIED: &[Place] = &[("4.4", "")];
+const BLINKING: &[Place] = &[("4.4", ""), ("4.5", "")];
 /// It holds a message.
 const COURIER: &[Place] =
     &[("8.2", "| `GET /api/provisioning/pair/{sessionId}/courier`"), ("4.4", "")];

@@ -209,6 +209,7 @@ fn every_path_with_a_body_is_spoiled() {
         paths::PAIR_SESSION,
         paths::PAIR_CANCEL,
         paths::PAIR_EVENTS,
+        paths::PAIR_BLINK,
         // A page's login: tested with the gate of pages.
         paths::PAGE_SESSION,
         // What is posted there is read by the session it names: tested with the session.
