@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ROOT, TARGET } from "./rig.js";
 
 const TO = join(ROOT, "docs/pictures");
-const MOST = 60 * 1024;
+const MOST = 80 * 1024;
 const PICTURES = {
   "monitor-not-provisioned": "not-provisioned-800x480-light",
   "monitor-pin": "pin-pad-800x480-light",
