@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod certificates;
 mod courier;
 mod decide;
@@ -111,6 +112,7 @@ pub struct Station {
     /// When it was composed.
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
+    batches: batch::Batches,
     crl_due: AtomicBool,
     simulated: bool,
 }
@@ -126,6 +128,8 @@ impl Station {
         let invalid = |field| StationError::field(ErrorCode::SettingsInvalid, field);
         let lifetime = parts.policy.certificate_lifetime;
         let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
+        let concurrency =
+            limits::BATCH_CONCURRENCY.check(parts.policy.batch_concurrency).map_err(invalid)?;
         let simulated = simulated(&parts)?;
         let since = parts.clock.now().wall;
         Ok(Arc::new(Self {
@@ -144,6 +148,7 @@ impl Station {
             links: Mutex::default(),
             since,
             polls: Mutex::default(),
+            batches: batch::Batches::new(concurrency),
             crl_due: AtomicBool::new(false),
             simulated,
         }))
