@@ -32,6 +32,12 @@ const PLACES: &[(&str, &[Place])] = &[
     ("access-request", &[("8.2", "| `POST /api/operators/{operator}/access`")]),
     ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
     ("audit-verdict", &[("8.2", "| `GET /api/audit/verify`")]),
+    ("batch", BATCH),
+    ("batch-list", &[("8.2", "| `GET /api/batches?")]),
+    ("batch-retry-answer", &[("8.2", "| `POST /api/batches/{batchId}/retry`")]),
+    ("batch-retry-request", &[("8.2", "| `POST /api/batches/{batchId}/retry`")]),
+    ("batch-row", &[("9.1", "")]),
+    ("batch-scan-answer", &[("8.2", "| `POST /api/batches/{batchId}/scan`")]),
     ("carriage", CARRIED),
     ("carriage-configuration", CARRIED),
     ("carriage-pake-confirm", CARRIED),
@@ -125,6 +131,8 @@ const PLACES: &[(&str, &[Place])] = &[
     ("window-answer", &[("4.2", "| 2 |")]),
 ];
 const CARRIED: &[Place] = &[("4.4", "")];
+/// Its items hold a problem.
+const BATCH: &[Place] = &[("8.7", ""), ("8.2", "| `GET /api/batches?"), ("8.4", "")];
 /// It holds a message.
 const COURIER: &[Place] =
     &[("8.2", "| `GET /api/provisioning/pair/{sessionId}/courier`"), ("4.4", "")];
