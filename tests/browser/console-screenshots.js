@@ -39,6 +39,9 @@ const SCENES = [
     await page.locator("#ask-ok").click();
     await page.locator("#ask-warning").filter({ hasText: "ICU-2" }).waitFor();
   })],
+  ["batches", go("batches")],
+  ["batch", go("batches?batch=3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d30")],
+  ["batch-new", after("batches", async (page) => page.locator("#batch-new").click())],
   ["certificates", go("certificates")],
   ["revoke", after("certificates", async (page) => page.locator("#certificates-table .small").first().click())],
   ["operators", go("operators")],

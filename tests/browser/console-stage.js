@@ -34,6 +34,8 @@ export class ConsoleStage {
   /** An administrator is logged in; seven monitors stand in every state. */
   async reset() {
     this.asked = [];
+    for (const follower of this.followers ?? []) follower.end();
+    this.followers = new Set();
     this.login = { operator: "ada", role: "administrator" };
     this.answers = new Map();
     const row = await wire("device-row");
@@ -75,6 +77,29 @@ export class ConsoleStage {
         deviceId: n % 3 === 1 ? "ZM-001" : undefined, sessionId: undefined,
         detail: eventType === "device_moved" ? { from: "ICU-1", to: "=ICU-3B,\"x\"" } : { source: "10.1.0.9" } };
     });
+    const problems = { device_unreachable: 502, device_key_conflict: 409, request_malformed: 400 };
+    const why = async (code, more) => (await problem(code, problems[code], more)).body;
+    const item = (row, state, more = {}) => ({
+      row, deviceId: `ZM-0${row}`, deviceSerial: `SN-2024-00${row}`, bedId: `ICU-${row}`, deviceLabel: `ICU-MON-${row}`, state,
+      attempts: state === "waiting" ? 0 : 1, operator: "tess", begunAt: at(0), endedAt: ["paired", "failed"].includes(state) ? at(0) : undefined, ...more,
+    });
+    const items = [
+      ...[11, 12, 13, 14].map((row) => item(row, "paired")),
+      item(15, "pairing"), item(16, "pairing"),
+      item(17, "failed", { problem: await why("device_unreachable") }),
+      item(18, "failed", { problem: await why("device_key_conflict") }),
+      item(19, "failed", { deviceId: undefined, deviceSerial: undefined, bedId: undefined, deviceLabel: undefined, attempts: 0,
+        problem: await why("request_malformed", { field: "row 19.bedId", rule: "must be 1 to 64 characters of A-Z a-z 0-9 . _ - and begin with a letter or digit" }) }),
+      ...[20, 21, 22, 23].map((row) => item(row, "waiting")),
+    ];
+    const batch = (n, batchName, state, items, days) => ({
+      batchId: `3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d3${n}`, batchName, state, operator: "tess", openedAt: at(days), concurrency: 4, items,
+    });
+    this.batches = [
+      batch(0, "Ward 3, new monitors", "open", items, -0.01),
+      batch(1, "Ward 2", "paused", [item(1, "paired"), item(2, "waiting")], -1),
+      batch(2, "Ward 1", "closed", [item(1, "paired"), item(2, "skipped")], -30),
+    ];
     this.intact = true;
     this.policy = { ...(await wire("policy")), stationName: STATION };
   }
@@ -122,6 +147,12 @@ export class ConsoleStage {
       told.times -= 1;
       return send(told);
     }
+    const [, followed] = /^GET \/api\/batches\/([^/]+)\/events$/.exec(name) ?? [];
+    if (followed) {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      this.followers.add(response);
+      return response.write(`event: batch\ndata: ${JSON.stringify(this.batch(followed))}\n\n`);
+    }
     const view = () => ({ stationId: "CS-1", stationName: STATION, login: this.login ?? undefined, ended: false, mustChangePassword: false });
     if (name === "POST /api/auth/session") {
       this.login = { operator: JSON.parse(body).operator, role: this.nextRole ?? "administrator" };
@@ -133,8 +164,23 @@ export class ConsoleStage {
       this.login = null;
       return send({ body: { success: true } });
     }
-    const found = this.read(name, query) ?? this.change(name, body);
+    const found = this.read(name, query) ?? this.change(name, body, query);
     send(found ? { body: found } : await problem("route_unknown", 404));
+  }
+
+  /** A batch as the station answers it. */
+  batch(id) {
+    const found = this.batches.find(({ batchId }) => batchId === id);
+    const counts = { waiting: 0, pairing: 0, paired: 0, failed: 0, skipped: 0 };
+    for (const { state } of found?.items ?? []) counts[state] += 1;
+    return found && { ...found, counts };
+  }
+
+  /** Somebody has scanned: an item moves, and whoever looks is told. */
+  move(id, row, state) {
+    const item = this.batch(id).items.find((item) => item.row === row);
+    Object.assign(item, { state, attempts: 1, endedAt: at(0), problem: undefined });
+    for (const follower of this.followers) follower.write(`event: batch\ndata: ${JSON.stringify(this.batch(id))}\n\n`);
   }
 
   read(name, query) {
@@ -143,7 +189,13 @@ export class ConsoleStage {
     if (id) return this.devices.find(({ deviceId }) => deviceId === id);
     const [, bed] = /^GET \/api\/registry\/beds\/([^/]+)$/.exec(name) ?? [];
     if (bed) return { devices: this.devices.filter(({ bedId }) => bedId === bed), total: 0 };
+    const [, batch] = /^GET \/api\/batches\/([^/]+)$/.exec(name) ?? [];
+    if (batch) return this.batch(batch);
     switch (name) {
+      case "GET /api/batches": {
+        const rows = this.batches.map(({ batchId }) => ({ ...this.batch(batchId), items: undefined, concurrency: undefined }));
+        return { batches: page(rows), total: rows.length };
+      }
       case "GET /api/registry/devices": {
         const [text, state] = [(query.get("text") ?? "").toLowerCase(), query.get("state")];
         const stands = (row) => row.status === "decommissioned" ? "decommissioned" : !row.provisioned ? "unprovisioned" : row.link?.connected ? "connected" : "disconnected";
@@ -176,7 +228,25 @@ export class ConsoleStage {
     }
   }
 
-  change(name, body) {
+  change(name, body, query) {
+    const [, batch, move] = /^POST \/api\/batches\/([^/]+)\/(.+)$/.exec(name) ?? [];
+    if (move === "retry") {
+      const rows = body === "" ? this.batch(batch).items.filter(({ state, attempts }) => state === "failed" && attempts > 0).map(({ row }) => row) : JSON.parse(body).rows;
+      for (const item of this.batch(batch).items) if (rows.includes(item.row)) Object.assign(item, { state: "waiting", problem: undefined });
+      return { success: true, rows };
+    }
+    if (move) {
+      const of = this.batches.find(({ batchId }) => batchId === batch);
+      of.state = { pause: "paused", resume: "open", close: "closed" }[move];
+      for (const item of of.items) if (move === "close" && item.state === "waiting") item.state = "skipped";
+      return this.batch(batch);
+    }
+    if (name === "POST /api/batches") {
+      const batchId = "3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d39";
+      this.batches.unshift({ ...this.batches[1], batchId, batchName: query.get("name"), state: "open", openedAt: at(0) });
+      return this.batch(batchId);
+    }
+
     const [, id, what] = /^POST \/api\/registry\/devices\/([^/]+)\/(.+)$/.exec(name) ?? [];
     const device = this.devices.find(({ deviceId }) => deviceId === id);
     const end = (serial, reason) => {

@@ -190,6 +190,9 @@ pub struct Run {
     /// Types of identity keys that are taken [default: all].
     #[arg(long, env = "STATION_SUITES", value_name = "TYPE,TYPE", value_delimiter = ',')]
     pub suites: Option<Vec<SuiteName>>,
+    /// Pairings that one batch runs at a time, 1 to 64 [default: 4].
+    #[arg(long, env = "STATION_BATCH_CONCURRENCY", value_name = "N")]
+    pub batch_concurrency: Option<usize>,
     /// Database of PostgreSQL, postgres://USER@HOST/NAME; put its password into
     /// PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
     #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]

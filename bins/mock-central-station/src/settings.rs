@@ -17,6 +17,7 @@ use zmon_domain::{
     address::{Network, NetworkPolicy},
     error::{ErrorCode, FieldError},
     ids::{SiteId, StationId, StationName},
+    limits,
 };
 use zmon_persistence::PostgresUrl;
 use zmon_protocol::station::DeviceTrust;
@@ -49,6 +50,8 @@ pub(crate) struct SettingsFile {
     pub(crate) proximity: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) suites: Option<Vec<SuiteName>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) batch_concurrency: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database: Option<SecretText>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) proximity: bool,
     /// Identity key types that are taken (D5).
     pub(crate) suites: Vec<Suite>,
+    /// How many pairings one batch runs at a time.
+    pub(crate) batch_concurrency: usize,
     /// Where the station's memory is, unless it is SQLite in its directory.
     pub(crate) database: Option<PostgresUrl>,
     /// File with the token of the monitoring system.
@@ -161,6 +166,9 @@ impl SettingsFile {
             station_made_keys: self.station_made_keys,
             proximity: self.proximity,
             suites: self.suites()?,
+            batch_concurrency: limits::BATCH_CONCURRENCY
+                .check(self.batch_concurrency.unwrap_or(limits::BATCH_CONCURRENCY.default))
+                .map_err(|error| error.at("batch_concurrency"))?,
             database: self
                 .database
                 .as_ref()
@@ -266,6 +274,7 @@ impl Settings {
             station_made_keys: args.station_made_keys.unwrap_or(file.station_made_keys),
             proximity: args.proximity.unwrap_or(file.proximity),
             suites: args.suites.clone().or_else(|| file.suites.clone()),
+            batch_concurrency: args.batch_concurrency.or(file.batch_concurrency),
             database: args.database.clone().or_else(|| file.database.clone()),
             metrics_token_file: args
                 .metrics_token_file
@@ -364,6 +373,7 @@ mod tests {
             factory_anchors: vec!["maker.pem".into()],
             metrics_token_file: Some("metrics.token".into()),
             suites: Some(vec![SuiteName::P256]),
+            batch_concurrency: Some(3),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
@@ -424,6 +434,22 @@ mod tests {
         let read = Settings::load(&run_args(dir.path(), &[])).unwrap();
         assert_eq!([read.recovery, read.station_made_keys, read.proximity], [true; 3]);
         assert_eq!(read.suites, [Suite::Rsa2048]);
+    }
+
+    #[test]
+    fn a_batch_runs_as_many_pairings_as_flag_or_file_say_within_the_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = file().read().unwrap().batch_concurrency;
+        assert_eq!(plain, limits::BATCH_CONCURRENCY.default);
+        SettingsFile { batch_concurrency: Some(3), ..file() }.create(dir.path()).unwrap();
+        let named = |more: &[&str]| Settings::load(&run_args(dir.path(), more));
+        assert_eq!(named(&[]).unwrap().batch_concurrency, 3);
+        assert_eq!(named(&["--batch-concurrency", "8"]).unwrap().batch_concurrency, 8);
+        for wrong in ["0", "65"] {
+            let failure = named(&["--batch-concurrency", wrong]).unwrap_err();
+            assert_eq!(failure.class(), ExitClass::Usage);
+            assert!(failure.to_text().contains("batch_concurrency"), "{}", failure.to_text());
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use zmon_wire::secret::SecretText;
 
+pub mod batch;
 pub mod certificate;
 pub mod device;
 pub mod station;
 
+pub use batch::{Batch, BatchCommand, BatchScan, OfBatch};
 pub use device::{Device, DeviceCommand};
 pub use station::{Courier, Login, Pair, Registry, RegistryCommand, ViaName};
 
@@ -73,6 +75,8 @@ With --folder it carries files: run it, take the folder to the device, run
 twice each."
     )]
     Courier(Box<Courier>),
+    /// Pair many devices with one manifest and a scan each.
+    Batch(Batch),
     /// Read audit logs: check the chain, export rows.
     #[command(subcommand)]
     Audit(Audit),

@@ -4,6 +4,7 @@
 mod administer;
 pub mod args;
 mod audit;
+mod batch;
 mod certificate;
 mod clock;
 mod courier;
@@ -37,6 +38,7 @@ async fn carry_out(command: Command, streams: &mut Streams<'_>) -> Result<(), Fa
         Command::Demo(demo) => demo::run(&demo, streams).await,
         Command::Pair(pair) => pair::run(&pair, streams).await,
         Command::Courier(courier) => courier::run(&courier, streams).await,
+        Command::Batch(batch) => batch::run(batch.command, streams).await,
         Command::Audit(audit) => audit::run(audit, streams).await,
         Command::Qr(qr) => qr::run(qr, streams).await,
         Command::Registry(registry) => administer::registry(registry.command, streams).await,

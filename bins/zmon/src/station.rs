@@ -1,5 +1,7 @@
 //! A logged-in connection to a station's operator API.
 
+mod batch;
+
 use core::time::Duration;
 
 use http::{HeaderValue, StatusCode, header::AUTHORIZATION};

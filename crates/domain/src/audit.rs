@@ -174,6 +174,20 @@ event_types! {
         DeviceMoved = "device_moved",
         /// A station's session with a device began.
         SessionOpened = "session_opened",
+        /// A batch of pairings was opened; a failure when its manifest was refused.
+        BatchOpened = "batch_opened",
+        /// A batch takes no scans for now.
+        BatchPaused = "batch_paused",
+        /// A batch takes scans again.
+        BatchResumed = "batch_resumed",
+        /// Failed items of a batch may be scanned again.
+        BatchRetried = "batch_retried",
+        /// A batch was closed; what had not been scanned is skipped.
+        BatchClosed = "batch_closed",
+        /// A device was scanned for a batch; a failure when it was not taken.
+        BatchScanned = "batch_scanned",
+        /// The pairing of a batch's item has ended; a failure when it has failed.
+        BatchItemEnded = "batch_item_ended",
         /// A device accepted the station's claim.
         SessionClaimed = "session_claimed",
         /// A session ended without a pairing, or its reservation was released.

@@ -3,8 +3,8 @@
 mod binary;
 mod text;
 
-pub use binary::{MessageId, Serial, SessionId, Thumbprint, TokenId, WindowId};
+pub use binary::{BatchId, MessageId, Serial, SessionId, Thumbprint, TokenId, WindowId};
 pub use text::{
-    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, FirmwareVersion, OperatorId,
-    OverrideReason, SiteId, StationId, StationName,
+    BatchName, BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, FirmwareVersion,
+    OperatorId, OverrideReason, SiteId, StationId, StationName,
 };

@@ -17,6 +17,7 @@
 //! | [`route`] | how a message of a pairing gets to the other side |
 //! | [`address`] | device addresses, server URLs, network policy |
 //! | [`settings`] | what the station configures on the monitor besides its identity |
+//! | [`batch`] | where a batch of pairings and its items stand |
 //! | [`audit`] | event types and events of the audit log |
 //! | [`hex`] | hexadecimal text |
 #![no_std]
@@ -27,6 +28,7 @@ extern crate std;
 
 pub mod address;
 pub mod audit;
+pub mod batch;
 pub mod code;
 pub mod error;
 pub mod hex;

@@ -193,6 +193,8 @@ limits! {
     DELIVERY_TIMEOUT: Duration = seconds, "deliveryTimeout", 30, 1..=300, "s", "–", "D7";
     /// How long `pair` waits before it answers 202.
     PAIR_TIMEOUT: Duration = seconds, "pairTimeout", 40, 1..=300, "s", "`StationPolicy`", "D7";
+    /// Pairings that one batch runs at a time.
+    BATCH_CONCURRENCY: usize = plain, "batchConcurrency", 4, 1..=64, "count", "`batch_concurrency` of station.toml", "[W §1]";
     /// Pause between two polls of a device whose window is open.
     POLL_PAUSE: Duration = seconds, "pollPause", 5, 1..=60, "s", "–", "D7";
     /// A device that polled so lately comes for its messages by itself.

@@ -2,7 +2,7 @@
 //! behind reads the store again.
 
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
+use zmon_domain::ids::{BatchId, DeviceId, OperatorId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 
 use crate::ports::{CertificateState, SessionPhase};
@@ -37,6 +37,11 @@ pub enum StationEvent {
     CrlPublished {
         /// Its number.
         number: u64,
+    },
+    /// A batch or one of its items moved.
+    Batch {
+        /// Which.
+        id: BatchId,
     },
     /// Devices were added to the registry.
     RegistryChanged,

@@ -60,6 +60,8 @@ pub struct StationPolicy {
     pub login_lifetime: Duration,
     /// How long `pair` waits for the device before it answers "pending".
     pub pair_wait: Duration,
+    /// How many pairings one batch runs at a time.
+    pub batch_concurrency: usize,
     /// How long a revocation list is valid; a new one is made after half of it.
     pub crl_lifetime: Duration,
 }
@@ -80,6 +82,7 @@ impl StationPolicy {
             },
             login_lifetime: limits::LOGIN_LIFETIME.default,
             pair_wait: limits::PAIR_TIMEOUT.default,
+            batch_concurrency: limits::BATCH_CONCURRENCY.default,
             crl_lifetime: limits::CRL_LIFETIME.default,
         }
     }

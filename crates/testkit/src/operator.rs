@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, Serial, SessionId};
+use zmon_domain::ids::{BatchId, BedId, DeviceId, DeviceLabel, Serial, SessionId};
 use zmon_domain::route::Route;
 use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
-use zmon_transport::paths::pair_courier;
+use zmon_transport::paths::{self, of_batch, pair_courier};
 use zmon_wire::admin::{
     DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
 };
+use zmon_wire::batch::{BatchScanAnswer, BatchView};
 use zmon_wire::carry::{CourierAnswer, Return};
 use zmon_wire::manifest::{self, ManifestRow};
 use zmon_wire::pair::{PairAnswer, PairPending, PairRequest, ScanAnswer, ScanRequest};
@@ -290,6 +291,35 @@ impl Operator {
     /// What the station refused with.
     pub async fn add_operator(&self, request: &OperatorRequest) -> Result<Done, ApiError> {
         self.post("/api/operators", request).await
+    }
+
+    /// `POST /api/batches`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn open_batch(&self, name: &str, manifest: String) -> Result<BatchView, ApiError> {
+        let path = format!("/api/batches?name={}", name.replace(' ', "+"));
+        read(self.send(Ask::post(&path, JSON, manifest)).await)
+    }
+
+    /// `GET /api/batches/{batchId}`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn batch(&self, id: BatchId) -> Result<BatchView, ApiError> {
+        self.get(&of_batch(paths::BATCH, id)).await
+    }
+
+    /// `POST /api/batches/{batchId}/scan` with what the QR code says.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn batch_scan(
+        &self,
+        id: BatchId,
+        qr: &QrContent,
+    ) -> Result<BatchScanAnswer, ApiError> {
+        self.post(&of_batch(paths::BATCH_SCAN, id), &scan_request(qr)).await
     }
 
     /// `GET path`, as text.

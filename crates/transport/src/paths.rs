@@ -1,6 +1,6 @@
 //! Every path of the HTTP interfaces, once.
 
-use zmon_domain::ids::SessionId;
+use zmon_domain::ids::{BatchId, SessionId};
 
 /// Device: hello in, identity document out.
 pub const SESSION: &str = "/api/provisioning/session";
@@ -76,6 +76,29 @@ pub const PLACE: &str = "/api/registry/devices/{deviceId}/place";
 pub const DECOMMISSION: &str = "/api/registry/devices/{deviceId}/decommission";
 /// Station, administrators: another identity key for a registered device (D21).
 pub const REKEY: &str = "/api/registry/devices/{deviceId}/rekey";
+/// Station, operators: batches of pairings.
+pub const BATCHES: &str = "/api/batches";
+/// Station, operators: one batch, which is its report.
+pub const BATCH: &str = "/api/batches/{batchId}";
+/// Station, operators: one batch as it goes on.
+pub const BATCH_EVENTS: &str = "/api/batches/{batchId}/events";
+/// Station, operators: the report of one batch as a table.
+pub const BATCH_REPORT: &str = "/api/batches/{batchId}/report";
+/// Station, operators: a scanned device of one batch.
+pub const BATCH_SCAN: &str = "/api/batches/{batchId}/scan";
+/// Station, operators: one batch takes no scans for now.
+pub const BATCH_PAUSE: &str = "/api/batches/{batchId}/pause";
+/// Station, operators: one batch takes scans again.
+pub const BATCH_RESUME: &str = "/api/batches/{batchId}/resume";
+/// Station, operators: failed items of one batch wait again.
+pub const BATCH_RETRY: &str = "/api/batches/{batchId}/retry";
+/// Station, operators: the end of one batch.
+pub const BATCH_CLOSE: &str = "/api/batches/{batchId}/close";
+/// One of the paths of a batch, of this one.
+pub fn of_batch(path: &str, batch: BatchId) -> String {
+    path.replace("{batchId}", &batch.to_string())
+}
+
 /// Station, administrators: accounts.
 pub const OPERATORS: &str = "/api/operators";
 /// Station, operators: the own password.
@@ -125,7 +148,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 46] = [
+pub const ALL: [&str; 55] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -155,6 +178,15 @@ pub const ALL: [&str; 46] = [
     PLACE,
     DECOMMISSION,
     REKEY,
+    BATCHES,
+    BATCH,
+    BATCH_EVENTS,
+    BATCH_REPORT,
+    BATCH_SCAN,
+    BATCH_PAUSE,
+    BATCH_RESUME,
+    BATCH_RETRY,
+    BATCH_CLOSE,
     OPERATORS,
     OWN_PASSWORD,
     OPERATOR_ACCESS,

@@ -3,7 +3,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `/console` and `/console/…` | the page: overview, monitors, beds, certificates, operators, audit log, policy |
+//! | `/console` and `/console/…` | the page: overview, monitors, beds, batches, certificates, operators, audit log, policy |
 
 use axum::Router;
 use axum::middleware::map_response;
@@ -29,6 +29,7 @@ static PAGE: &[File] = files! {
     "/console/api.js": "console/api.js", SCRIPT;
     "/console/ask.js": "console/ask.js", SCRIPT;
     "/console/audit.js": "console/audit.js", SCRIPT;
+    "/console/batches.js": "console/batches.js", SCRIPT;
     "/console/beds.js": "console/beds.js", SCRIPT;
     "/console/certificates.js": "console/certificates.js", SCRIPT;
     "/console/changes.js": "console/changes.js", SCRIPT;

@@ -18,6 +18,7 @@
 //! | [`control`], [`audit`], [`ready`] | the local control socket, exported audit rows, the ready line |
 //! | [`screen`] | the page on the device's own screen |
 //! | [`page`] | the station's page for tablets |
+//! | [`mod@batch`], [`csv`] | batches of pairings, and their report as a table |
 #![no_std]
 
 extern crate alloc;
@@ -27,11 +28,13 @@ extern crate std;
 pub mod admin;
 pub mod audit;
 pub mod b64;
+pub mod batch;
 pub mod blink;
 pub mod carry;
 pub mod checkpoint;
 pub mod configuration;
 pub mod control;
+pub mod csv;
 pub mod fleet;
 pub mod heartbeat;
 pub mod hello;

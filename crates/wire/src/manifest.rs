@@ -3,7 +3,7 @@
 use alloc::{format, vec::Vec};
 use core::num::NonZeroU16;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zmon_domain::{
     address::DeviceAddress,
     ids::{BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, Thumbprint},
@@ -101,22 +101,35 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ManifestRow>, WireError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_numbered(bytes: &[u8]) -> Result<Vec<(usize, ManifestRow)>, WireError> {
+    let rows = parse_each(bytes)?;
+    rows.into_iter().map(|(number, row)| row.map(|row| (number, row))).collect()
+}
+
+/// A row, or what is wrong with it, and its number.
+pub(crate) type Numbered<T> = (usize, Result<T, WireError>);
+
+/// Reads a manifest in either form, each row by itself, with its number.
+///
+/// # Errors
+/// A [`WireError`] about the manifest as a whole; that of a row names it and stands in its place.
+pub(crate) fn parse_each<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<Numbered<T>>, WireError> {
     let max = limits::MANIFEST_BYTES.default;
     if bytes.len() > max {
         return Err(too_large(format!("must be at most {max} bytes long")));
     }
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    let rows = if first == Some(&b'[') {
-        let rows: Vec<ManifestRow> = strict::parse(bytes, max).map_err(WireError::of_row)?;
-        (1..).zip(rows).collect()
+    let rows: Vec<Numbered<T>> = if first == Some(&b'[') {
+        (1..).zip(strict::parse_each(bytes, max).map_err(WireError::of_row)?).collect()
     } else {
-        parse_lines(bytes)?
+        parse_lines(bytes)
     };
     let most = limits::MANIFEST_ROWS.default;
     if rows.len() > most {
         return Err(too_large(format!("must have at most {most} rows")));
     }
-    Ok(rows)
+    let named =
+        |(number, row): Numbered<T>| (number, row.map_err(|error| error.within_row(number)));
+    Ok(rows.into_iter().map(named).collect())
 }
 
 /// Writes a manifest as one JSON object a line.
@@ -132,14 +145,11 @@ pub fn to_lines(rows: &[ManifestRow]) -> Result<Vec<u8>, WireError> {
     Ok(lines)
 }
 
-fn parse_lines(bytes: &[u8]) -> Result<Vec<(usize, ManifestRow)>, WireError> {
+fn parse_lines<T: DeserializeOwned>(bytes: &[u8]) -> Vec<Numbered<T>> {
     let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
     lines
         .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
-        .map(|(number, line)| {
-            let row = strict::parse(line, limits::BODY_MAX.default);
-            row.map(|row| (number, row)).map_err(|error| error.within_row(number))
-        })
+        .map(|(number, line)| (number, strict::parse(line, limits::BODY_MAX.default)))
         .collect()
 }
 

@@ -25,6 +25,20 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, WireErr
     T::deserialize(&tree)
 }
 
+/// Reads an array of at most `max` bytes, each element by itself: a wrong one does not spoil the others.
+///
+/// # Errors
+/// A [`WireError`] when it is no array; those of an element stand in its place.
+pub fn parse_each<T: DeserializeOwned>(
+    bytes: &[u8],
+    max: usize,
+) -> Result<Vec<Result<T, WireError>>, WireError> {
+    let tree::Node::Array(elements) = tree::Node::parse(bytes, max)? else {
+        return Err(WireError::new(WireErrorKind::Member, "must be an array"));
+    };
+    Ok(elements.iter().map(T::deserialize).collect())
+}
+
 /// Writes a message; members come in the order of the struct's fields.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ import { ConsoleStage } from "../console-stage.js";
 import { launch } from "../rig.js";
 
 const SIZES = [[800, 480], [1024, 768], [390, 844], [1440, 900]];
-const VIEWS = ["overview", "fleet", "beds", "certificates", "operators", "audit", "policy"];
+const VIEWS = ["overview", "fleet", "beds", "batches", "certificates", "operators", "audit", "policy"];
 // A page that waits for what never comes is given up soon.
 const PATIENCE = 20_000;
 
@@ -74,6 +74,7 @@ const LAYERS = {
     await page.locator("#ask-ok").click();
     await page.locator("#once[open]").waitFor();
   }],
+  batch: [`batches?batch=3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d30`, (page) => page.locator("#items-table tbody tr").first().waitFor()],
   login: ["overview", (page) => page.locator("#log-out").click()],
 };
 
@@ -90,7 +91,7 @@ test("axe finds nothing in any view, light or dark", async () => {
       const { page } = await open(under, { page: { colorScheme } });
       await act(page);
       if (name === "login") await page.locator("body[data-view=login]").waitFor();
-      else await page.locator(`#${name}[open]`).waitFor();
+      else await page.locator(`#${name}:visible`).waitFor();
       assert.deepEqual(await violations(page), [], `${name} ${colorScheme}`);
       await page.context().close();
     }
@@ -279,6 +280,88 @@ test("a monitor is moved after it was said who has the bed, and when the monitor
   await cell(page, "beds", "ZM-006", 1).filter({ hasText: "more than one" }).waitFor();
   assert.equal(await page.locator('#beds-table tr[data-key="ZM-007"] .small').isVisible(), false, "out of service");
   await page.context().close();
+});
+
+const BATCH = "3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d30";
+const openBatch = (options = {}) => open(`batches?batch=${BATCH}`, options);
+const answerIt = async (page) => {
+  await page.locator("#ask-ok").click();
+  await page.locator("#ask").waitFor({ state: "hidden" });
+};
+
+test("a batch shows how far it is, what has failed and why, and moves while one looks", async () => {
+  const { page, faults } = await open("batches");
+  assert.equal(await (await cell(page, "batches", BATCH, 3)).textContent(), "4 of 13");
+  await page.getByRole("button", { name: "Ward 3, new monitors" }).click();
+  await says(page, "batch-words", "Paired: 4 · Failed: 3 · At work: 2 · Waiting: 4");
+  const bar = () => page.locator("#batch-progress").evaluate((bar) => [bar.value, bar.max]);
+  assert.deepEqual(await bar(), [7, 13]);
+  assert.equal(await (await cell(page, "items", 17, 5)).textContent(), "Title of device_unreachable.");
+  assert.match(await (await cell(page, "items", 19, 5)).textContent(), /row 19.bedId must be/);
+  const looks = stage.count(`GET /api/batches/${BATCH}`);
+  stage.move(BATCH, 15, "paired");
+  await says(page, "batch-words", "Paired: 5");
+  assert.deepEqual(await bar(), [8, 13]);
+  assert.ok(stage.count(`GET /api/batches/${BATCH}`) > looks, "it was told, and looked");
+  // Nobody is followed who is not looked at.
+  await page.locator("#batch a[href='#/batches']").click();
+  await page.locator("#batches-table").waitFor();
+  await page.waitForFunction(() => document.querySelector("#batch").hidden);
+  assert.deepEqual(faults, []);
+  await page.context().close();
+});
+
+test("a batch is paused, resumed, retried and closed, and offers nothing that is not possible", async () => {
+  const { page } = await openBatch();
+  const offered = () => page.locator("#batch .actions :visible").allTextContents();
+  assert.deepEqual(await offered(), ["Pause", "Retry what has failed", "Close", "Report (CSV)"]);
+  // A bad row is mended in another manifest.
+  assert.equal(await page.locator("#items-table .small:visible").count(), 2);
+  await page.locator("#batch-pause").click();
+  await answerIt(page);
+  await says(page, "batches-notice", "The batch is paused.");
+  assert.deepEqual(await offered(), ["Resume", "Retry what has failed", "Close", "Report (CSV)"]);
+  await page.locator("#batch-resume").click();
+  await answerIt(page);
+  await page.getByRole("button", { name: "Retry ZM-018" }).click();
+  await answerIt(page);
+  assert.deepEqual(stage.body(`POST /api/batches/${BATCH}/retry`), { rows: [18] });
+  await page.locator("#batch-retry").click();
+  await answerIt(page);
+  await says(page, "batches-notice", "To be scanned again: 1.");
+  await says(page, "batch-words", "Failed: 1 · At work: 2 · Waiting: 6");
+  assert.deepEqual(await offered(), ["Pause", "Close", "Report (CSV)"]);
+  await page.locator("#batch-close").click();
+  await answerIt(page);
+  await says(page, "batch-words", "Skipped: 6");
+  assert.deepEqual(await offered(), ["Report (CSV)"]);
+  assert.equal(await page.locator("#batch-report").getAttribute("href"), `/api/batches/${BATCH}/report`);
+  await page.context().close();
+});
+
+test("a batch is opened with a name and a manifest, and an auditor only looks", async () => {
+  const { page } = await open("batches");
+  await page.locator("#batch-new").click();
+  await page.locator("#ask-ok").click();
+  await says(page, "ask-error", "Give it a name");
+  await page.locator("#ask-name").fill("Ward 4 & 5");
+  await page.locator("#ask-ok").click();
+  await says(page, "ask-error", "Choose a file.");
+  const manifest = '{"deviceId":"ZM-001"}\n';
+  await page.locator("#ask-file").setInputFiles({ name: "a.jsonl", mimeType: "application/jsonl", buffer: Buffer.from(manifest) });
+  await stage.refuse("POST /api/batches", "request_malformed", 400, { field: "manifest", rule: "must have at least one row" }, 1);
+  await page.locator("#ask-ok").click();
+  await says(page, "ask-error", "manifest must have at least one row");
+  await answerIt(page);
+  await says(page, "batch-name", "Ward 4 & 5");
+  const { body, query } = stage.asked.findLast(({ name }) => name === "POST /api/batches");
+  assert.deepEqual([body, new URLSearchParams(query).get("name")], [manifest, "Ward 4 & 5"]);
+  await page.context().close();
+
+  const { page: auditor } = await openBatch({ stage: { login: { operator: "audrey", role: "auditor" } } });
+  await says(auditor, "batch-words", "Paired: 4");
+  assert.equal(await auditor.locator("#batches button:visible").count(), 0);
+  await auditor.context().close();
 });
 
 test("a monitor is taken out of service by whoever types its name", async () => {

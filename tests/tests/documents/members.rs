@@ -35,6 +35,12 @@ const PLACES: &[(&str, &[Place])] = &[
     ("blinking", &[("8.2", "| `POST /api/provisioning/pair/{sessionId}/blink`")]),
     ("audit-page", &[("8.2", "| `GET /api/audit?"), ("10.1", "")]),
     ("audit-verdict", &[("8.2", "| `GET /api/audit/verify`")]),
+    ("batch", BATCH),
+    ("batch-list", &[("8.2", "| `GET /api/batches?")]),
+    ("batch-retry-answer", &[("8.2", "| `POST /api/batches/{batchId}/retry`")]),
+    ("batch-retry-request", &[("8.2", "| `POST /api/batches/{batchId}/retry`")]),
+    ("batch-row", &[("9.1", "")]),
+    ("batch-scan-answer", &[("8.2", "| `POST /api/batches/{batchId}/scan`")]),
     ("carriage", CARRIED),
     ("carriage-blink", BLINKING),
     ("carriage-configuration", CARRIED),
@@ -131,6 +137,8 @@ const PLACES: &[(&str, &[Place])] = &[
 ];
 const CARRIED: &[Place] = &[("4.4", "")];
 const BLINKING: &[Place] = &[("4.4", ""), ("4.5", "")];
+/// Its items hold a problem.
+const BATCH: &[Place] = &[("8.7", ""), ("8.2", "| `GET /api/batches?"), ("8.4", "")];
 /// It holds a message.
 const COURIER: &[Place] =
     &[("8.2", "| `GET /api/provisioning/pair/{sessionId}/courier`"), ("4.4", "")];

@@ -8,6 +8,7 @@
     reason = "a panic in a helper of a test is its report"
 )]
 
+mod batches;
 mod clocks;
 mod connection;
 mod end_of_life;

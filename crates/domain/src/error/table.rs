@@ -357,6 +357,24 @@ errors! {
     SessionReserved = "session_reserved": -, Operator, Scan, Station, 409, no,
         "Another operator is pairing this device.",
         "Ask the operator named here, or wait until the reservation ends.";
+    BatchUnknown = "batch_unknown": -, Operator, Scan, Station, 404, no,
+        "There is no such batch.",
+        "List the batches and choose one of them.";
+    BatchPaused = "batch_paused": -, Operator, Scan, Station, 409, no,
+        "The batch is paused.",
+        "Resume the batch, then scan the monitor again.";
+    BatchClosed = "batch_closed": -, Operator, Scan, Station, 409, no,
+        "The batch is closed.",
+        "Open a new batch for the monitors that are left.";
+    DeviceNotInBatch = "device_not_in_batch": -, Operator, Scan, Station, 409, no,
+        "The device is not in this batch.",
+        "Compare the monitor with the manifest of the batch.";
+    DeviceInOtherBatch = "device_in_other_batch": -, Operator, Scan, Station, 409, no,
+        "The device is in another open batch.",
+        "Scan it for that batch, or close that batch first.";
+    BatchItemTaken = "batch_item_taken": -, Operator, Scan, Station, 409, no,
+        "This device was scanned for this batch before.",
+        "Look at its item in the batch: wait for it, or retry it if it has failed.";
     ListenerFailed = "listener_failed": -, Environment, Enter, Device, 503, yes,
         "The monitor cannot open its provisioning port.",
         "Check the configured ports, then retry.";

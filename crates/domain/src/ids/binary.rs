@@ -120,6 +120,10 @@ uuid_type!(
     SessionId, "sessionId"
 );
 uuid_type!(
+    /// One batch of pairings ([W §1]).
+    BatchId, "batchId"
+);
+uuid_type!(
     /// One envelope: a retry has a new one inside the same session.
     MessageId, "messageId"
 );

@@ -96,6 +96,10 @@ text_type!(
     DeviceModel, "model", is_name, NAME_RULE
 );
 text_type!(
+    /// What people call a batch of pairings, `Ward 3, new monitors`.
+    BatchName, "batchName", is_name, NAME_RULE
+);
+text_type!(
     /// A Central Station's name as people read it.
     StationName, "stationName", is_name, NAME_RULE
 );

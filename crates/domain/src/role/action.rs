@@ -84,7 +84,9 @@ actions! {
     Pair = "pair": true true false false;
     /// End another operator's reservation of a device (D11).
     ReleaseReservation = "release_reservation": false true false false;
-    /// See devices, sessions and certificates.
+    /// Open a batch of pairings, scan devices for it, pause, resume, retry and close it ([W §1]).
+    RunBatch = "run_batch": true true false false;
+    /// See devices, sessions, batches and certificates.
     ReadRegistry = "read_registry": true true true false;
     /// Lay down devices in the registry (D9).
     ImportRegistry = "import_registry": false true false false;

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "25a7e9b05106723c57f6ad28bfdd273477a179bb3f429bab377803b333621ecc",
+    shape: "0335f40859c814a954db11355c08a44d98f86415ce9d6542b6212383afc6bb17",
 };
 
 impl Schema {

@@ -3,7 +3,7 @@
 use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
-use super::{accounts, certificates, registry, sessions, tries};
+use super::{accounts, batches, certificates, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
 use crate::sql::Connection;
 
@@ -83,6 +83,7 @@ pub(super) async fn apply(
             sessions::set_deadline(connection, session_id, *expires_at).await?;
         }
         StationWrite::Release { session_id } => sessions::release(connection, session_id).await?,
+        StationWrite::Batch(write) => batches::apply(connection, write).await?,
         StationWrite::InsertCertificate(row) => certificates::insert(connection, row).await?,
         StationWrite::Certificate { serial, from, to, at, reason } => {
             certificates::transition(connection, serial, *from, *to, *at, *reason).await?;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod apply;
+mod batches;
 mod certificates;
 mod decode;
 mod registry;

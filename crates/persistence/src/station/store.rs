@@ -7,20 +7,20 @@ use async_trait::async_trait;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
-    WindowId,
+    BatchId, BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint,
+    TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
-    AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
-    Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, StationRecord,
-    StationStore, StationWrite, StoreError,
+    AuditPage, AuditReport, AuditRow, BatchItemRow, BatchListing, BatchRow, BatchStore,
+    CertificateListing, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page,
+    Refusal, RevocationRow, SessionRow, StationRecord, StationStore, StationWrite, StoreError,
 };
 
 use super::apply::{Stop, apply};
-use super::{certificates, registry, sessions, tries};
+use super::{batches, certificates, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
@@ -353,6 +353,37 @@ impl StationStore for SqlStationStore {
 
     async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
         Ok(self.log.latest_checkpoint().await?)
+    }
+}
+
+#[async_trait]
+impl BatchStore for SqlStationStore {
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchRow>, StoreError> {
+        read!(self, batches::batch, id)
+    }
+
+    async fn batches(&self, page: Page) -> Result<Vec<BatchListing>, StoreError> {
+        read!(self, batches::list, page)
+    }
+
+    async fn count_batches(&self) -> Result<u64, StoreError> {
+        read!(self, batches::count)
+    }
+
+    async fn batch_items(&self, id: &BatchId) -> Result<Vec<BatchItemRow>, StoreError> {
+        read!(self, batches::items, id)
+    }
+
+    async fn batch_items_of(
+        &self,
+        device: Option<&DeviceId>,
+        serial: Option<&DeviceSerial>,
+    ) -> Result<Vec<BatchItemRow>, StoreError> {
+        read!(self, batches::items_of, device, serial)
+    }
+
+    async fn running_batch_items(&self) -> Result<Vec<BatchItemRow>, StoreError> {
+        read!(self, batches::running)
     }
 }
 

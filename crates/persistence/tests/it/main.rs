@@ -37,6 +37,8 @@ mod secrets_at_rest;
 #[cfg(test)]
 mod station_accounts;
 #[cfg(test)]
+mod station_batches;
+#[cfg(test)]
 mod station_files;
 #[cfg(test)]
 mod station_lists;

@@ -16,6 +16,7 @@ use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 
+use super::batch::{BatchRefusal, BatchStore, BatchWrite};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
     DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
@@ -203,6 +204,10 @@ pub enum StationWrite {
         session_id: SessionId,
     },
 
+    // Batches.
+    /// A write about batches. [`Refusal::Batch`].
+    Batch(BatchWrite),
+
     // Certificates.
     /// Inserts the row. [`Refusal::DeviceDecommissioned`] when the device has been taken out of service,
     /// [`Refusal::CertificateExists`] when its session has one already: a retry uses that one and never
@@ -278,6 +283,8 @@ pub enum Refusal {
     LastAdministrator,
     /// The password was changed meanwhile, or there is no such account.
     PasswordStale,
+    /// A write about batches cannot be done.
+    Batch(BatchRefusal),
     /// Another writer published first: build again after this number.
     CrlBehind {
         /// The latest stored number.
@@ -326,7 +333,7 @@ pub enum ImportConflictKind {
 
 /// The station's durable memory.
 #[async_trait]
-pub trait StationStore: Send + Sync {
+pub trait StationStore: BatchStore + Send + Sync {
     /// Commits audit rows and writes in one transaction; durable when it answers `Ok(Ok(()))`.
     ///
     /// # Errors

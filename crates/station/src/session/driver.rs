@@ -314,6 +314,7 @@ impl SessionDriver {
             | Refusal::LastAdministrator
             | Refusal::PasswordStale
             | Refusal::KeyMoved
+            | Refusal::Batch(_)
             | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),

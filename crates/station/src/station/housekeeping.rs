@@ -35,6 +35,7 @@ impl Station {
             self.after_restart(row, &mut audit, &mut writes).await?;
         }
         self.commit_all(&now, audit, writes).await?;
+        self.settle_batches(&now).await?;
         self.publish_crl().await
     }
 
@@ -57,6 +58,7 @@ impl Station {
         let now = self.now();
         self.abort_overdue(&now).await?;
         self.release_orphans(&now).await?;
+        self.settle_batches(&now).await?;
         self.refresh_crl().await?;
         let junk = self.junk().due(now.mono);
         if !junk.is_empty() {
@@ -72,6 +74,7 @@ impl Station {
     /// Storage errors.
     pub async fn stop(&self) -> Result<(), StationError> {
         let now = self.now();
+        self.batches.abort_all();
         self.sessions.abort_all();
         self.commit_all(&now, vec![AuditEvent::new(EventType::Stopped, Actor::System)], Vec::new())
             .await

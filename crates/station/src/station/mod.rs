@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod blink;
 mod certificates;
 mod courier;
@@ -115,6 +116,7 @@ pub struct Station {
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
     metrics: Metrics,
+    batches: batch::Batches,
     crl_due: AtomicBool,
     simulated: bool,
 }
@@ -130,6 +132,8 @@ impl Station {
         let invalid = |field| StationError::field(ErrorCode::SettingsInvalid, field);
         let lifetime = parts.policy.certificate_lifetime;
         let _checked = limits::CERT_LIFETIME.check(lifetime).map_err(invalid)?;
+        let concurrency =
+            limits::BATCH_CONCURRENCY.check(parts.policy.batch_concurrency).map_err(invalid)?;
         let simulated = simulated(&parts)?;
         let since = parts.clock.now().wall;
         Ok(Arc::new(Self {
@@ -149,6 +153,7 @@ impl Station {
             since,
             polls: Mutex::default(),
             metrics: Metrics::default(),
+            batches: batch::Batches::new(concurrency),
             crl_due: AtomicBool::new(false),
             simulated,
         }))

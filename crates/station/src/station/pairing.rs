@@ -8,7 +8,7 @@ use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, OperatorId, SessionId};
+use zmon_domain::ids::{DeviceId, OperatorId, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::{Action, Actor, OperatorProof};
 use zmon_domain::route::Route;
@@ -21,6 +21,7 @@ use zmon_wire::strict;
 use super::opening::{Opened, Scan};
 use super::{Station, detached};
 use crate::error::StationError;
+use crate::ports::Wanted;
 use crate::session::{Command, SessionHandle, SessionView};
 
 /// What a request may leave out.
@@ -117,21 +118,32 @@ impl Station {
         proof: &OperatorProof,
         request: PairRequest,
     ) -> Result<PairOutcome, StationError> {
+        self.pair_wanting(proof, request, Wanted::default()).await
+    }
+
+    /// As [`Station::pair`], for a device that shall carry more than a request can say.
+    pub(super) async fn pair_wanting(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        request: PairRequest,
+        wanted: Wanted,
+    ) -> Result<PairOutcome, StationError> {
         let (station, proof) = (Arc::clone(self), proof.clone());
-        detached(async move { station.do_pair(&proof, request).await }).await
+        detached(async move { station.do_pair(&proof, request, wanted).await }).await
     }
 
     async fn do_pair(
         self: &Arc<Self>,
         proof: &OperatorProof,
         request: PairRequest,
+        wanted: Wanted,
     ) -> Result<PairOutcome, StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::Pair, &now).await?;
         let code = read_code(request.pairing_code.expose())?;
         let token = request.pairing_token.as_ref().map(|t| read_token(t.expose())).transpose()?;
-        let (bed, label) = (request.bed_id, request.device_label);
-        let details = self.details(&request.device_id, bed, label).await?;
+        let (bed, label) = (request.bed_id.or(wanted.bed), request.device_label.or(wanted.label));
+        let details = self.details(&request.device_id, Wanted { bed, label, ..wanted }).await?;
         let known = match (request.session_id, &token, request.ip_address) {
             (Some(id), _, _) => Some(self.own_session(proof, &id, &request.device_id).await?),
             (None, Some(token), None) => {
@@ -351,18 +363,23 @@ impl Station {
     pub(super) async fn details(
         &self,
         device: &DeviceId,
-        bed: Option<BedId>,
-        label: Option<DeviceLabel>,
+        wanted: Wanted,
     ) -> Result<PairDetails, StationError> {
         let row = self.parts.store.device(device).await?;
         let row = row.as_ref();
         let defaults = self.parts.policy.defaults;
         let settings = DeviceSettings {
-            label: label.or_else(|| row.and_then(|row| row.label.clone())),
-            bed: bed.or_else(|| row.and_then(|row| row.bed.clone())),
-            unit: row.and_then(|row| row.unit).unwrap_or(defaults.unit),
-            language: row.and_then(|row| row.language).unwrap_or(defaults.language),
-            sync_interval: row.and_then(|row| row.sync_interval).unwrap_or(defaults.sync_interval),
+            label: wanted.label.or_else(|| row.and_then(|row| row.label.clone())),
+            bed: wanted.bed.or_else(|| row.and_then(|row| row.bed.clone())),
+            unit: wanted.unit.or(row.and_then(|row| row.unit)).unwrap_or(defaults.unit),
+            language: wanted
+                .language
+                .or(row.and_then(|row| row.language))
+                .unwrap_or(defaults.language),
+            sync_interval: wanted
+                .sync_interval
+                .or(row.and_then(|row| row.sync_interval))
+                .unwrap_or(defaults.sync_interval),
         };
         let version = self.parts.store.config_version(device).await?;
         Ok(PairDetails { settings, config_version: version.saturating_add(1) })
@@ -431,11 +448,11 @@ pub(super) fn failure(view: &SessionView) -> StationError {
 }
 
 /// Either format: the device decides which one it shows (D1).
-fn read_code(text: &str) -> Result<PairingCode, StationError> {
+pub(super) fn read_code(text: &str) -> Result<PairingCode, StationError> {
     PairingCode::parse_any(text)
         .map_err(|error| StationError::field(error.code(), FieldError::from(error)))
 }
 
-fn read_token(text: &str) -> Result<PairingToken, StationError> {
+pub(super) fn read_token(text: &str) -> Result<PairingToken, StationError> {
     PairingToken::parse_base64url(text).map_err(|error| error.code().into())
 }

@@ -24,7 +24,7 @@ use super::pairing::failure;
 use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
-use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite};
+use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite, Wanted};
 use crate::session::{Command, OpenFacts, SessionDriver, translate};
 
 /// A pull that was found genuine, and everything needed to answer it.
@@ -208,7 +208,7 @@ impl Station {
             self.end_pull(row, now).await?;
             return Ok(Ok(None));
         }
-        let details = self.details(device_id, None, None).await?;
+        let details = self.details(device_id, Wanted::default()).await?;
         let config_version = details.config_version;
         let mut opened = self.propose(asked, holder, details, now).await?;
         let facts = OpenFacts::at(Self::wall(now)?, &self.parts.policy.session);

@@ -15,6 +15,8 @@
 //! only `/api/health` and a login that does not parse say more (D24).
 
 mod answer;
+mod batch_events;
+mod batches;
 mod credential;
 mod devices;
 mod gate;
@@ -179,6 +181,15 @@ impl Interfaces {
             .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
             .route(paths::PLACE, post(registry::place))
             .route(paths::DECOMMISSION, post(registry::decommission))
+            .route(paths::BATCHES, get(batches::list).post(batches::open))
+            .route(paths::BATCH, get(batches::batch))
+            .route(paths::BATCH_EVENTS, get(batch_events::events))
+            .route(paths::BATCH_REPORT, get(batches::report))
+            .route(paths::BATCH_SCAN, post(batches::scan))
+            .route(paths::BATCH_PAUSE, post(batches::pause))
+            .route(paths::BATCH_RESUME, post(batches::resume))
+            .route(paths::BATCH_RETRY, post(batches::retry))
+            .route(paths::BATCH_CLOSE, post(batches::close))
             .route(paths::CERTIFICATES, get(registry::certificates))
             .route(paths::OVERVIEW, get(registry::overview))
             .route(paths::POLICY, get(registry::policy))

@@ -22,9 +22,9 @@ use super::gate::Caller;
 use super::pairing::session;
 
 /// The state is said again this often: a sign of life, and the seconds that are left.
-const ALIVE: Duration = Duration::from_secs(5);
+pub(super) const ALIVE: Duration = Duration::from_secs(5);
 /// A page that lost the stream asks again after this long.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// `GET /api/provisioning/pair/{sessionId}/events`.
 pub(super) async fn events(State(api): State<Api>, id: Segment, request: Request) -> Answer {

@@ -17,6 +17,9 @@ mod support;
 
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod batches;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod console;
 #[cfg(test)]
 #[cfg(feature = "device")]

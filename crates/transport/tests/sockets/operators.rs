@@ -16,7 +16,7 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 31] = [
+const PATHS: [(&str, &str, bool); 42] = [
     ("GET", paths::HEALTH, false),
     ("GET", paths::METRICS, false),
     ("POST", paths::LOGIN, true),
@@ -38,6 +38,16 @@ const PATHS: [(&str, &str, bool); 31] = [
     ("POST", paths::PLACE, true),
     ("POST", paths::DECOMMISSION, false),
     ("POST", paths::REKEY, true),
+    ("GET", paths::BATCHES, false),
+    ("POST", paths::BATCHES, true),
+    ("GET", paths::BATCH, false),
+    ("GET", paths::BATCH_EVENTS, false),
+    ("GET", paths::BATCH_REPORT, false),
+    ("POST", paths::BATCH_SCAN, true),
+    ("POST", paths::BATCH_PAUSE, false),
+    ("POST", paths::BATCH_RESUME, false),
+    ("POST", paths::BATCH_RETRY, true),
+    ("POST", paths::BATCH_CLOSE, false),
     ("GET", paths::OPERATORS, false),
     ("POST", paths::OPERATOR_ACCESS, true),
     ("POST", paths::OPERATOR_ONE_TIME, false),
@@ -56,6 +66,7 @@ fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
     PATHS.iter().map(|(method, path, body)| {
         let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
         let path = path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B");
+        let path = path.replace("{batchId}", ID);
         (*method, path.replace("{operator}", "tess"), *body)
     })
 }

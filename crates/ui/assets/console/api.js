@@ -22,6 +22,14 @@ export const importManifest = (file) => call("POST", "/api/registry/import", fil
 export const certificates = (filter) => call("GET", `/api/certificates?${query(filter)}`);
 export const revoke = (serial, reason) => call("POST", `/api/certificates/${part(serial)}/revoke`, { reason });
 
+export const batches = (page) => call("GET", `/api/batches?${query(page)}`);
+export const openBatch = (name, manifest) => call("POST", `/api/batches?${query({ name })}`, manifest);
+export const batch = (id) => call("GET", `/api/batches/${part(id)}`);
+export const batchEvents = (id) => `/api/batches/${part(id)}/events`;
+export const batchReport = (id) => `/api/batches/${part(id)}/report`;
+export const moveBatch = (id, to) => call("POST", `/api/batches/${part(id)}/${to}`, {});
+export const retryBatch = (id, rows) => call("POST", `/api/batches/${part(id)}/retry`, rows && { rows });
+
 export const operators = () => call("GET", "/api/operators");
 export const addOperator = (operator, role) => call("POST", "/api/operators", { operator, role });
 export const setAccess = (operator, disabled) => call("POST", `/api/operators/${part(operator)}/access`, { disabled });

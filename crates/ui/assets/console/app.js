@@ -8,6 +8,7 @@ import { preferred, problemLine, speak, tag, text } from "/page/texts.js";
 import { overview as overviewOf } from "/console/api.js";
 import { dismiss } from "/console/ask.js";
 import * as audit from "/console/audit.js";
+import * as batches from "/console/batches.js";
 import * as beds from "/console/beds.js";
 import * as certificates from "/console/certificates.js";
 import { closeDevice, refreshDevice } from "/console/device.js";
@@ -20,7 +21,7 @@ import { setClock } from "/console/say.js";
 const LOOK = 5_000;
 const AGAIN = 1_000;
 const FOLDER = "/console";
-const VIEWS = { overview, fleet, beds, certificates, operators, audit, policy };
+const VIEWS = { overview, fleet, beds, batches, certificates, operators, audit, policy };
 
 let role = null;
 let timer = 0;
@@ -106,7 +107,7 @@ function go() {
   }
   VIEWS[name].open({ role, operator: find("operator").textContent, query, refresh });
   document.body.dataset.fresh = "false";
-  show(name);
+  show(name, VIEWS[name].leave);
   refresh();
 }
 

@@ -1,5 +1,6 @@
 //! Stores in memory that keep the promises of the ports, over any [`Medium`](crate::Medium).
 
+mod batches;
 mod device;
 mod registry;
 mod station;

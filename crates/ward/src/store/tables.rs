@@ -3,15 +3,15 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, TokenId, WindowId};
+use zmon_domain::ids::{BatchId, DeviceId, OperatorId, Serial, SessionId, TokenId, WindowId};
 use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
-    CertificateRow, CertificateState, CrlRow, DeviceRow, DeviceStatus, ImportConflict,
-    ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason, SessionPhase, SessionRow,
-    StationWrite,
+    BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow, DeviceStatus,
+    ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason,
+    SessionPhase, SessionRow, StationWrite,
 };
 
 use crate::log::Log;
@@ -42,6 +42,10 @@ pub struct Tables {
     pub certificates: BTreeMap<Serial, CertificateRow>,
     /// The latest revocation list.
     pub crl: Option<CrlRow>,
+    /// Batches of pairings.
+    pub batches: BTreeMap<BatchId, BatchRow>,
+    /// Their items, by batch and row.
+    pub batch_items: BTreeMap<(BatchId, u32), BatchItemRow>,
     /// The audit log.
     pub log: Log,
 }
@@ -188,6 +192,9 @@ impl Tables {
                 if let Some(row) = self.sessions.get_mut(session_id) {
                     row.reserved = false;
                 }
+            }
+            StationWrite::Batch(write) => {
+                return self.apply_batch(write).map_err(Refusal::Batch);
             }
             StationWrite::InsertCertificate(row) => {
                 let device = self.devices.get(&row.device_id);

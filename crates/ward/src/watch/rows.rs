@@ -2,7 +2,7 @@
 
 use zmon_domain::audit::EventType;
 use zmon_protocol::device::DeviceWrite;
-use zmon_station::ports::{CertificateState, StationWrite};
+use zmon_station::ports::{BatchWrite, CertificateState, StationWrite};
 
 /// The rows of which one must be in the record of a station's write; empty: it is none by itself.
 pub(super) fn of_station(write: &StationWrite) -> &'static [EventType] {
@@ -21,6 +21,17 @@ pub(super) fn of_station(write: &StationWrite) -> &'static [EventType] {
             &[EventType::SessionOpened, EventType::RenewalStarted]
         }
         StationWrite::InsertCertificate(_) => &[EventType::CertificateIssued],
+        StationWrite::Batch(write) => match write {
+            BatchWrite::Open(..) => &[EventType::BatchOpened],
+            BatchWrite::Move { .. } => {
+                &[EventType::BatchPaused, EventType::BatchResumed, EventType::BatchClosed]
+            }
+            BatchWrite::Begin { .. } => &[EventType::BatchScanned],
+            BatchWrite::End { .. } => &[EventType::BatchItemEnded],
+            BatchWrite::Retry { .. } => &[EventType::BatchRetried],
+            // The session has rows of its own.
+            _ => &[],
+        },
         StationWrite::Certificate { to, .. } => match to {
             CertificateState::Current => &[EventType::CommitConfirmed],
             CertificateState::Superseded => {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use zmon_domain::limits;
 use zmon_wire::{
-    admin, audit, blink, carry, checkpoint, configuration, control, fleet, heartbeat, hello,
+    admin, audit, batch, blink, carry, checkpoint, configuration, control, fleet, heartbeat, hello,
     identity, jws, manifest, outcome, page, pair, pake, problem, pull, qr, ready, retire, screen,
     session,
     strict::{self, WireError},
@@ -137,6 +137,12 @@ goldens! {
     screen::ScreenRequest: "screen-enter", "screen-reprovision", "screen-migrate", "screen-postpone",
         "screen-regenerate", "screen-cancel", "screen-simulate", "screen-confirm-station",
         "screen-refuse-station";
+    batch::BatchRow: "batch-row";
+    batch::BatchList: "batch-list";
+    batch::BatchView: "batch";
+    batch::BatchScanAnswer: "batch-scan-answer";
+    batch::BatchRetryRequest: "batch-retry-request";
+    batch::BatchRetryAnswer: "batch-retry-answer";
     page::PageView: "page-view";
     page::Progress: "progress";
     page::TrustView: "trust";

@@ -1,8 +1,9 @@
 //! Stores, keys and clocks in memory: what the adapters under test do not need to be real.
 
+#[cfg(feature = "station")]
+mod batches;
 #[cfg(feature = "device")]
 mod device;
-#[cfg(feature = "station")]
 mod station;
 #[cfg(feature = "station")]
 mod tables;

@@ -81,7 +81,7 @@ impl MemoryStore {
         self.0.lock().unwrap().certificates.insert(row.serial, row);
     }
 
-    fn read<T>(&self, f: impl FnOnce(&Tables) -> T) -> T {
+    pub(super) fn read<T>(&self, f: impl FnOnce(&Tables) -> T) -> T {
         f(&self.0.lock().unwrap())
     }
 }

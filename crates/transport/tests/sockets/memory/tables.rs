@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use zmon_domain::audit::AuditEvent;
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId, TokenId};
+use zmon_domain::ids::{BatchId, DeviceId, OperatorId, Serial, SessionId, TokenId};
 use zmon_station::ports::{
-    CertificateRow, CertificateState, CrlRow, DeviceRow, ImportConflict, ImportConflictKind,
-    LoginRow, OperatorRow, Refusal, RevocationReason, SessionRow, StationWrite,
+    BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow, ImportConflict,
+    ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason, SessionRow, StationWrite,
 };
 
 #[derive(Clone, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Tables {
     pub(super) certificates: BTreeMap<Serial, CertificateRow>,
     pub(super) crl: Option<CrlRow>,
     pub(super) audit: Vec<AuditEvent>,
+    pub(super) batches: BTreeMap<BatchId, BatchRow>,
+    pub(super) items: Vec<BatchItemRow>,
 }
 
 impl Tables {
@@ -106,6 +108,7 @@ impl Tables {
                 row.state = CertificateState::Revoked;
                 row.revoked = Some((*at, RevocationReason::Aborted));
             }
+            StationWrite::Batch(write) => self.apply_batch(write)?,
             StationWrite::PublishCrl(row) => self.crl = Some(row.clone()),
             _ => {}
         }
