@@ -147,7 +147,7 @@ test("a new operator changes the one-time password and sees a technician's views
   await theirs.keyboard.press("Enter");
   await view(theirs, "overview");
   const links = await theirs.locator("nav a:visible").evaluateAll((all) => all.map((link) => link.hash.slice(2)));
-  assert.deepEqual(links, ["overview", "fleet", "beds", "certificates", "policy"]);
+  assert.deepEqual(links, ["overview", "fleet", "beds", "batches", "certificates", "policy"]);
 
   await page.locator('#operators-table tr[data-key="tess"] .small').click();
   await page.locator("#ask-what").selectOption("disable");
