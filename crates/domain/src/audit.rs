@@ -174,6 +174,8 @@ event_types! {
         SessionOpened = "session_opened",
         /// A device accepted the station's claim.
         SessionClaimed = "session_claimed",
+        /// A station goes on with a session that an earlier run of it, or another process, had.
+        SessionTakenOver = "session_taken_over",
         /// A session ended without a pairing, or its reservation was released.
         SessionReleased = "session_released",
         /// A sealed configuration left for the device.

@@ -5,6 +5,6 @@ mod text;
 
 pub use binary::{MessageId, Serial, SessionId, Thumbprint, TokenId, WindowId};
 pub use text::{
-    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, FirmwareVersion, OperatorId,
-    OverrideReason, SiteId, StationId, StationName,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, FirmwareVersion, InstanceName,
+    OperatorId, OverrideReason, SiteId, StationId, StationName,
 };
