@@ -194,6 +194,10 @@ pub struct Run {
     /// PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
     #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]
     pub database: Option<SecretText>,
+    /// Name of this process among those that share the database; no two may have
+    /// the same at a time [default: main].
+    #[arg(long, env = "STATION_INSTANCE", value_name = "NAME")]
+    pub instance: Option<String>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,

@@ -16,7 +16,7 @@ use zmon_crypto::Suite;
 use zmon_domain::{
     address::{Network, NetworkPolicy},
     error::{ErrorCode, FieldError},
-    ids::{SiteId, StationId, StationName},
+    ids::{InstanceName, SiteId, StationId, StationName},
 };
 use zmon_persistence::PostgresUrl;
 use zmon_protocol::station::DeviceTrust;
@@ -51,6 +51,8 @@ pub(crate) struct SettingsFile {
     pub(crate) suites: Option<Vec<SuiteName>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database: Option<SecretText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +111,8 @@ pub(crate) struct Settings {
     pub(crate) suites: Vec<Suite>,
     /// Where the station's memory is, unless it is SQLite in its directory.
     pub(crate) database: Option<PostgresUrl>,
+    /// Which of the processes that share the database this is.
+    pub(crate) instance: InstanceName,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
@@ -163,6 +167,12 @@ impl SettingsFile {
                 .map(|url| PostgresUrl::parse(url.expose()))
                 .transpose()
                 .map_err(|error| error.at(DATABASE))?,
+            instance: self
+                .instance
+                .as_deref()
+                .map(InstanceName::parse)
+                .transpose()?
+                .unwrap_or_default(),
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
@@ -260,6 +270,7 @@ impl Settings {
             proximity: args.proximity.unwrap_or(file.proximity),
             suites: args.suites.clone().or_else(|| file.suites.clone()),
             database: args.database.clone().or_else(|| file.database.clone()),
+            instance: args.instance.clone().or_else(|| file.instance.clone()),
             ..file
         };
         Ok(file.read()?.with_logging(&args.logging))
@@ -353,6 +364,7 @@ mod tests {
             factory_anchors: vec!["maker.pem".into()],
             suites: Some(vec![SuiteName::P256]),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
+            instance: Some("north".to_owned()),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
             ..file()
@@ -386,6 +398,7 @@ mod tests {
             ("suites", SettingsFile { suites: Some(vec![]), ..file() }),
             ("device_trust", SettingsFile { device_trust: Some(vec![]), ..file() }),
             ("factory_anchors", SettingsFile { device_trust: factory, ..file() }),
+            ("instance", SettingsFile { instance: Some("north/1".to_owned()), ..file() }),
             ("database", SettingsFile { database: Some(SecretText::new("station.db")), ..file() }),
         ];
         for (field, file) in wrong {

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "25a7e9b05106723c57f6ad28bfdd273477a179bb3f429bab377803b333621ecc",
+    shape: "1a0a808a18eabd835446f1d7039df44723beefcea1d909ca4158d6eb3ccec4bf",
 };
 
 impl Schema {

@@ -8,6 +8,7 @@ mod accounts;
 mod apply;
 mod certificates;
 mod decode;
+mod held;
 mod registry;
 mod sessions;
 mod store;

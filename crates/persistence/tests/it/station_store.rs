@@ -11,8 +11,8 @@ use zmon_crypto::jws::{self, Typ};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
-    Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, InstanceName, OperatorId, Serial,
+    SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
@@ -85,6 +85,9 @@ pub(crate) fn reservation(n: u8, opened_at: i64) -> SessionRow {
         expires_at: at(opened_at + 900),
         error: None,
         answer: None,
+        owner: Some(InstanceName::default()),
+        epoch: 1,
+        lease_until: at(opened_at + 15),
     }
 }
 

@@ -15,6 +15,8 @@ use zmon_domain::ids::{
 use zmon_domain::route::Route;
 use zmon_domain::settings::DeviceSettings;
 use zmon_wire::kind::TrustLevel;
+use zmon_wire::pake::PakeConfirm;
+use zmon_wire::session::SessionOpen;
 
 use super::context::{PairDetails, RegistryEntry, TypedTries};
 use super::machine::SessionMachine;
@@ -90,6 +92,9 @@ pub enum SessionInput {
         /// Who.
         operator: OperatorId,
     },
+    /// The session was taken up again from its [snapshot](SessionMachine::snapshot), after what the
+    /// store says of its certificate was told: what was under way begins anew.
+    Resumed,
     /// Whoever opened the session gave it up.
     Cancel {
         /// The operator; none for the device itself.
@@ -205,6 +210,12 @@ pub enum StationWrite {
         /// Why it failed.
         error: Option<ErrorCode>,
     },
+    /// Nothing else is to be written, but a restart must go on from here: keep the machine's
+    /// [snapshot](SessionMachine::snapshot), as with every other write.
+    Progress {
+        /// Which.
+        session_id: SessionId,
+    },
     /// The reservation is gone. Idempotent.
     Release {
         /// The session that held it.
@@ -278,6 +289,8 @@ pub enum StationAction {
         /// Where; the connection of the claim is used while it lives, then a new one opened by the same
         /// claim.
         target: Target,
+        /// The claim.
+        claim: Claim,
         /// The envelope, the same bytes at every attempt.
         envelope: Vec<u8>,
     },
@@ -285,6 +298,16 @@ pub enum StationAction {
     Hangup,
     /// Tell the subscribers.
     Emit(StationEvent),
+}
+
+/// The request that claimed a device's window. A device answers it again with the same identity document
+/// while its session stands, on whichever connection it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// By the token of a QR code.
+    Token(SessionOpen),
+    /// By a typed code, at the end of its run.
+    Code(PakeConfirm),
 }
 
 /// Where a device listens, and which key it must prove.

@@ -3,7 +3,10 @@
 use alloc::sync::Arc;
 
 use rand_core::CryptoRng;
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
+use zmon_domain::code::PairingCode;
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
+};
 use zmon_domain::route::Route;
 use zmon_domain::time::{Now, Tick};
 use zmon_wire::carry::Message;
@@ -14,7 +17,7 @@ use super::context::{DeviceRecord, OpenRequest, PullOrder, SessionContext};
 use super::io::{SessionInput, SessionPhase, SessionTransition, Target};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
-use super::{carry, deliver, dial, end, identify, issue, open, pake, timer};
+use super::{carry, deliver, dial, end, identify, issue, open, pake, resume, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -105,6 +108,42 @@ impl SessionMachine {
         self.core.method
     }
 
+    /// The public name of what it claims: of the scanned token, or else of the window of a typed code once
+    /// the device has named it.
+    #[must_use]
+    pub const fn token_id(&self) -> &TokenId {
+        &self.core.token_id
+    }
+
+    /// The code that was scanned or typed; none where nobody did.
+    #[must_use]
+    pub fn code(&self) -> Option<&PairingCode> {
+        self.core.code.as_deref()
+    }
+
+    /// Number of the configuration, once it is known what the device is to become.
+    #[must_use]
+    pub fn config_version(&self) -> Option<u64> {
+        self.core.details.as_ref().map(|details| details.config_version)
+    }
+
+    /// What the device has said about itself, once it has proved who it is: serial number, firmware, and
+    /// its identity key, `SubjectPublicKeyInfo` DER.
+    #[must_use]
+    pub fn identified(&self) -> Option<(&DeviceSerial, &FirmwareVersion, &[u8])> {
+        let device = self.state.device()?;
+        Some((&device.serial, &device.firmware, device.public.spki_der()))
+    }
+
+    /// Until when it keeps the device: for `pair`, or for what follows it.
+    #[must_use]
+    pub fn held_until(&self) -> Tick {
+        match self.core.details {
+            None => self.core.pair_by.min(self.core.deadline),
+            Some(_) => self.core.deadline,
+        }
+    }
+
     /// The sealed configuration for a device that fetches it, once there is one.
     #[must_use]
     pub fn envelope(&self) -> Option<&Arc<[u8]>> {
@@ -192,6 +231,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
         SessionInput::Committed { serial } => deliver::committed(core, step, state, &serial),
         SessionInput::Aborted { serial } => deliver::aborted(core, step, state, &serial),
         SessionInput::Rescanned { operator } => end::rescanned(core, step, state, &operator),
+        SessionInput::Resumed => resume::resumed(core, step, state),
         SessionInput::Cancel { operator } => end::cancel(core, step, state, operator.as_ref()),
         SessionInput::Timeout => timer::fire(core, step, state),
     }

@@ -16,7 +16,9 @@ pub mod outcome;
 mod pake;
 pub mod poll;
 pub mod renew;
+mod resume;
 pub mod retire;
+mod snapshot;
 mod state;
 mod step;
 mod timer;
@@ -28,7 +30,8 @@ pub use context::{
     Reservation, ServerParameters, SessionContext, StationPolicy, TypedTries,
 };
 pub use io::{
-    Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,
+    Claim, Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,
     StationRecord, StationWrite, Target,
 };
 pub use machine::SessionMachine;
+pub use snapshot::SnapshotError;

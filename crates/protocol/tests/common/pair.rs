@@ -287,6 +287,22 @@ impl Pair {
         false
     }
 
+    /// Carries out what the station wants, one action at a time, until its session is there.
+    pub(crate) fn step_until(&mut self, phase: SessionPhase) {
+        while self.phase() != phase {
+            let action = self.station.actions.pop_front().expect("the session goes on");
+            self.act_station(action);
+        }
+    }
+
+    /// The same until this is what it wants next.
+    pub(crate) fn step_until_action(&mut self, wanted: impl Fn(&StationAction) -> bool) {
+        while !self.station.actions.front().is_some_and(&wanted) {
+            let action = self.station.actions.pop_front().expect("the session goes on");
+            self.act_station(action);
+        }
+    }
+
     /// Jumps to the next wakeup of either side; false if there is none.
     pub(crate) fn step(&mut self) -> bool {
         let station = self.station.machine.as_ref().and_then(|machine| machine.poll_timeout());

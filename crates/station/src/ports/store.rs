@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
-    WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceSerial, InstanceName, OperatorId, Serial, SessionId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
@@ -19,6 +19,7 @@ use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
     DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
+    SessionState,
 };
 
 /// Audit rows and writes of one step. All of it, or nothing.
@@ -202,6 +203,43 @@ pub enum StationWrite {
         /// The session that held it.
         session_id: SessionId,
     },
+    /// Goes before what the owner of a session writes. [`Refusal::SessionTaken`] unless the session has this
+    /// epoch.
+    Hold {
+        /// Which.
+        session_id: SessionId,
+        /// The owner's.
+        epoch: u64,
+    },
+    /// Keeps what the session's machine needs to go on, sealed, in place of what was kept. It is erased as
+    /// soon as the session's phase is a final one. [`Refusal::SessionEnded`] when it is.
+    SessionState {
+        /// Which.
+        session_id: SessionId,
+        /// What its machine needs.
+        state: SessionState,
+    },
+    /// Gives a session that is in no final phase to another owner: its epoch rises by one.
+    /// [`Refusal::SessionEnded`], and [`Refusal::SessionTaken`] unless it has the epoch `from`.
+    TakeSession {
+        /// Which.
+        session_id: SessionId,
+        /// The epoch it must have.
+        from: u64,
+        /// Who runs it from now on; none when nobody can, and what was kept of it is erased.
+        owner: Option<InstanceName>,
+        /// From then on it may be taken over.
+        lease_until: UnixTime,
+    },
+    /// Moves the ends of the leases of those of these sessions that still are this owner's.
+    RenewLeases {
+        /// Whose.
+        owner: InstanceName,
+        /// Which.
+        sessions: Vec<SessionId>,
+        /// Their end.
+        until: UnixTime,
+    },
 
     // Certificates.
     /// Inserts the row. [`Refusal::DeviceDecommissioned`] when the device has been taken out of service,
@@ -248,6 +286,11 @@ pub enum Refusal {
     TriesSpent,
     /// The session has ended in this phase; `None`: there is no such session.
     SessionEnded(Option<SessionPhase>),
+    /// The session has another owner, by its epoch.
+    SessionTaken {
+        /// The epoch it has.
+        epoch: u64,
+    },
     /// The device has been taken out of service: it gets no certificate any more.
     DeviceDecommissioned,
     /// The session has this certificate already.
@@ -375,6 +418,11 @@ pub trait StationStore: Send + Sync {
 
     /// A session by id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError>;
+    /// What is kept of a running session.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it cannot be opened with this station's key.
+    async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError>;
     /// The session that has claimed a token.
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError>;
     /// The session that keeps a device reserved, whatever its deadline.

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_protocol::station::{SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_protocol::station::{Claim, SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
 
+use super::Identified;
 use super::driver::SessionDriver;
 use super::effects::{self, Effect, IssueFacts};
 use crate::events::StationEvent;
+use crate::ports::DeviceConnection;
 
 impl SessionDriver {
     pub(super) fn start(&mut self, actions: Vec<StationAction>) {
@@ -29,18 +32,23 @@ impl SessionDriver {
                     self.spawn_effect(effects::start_pake(connection, start));
                 }
                 StationAction::ConfirmPake { session_id, confirm_p } => {
-                    let connection = self.connection.take();
+                    let connection = self.connection(None);
                     let confirm = PakeConfirm { session_id, confirm_p };
                     self.spawn_effect(effects::confirm_pake(connection, confirm));
                 }
                 StationAction::Issue { session_id, device_id, csr_spki, trust } => {
-                    let facts = IssueFacts { trust, ..self.facts.clone() };
+                    let Some(facts) = self.facts(trust) else {
+                        self.spawn_effect(core::future::ready(Effect::IssueFailed(
+                            ErrorCode::Internal,
+                        )));
+                        continue;
+                    };
                     self.spawn_effect(effects::issue(
                         station, session_id, device_id, csr_spki, facts,
                     ));
                 }
-                StationAction::Deliver { envelope, .. } => {
-                    let connection = self.connection.take();
+                StationAction::Deliver { claim, envelope, .. } => {
+                    let connection = self.connection(Some(claim));
                     self.spawn_effect(effects::deliver(connection, envelope));
                 }
                 StationAction::Hangup => self.connection = None,
@@ -50,6 +58,26 @@ impl SessionDriver {
                 }
             }
         }
+    }
+
+    /// The connection of the claim, or one that a session without it opens again.
+    fn connection(&mut self, claim: Option<Claim>) -> Option<Box<dyn DeviceConnection>> {
+        let target = self.machine.target().cloned();
+        self.connection.take().or_else(|| {
+            let target = effects::dialled(target?);
+            Some(self.station.parts.dialer.again(&target, claim))
+        })
+    }
+
+    /// What the certificate says; a device that was not identified gets none.
+    fn facts(&self, trust: TrustLevel) -> Option<IssueFacts> {
+        let (_, _, identity_key) = self.machine.identified()?;
+        Some(IssueFacts {
+            order: self.order?,
+            identity_key: identity_key.to_vec(),
+            config_version: self.machine.config_version()?,
+            trust,
+        })
     }
 
     fn spawn_effect(&mut self, effect: impl Future<Output = Effect> + Send + 'static) {
@@ -89,17 +117,32 @@ impl SessionDriver {
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
         let words = self.machine.words();
+        let identified = self.identified();
         let (route, message) = (self.machine.route(), self.machine.message().map(Arc::new));
         self.view.send_modify(|view| {
             view.phase = phase;
             view.answer = answer;
             view.envelope = envelope;
             view.words = words;
+            view.identified = view.identified.take().or(identified);
             view.route = route;
             view.message = message;
             if matches!(phase, SessionPhase::Failed | SessionPhase::Released) {
                 view.error = error.or(view.error.take());
             }
         });
+    }
+
+    /// What the device has said about itself, and until when the session keeps it.
+    fn identified(&self) -> Option<Identified> {
+        let (serial, firmware, _) = self.machine.identified()?;
+        let now = self.station.now();
+        let pair_by = self.machine.held_until();
+        Some(Identified {
+            serial: serial.clone(),
+            firmware: firmware.clone(),
+            reserved_until: now.wall? + pair_by.since(now.mono),
+            pair_by,
+        })
     }
 }

@@ -9,6 +9,7 @@ mod actions;
 mod commit;
 mod driver;
 mod effects;
+mod kept;
 mod record;
 mod step;
 
@@ -21,7 +22,9 @@ use zmon_crypto::token::PairingToken;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
+};
 use zmon_domain::route::Route;
 use zmon_domain::time::{Tick, UnixTime};
 use zmon_protocol::station::{Opening, PairDetails, SessionPhase, Target};
@@ -32,7 +35,8 @@ use zmon_wire::pair::PairAnswer;
 use crate::error::StationError;
 use crate::ports::SessionRow;
 
-pub(crate) use driver::SessionDriver;
+pub(crate) use driver::{Resumed, SessionDriver};
+pub(crate) use kept::{Order, keep, read};
 pub(crate) use record::{OpenFacts, translate};
 
 /// Commands a session may be behind with.
@@ -137,8 +141,10 @@ pub(crate) struct SessionHandle {
     pub(crate) method: Method,
     /// The device it is about.
     pub(crate) device_id: DeviceId,
-    /// What an operator began it with; none where the device began it.
-    opening: Option<Opening>,
+    /// Which owner of the session its task is.
+    pub(crate) epoch: u64,
+    token_id: TokenId,
+    /// What an operator read off the screen; none where the device began it.
     code: Option<PairingCode>,
     target: Option<Target>,
     key16: Option<[u8; 16]>,
@@ -149,22 +155,21 @@ pub(crate) struct SessionHandle {
 impl SessionHandle {
     /// Whether code and token (if given) are those it was begun with.
     pub(crate) fn was_begun_with(&self, code: &PairingCode, token: Option<&PairingToken>) -> bool {
-        let same = |token: &PairingToken| match &self.opening {
-            Some(Opening::Scanned(own)) => own.ct_eq(token),
-            Some(Opening::Typed { .. }) | None => false,
-        };
+        let same = |token: &PairingToken| self.method == Method::Qr && token.id() == self.token_id;
         self.code.as_ref() == Some(code) && token.is_none_or(same)
     }
 
     /// Whether it was begun by typing this code.
     pub(crate) fn was_typed(&self, code: &PairingCode) -> bool {
-        matches!(self.opening, Some(Opening::Typed { .. })) && self.code.as_ref() == Some(code)
+        self.method == Method::Typed && self.code.as_ref() == Some(code)
     }
 
     /// Whether it was begun by the other method.
     pub(crate) fn mixes_with(&self, opening: &Opening) -> bool {
-        let scanned = |opening: &Opening| matches!(opening, Opening::Scanned(_));
-        self.opening.as_ref().is_some_and(|own| scanned(own) != scanned(opening))
+        match opening {
+            Opening::Scanned(_) => self.method == Method::Typed,
+            Opening::Typed { .. } => self.method == Method::Qr,
+        }
     }
 
     /// Left half of the thumbprint of the key that the device must prove.
@@ -256,8 +261,23 @@ impl Sessions {
         live.into_values().for_each(|(_, task)| task.abort());
     }
 
-    fn remove(&self, id: &SessionId) {
-        self.live().remove(id);
+    /// Which sessions run here, and as which of their owners.
+    pub(crate) fn epochs(&self) -> BTreeMap<SessionId, u64> {
+        self.live().iter().map(|(id, (handle, _))| (*id, handle.epoch)).collect()
+    }
+
+    /// Another owner goes on with the session: the task that ran it here as `epoch` ends where it stands.
+    /// What it had not committed never will be.
+    pub(crate) fn give_way(&self, id: &SessionId, epoch: u64) {
+        if let Some(task) = self.remove(id, epoch) {
+            task.abort();
+        }
+    }
+
+    fn remove(&self, id: &SessionId, epoch: u64) -> Option<AbortHandle> {
+        let mut live = self.live();
+        let own = live.get(id).is_some_and(|(handle, _)| handle.epoch == epoch);
+        own.then(|| live.remove(id)).flatten().map(|(_, task)| task)
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<SessionId, (SessionHandle, AbortHandle)>> {

@@ -177,7 +177,7 @@ impl Station {
         Ok(Some(answer))
     }
 
-    /// Ends a session in the store whose task did not survive a restart.
+    /// Ends a session in the store that nobody can go on with. Whoever runs one, or will, ends it.
     async fn end_orphan(
         &self,
         row: &CertificateRow,
@@ -189,7 +189,7 @@ impl Station {
             return Ok(());
         }
         let Some(session) = self.parts.store.session(&row.session).await? else { return Ok(()) };
-        if session.phase.is_final() {
+        if session.phase.is_final() || session.owner.is_some() {
             return Ok(());
         }
         let (event, phase) = if *change == Change::Abort {

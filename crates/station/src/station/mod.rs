@@ -18,6 +18,7 @@ mod polls;
 mod progress;
 mod rekey;
 mod renew;
+mod resume;
 mod retire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_crypto::{Algorithms, IdentityKey, x509};
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{DeviceId, InstanceName, Serial};
 use zmon_domain::limits;
 use zmon_domain::time::{Now, Tick, UnixTime};
 use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
@@ -71,6 +72,8 @@ pub struct ConfigurationSigner {
 pub struct StationParts {
     /// Who it is.
     pub profile: StationProfile,
+    /// Which of the processes that share the store this is. No other may have the name at the same time.
+    pub instance: InstanceName,
     /// What it allows.
     pub policy: StationPolicy,
     /// What it remembers.

@@ -20,8 +20,8 @@ use zmon_wire::carry::Message;
 use super::certificates::RACES;
 use super::{Checkpoints, Station};
 use crate::error::StationError;
-use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
-use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, translate};
+use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationRecord, StationWrite};
+use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, keep, translate};
 
 /// What an operator read off the screen, parsed.
 #[derive(Clone)]
@@ -149,11 +149,9 @@ impl Station {
         holder: Option<SessionRow>,
         pair: Option<PairDetails>,
     ) -> Result<Option<Opened>, StationError> {
-        let config_version = pair.as_ref().map_or(0, |details| details.config_version);
         let now = self.now();
-        let facts = OpenFacts::at(Self::wall(&now)?, &self.parts.policy.session);
         let mut opened = self.propose_scan(proof, scan.clone(), holder, pair).await?;
-        let record = translate(core::mem::take(&mut opened.record), facts, None)?;
+        let record = self.opening_record(&mut opened, &now)?;
         match self.parts.store.commit(&now, &record).await? {
             Ok(()) => {}
             Err(Refusal::DeviceReserved(_)) => return Ok(None),
@@ -166,9 +164,23 @@ impl Station {
             self.alarm(&opened);
             return Err(refusal.clone().into());
         }
-        let (opening, code) = (Some(scan.opening.clone()), Some(scan.code.clone()));
-        let handle = SessionDriver::spawn(self, opened, opening, code, config_version);
-        Ok(Some(Opened::Live(handle)))
+        Ok(Some(Opened::Live(SessionDriver::open(self, opened))))
+    }
+
+    /// The first record of a session, with what a restart needs to go on from it; or that of its refusal.
+    pub(super) fn opening_record(
+        &self,
+        opened: &mut SessionTransition,
+        now: &Now,
+    ) -> Result<StationRecord, StationError> {
+        let (policy, instance) = (&self.parts.policy.session, &self.parts.instance);
+        let facts = OpenFacts::at(Self::wall(now)?, policy, instance);
+        let mut record = translate(core::mem::take(&mut opened.record), &facts, None)?;
+        if let Some(state) = keep(&opened.next, None, now)? {
+            let session_id = opened.next.session_id();
+            record.writes.push(StationWrite::SessionState { session_id, state });
+        }
+        Ok(record)
     }
 
     /// What the machine makes of a scan: a session, or its refusal. Nothing is committed.
@@ -238,16 +250,25 @@ impl Station {
         self.refuse(&self.now(), row, error).await
     }
 
-    /// The session that keeps the device. One whose time is over, and that no task runs, ends here.
+    /// The session that keeps the device. One that nobody runs any more is gone on with, and one whose
+    /// time is over besides ends here. The caller holds `opening`.
     pub(super) async fn live_reservation(
-        &self,
+        self: &Arc<Self>,
         device: &DeviceId,
         now: &Now,
     ) -> Result<Option<SessionRow>, StationError> {
         let Some(row) = self.parts.store.reservation(device).await? else { return Ok(None) };
-        if is_expired(Self::wall(now)?, row.expires_at) && self.sessions.get(&row.id).is_none() {
+        let is_kept = self.sessions.get(&row.id).is_some() || self.is_run_elsewhere(&row, now)?;
+        if is_kept {
+            return Ok(Some(row));
+        }
+        if is_expired(Self::wall(now)?, row.expires_at) {
             self.release_expired(now, &row).await?;
             return Ok(None);
+        }
+        if row.owner.is_some() {
+            let _live = self.adopt(&row, now).await?;
+            return Ok(self.parts.store.reservation(device).await?);
         }
         Ok(Some(row))
     }

@@ -25,7 +25,7 @@ use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite};
-use crate::session::{Command, OpenFacts, SessionDriver, translate};
+use crate::session::{Command, SessionDriver};
 
 /// A pull that was found genuine, and everything needed to answer it.
 struct Asked {
@@ -209,10 +209,8 @@ impl Station {
             return Ok(Ok(None));
         }
         let details = self.details(device_id, None, None).await?;
-        let config_version = details.config_version;
         let mut opened = self.propose(asked, holder, details, now).await?;
-        let facts = OpenFacts::at(Self::wall(now)?, &self.parts.policy.session);
-        let mut record = translate(core::mem::take(&mut opened.record), facts, None)?;
+        let mut record = self.opening_record(&mut opened, now)?;
         if let Some(counter) = asked.counter.filter(|_| opened.reply.is_ok()) {
             let device_id = device_id.clone();
             record.writes.push(StationWrite::RecoveryCounter { device_id, counter });
@@ -232,7 +230,7 @@ impl Station {
         let (actions, answer) = take_offer(core::mem::take(&mut opened.actions));
         opened.actions = actions;
         let answer = answer.ok_or(ErrorCode::Internal)?;
-        SessionDriver::spawn(self, opened, None, None, config_version);
+        SessionDriver::open(self, opened);
         Ok(Ok(Some(answer)))
     }
 

@@ -15,7 +15,8 @@ use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow,
     CertificateState, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal,
-    RevocationRow, SessionPhase, SessionRow, StationRecord, StationStore, StationWrite, StoreError,
+    RevocationRow, SessionPhase, SessionRow, SessionState, StationRecord, StationStore,
+    StationWrite, StoreError,
 };
 
 use super::tables::Tables;
@@ -193,6 +194,10 @@ impl StationStore for MemoryStationStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         self.read(|t| t.sessions.get(id).cloned())
+    }
+
+    async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError> {
+        self.read(|t| t.states.get(id).cloned())
     }
 
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {

@@ -1,4 +1,4 @@
--- user_version 10, application_id 0x5a4d4353
+-- user_version 11, application_id 0x5a4d4353
 CREATE INDEX certificates_by_device ON certificates (device_id, state, issued_at);
 CREATE UNIQUE INDEX certificates_one_current ON certificates (device_id) WHERE state = 'current';
 CREATE INDEX certificates_pending ON certificates (issued_at) WHERE state = 'pending';
@@ -106,6 +106,10 @@ CREATE TABLE security_audit_log (
       'configuration_received', 'configuration_applied', 'connection_tested',
       'provisioning_completed', 'provisioning_failed', 'reprovisioning_started'))
 );
+CREATE TABLE session_states (
+  session_id BLOB PRIMARY KEY REFERENCES sessions (id),
+  sealed BLOB NOT NULL
+) STRICT;
 CREATE TABLE sessions (
   id BLOB PRIMARY KEY CHECK (length(id) = 16),
   device_id TEXT NOT NULL,
@@ -119,7 +123,7 @@ CREATE TABLE sessions (
   expires_at INTEGER NOT NULL,
   error TEXT NULL,
   answer BLOB NULL
-) STRICT;
+, owner TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0), lease_until INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE typed_tries (
   session_id BLOB PRIMARY KEY CHECK (length(session_id) = 16),
   operator TEXT NOT NULL,
@@ -154,6 +158,12 @@ CREATE TRIGGER security_audit_log_is_not_cut BEFORE DELETE ON security_audit_log
 BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never deleted'); END;
 CREATE TRIGGER security_audit_log_is_not_edited BEFORE UPDATE ON security_audit_log
 BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never changed'); END;
+CREATE TRIGGER sessions_change_owner_by_epoch BEFORE UPDATE OF owner, epoch ON sessions
+WHEN NEW.epoch < OLD.epoch OR (NEW.epoch = OLD.epoch AND NEW.owner IS NOT OLD.owner)
+BEGIN SELECT RAISE(ABORT, 'sessions: each owner has an epoch of its own'); END;
+CREATE TRIGGER sessions_forget_at_their_end AFTER UPDATE OF phase ON sessions
+WHEN NEW.phase IN ('paired', 'failed', 'released')
+BEGIN DELETE FROM session_states WHERE session_id = NEW.id; END;
 CREATE VIEW provisioning_events AS
 SELECT id, timestamp, event_type, device_id, pairing_code, success, error_message,
        configuration_hash

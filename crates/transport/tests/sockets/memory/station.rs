@@ -17,7 +17,7 @@ use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CertificateState, Clock,
     CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionPhase,
-    SessionRow, StationRecord, StationStore, StoreError,
+    SessionRow, SessionState, StationRecord, StationStore, StoreError,
 };
 
 use super::tables::Tables;
@@ -140,6 +140,9 @@ impl StationStore for MemoryStore {
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.sessions.get(id).cloned()))
+    }
+    async fn session_state(&self, _: &SessionId) -> Result<Option<SessionState>, StoreError> {
+        Ok(None)
     }
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
         Ok(self.read(|t| t.tokens.get(token).copied()))
