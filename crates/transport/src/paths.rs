@@ -89,6 +89,8 @@ pub const OVERVIEW: &str = "/api/overview";
 pub const POLICY: &str = "/api/policy";
 /// Station: liveness.
 pub const HEALTH: &str = "/api/health";
+/// Station: whether this process takes pairings.
+pub const READY: &str = "/api/ready";
 
 /// Station, devices: connection test.
 pub const DEVICE_TEST: &str = "/api/device/test";
@@ -114,7 +116,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 43] = [
+pub const ALL: [&str; 44] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -153,6 +155,7 @@ pub const ALL: [&str; 43] = [
     OVERVIEW,
     POLICY,
     HEALTH,
+    READY,
     DEVICE_TEST,
     DEVICE_COMMIT,
     DEVICE_HEARTBEAT,

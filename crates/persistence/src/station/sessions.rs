@@ -1,10 +1,10 @@
 //! Reservations, claims, phases.
 
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{DeviceId, InstanceName, OperatorId, SessionId, TokenId};
+use zmon_domain::ids::{DeviceId, InstanceName, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::time::UnixTime;
-use zmon_protocol::station::SessionPhase;
-use zmon_station::ports::{Refusal, SessionRow};
+use zmon_protocol::station::{CertificateState, SessionPhase};
+use zmon_station::ports::{Refusal, SessionRow, SessionStanding};
 
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
@@ -26,6 +26,10 @@ const TAKE: &str = "UPDATE sessions SET owner = $3, epoch = epoch + 1, lease_unt
 
 const MOVE: &str = "UPDATE sessions SET phase = $2, error = coalesce($3, error) \
      WHERE id = $1 AND phase NOT IN ('paired', 'failed', 'released')";
+
+const OF_OWNER: &str = "SELECT s.id, s.epoch, c.serial, c.state, c.committed_at FROM sessions s \
+     LEFT JOIN certificates c ON c.session = s.id \
+     WHERE s.owner = $1 AND s.phase NOT IN ('paired', 'failed', 'released')";
 
 /// Stands for the operator of a session that a device began by itself (D23), and for the owner of one that
 /// nobody can go on with.
@@ -228,6 +232,37 @@ pub(super) async fn reservation(
     row.as_ref().map(session_row).transpose()
 }
 
+pub(super) async fn of_owner(
+    connection: &mut Connection<'_>,
+    owner: &InstanceName,
+) -> Result<Vec<SessionStanding>> {
+    let rows = query(OF_OWNER)
+        .bind(owner.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed("sessions"))?;
+    rows.iter().map(standing).collect()
+}
+
+fn standing(row: &Row) -> Result<SessionStanding> {
+    let columns = Columns { table: "sessions", row };
+    let serial: Option<&[u8]> = columns.raw("serial")?;
+    let certificate = match serial {
+        None => None,
+        Some(serial) => {
+            let serial = Serial::from_bytes(serial).map_err(|_| columns.damaged("serial"))?;
+            let state = columns.word("state", CertificateState::parse)?;
+            Some((serial, state, columns.optional_time("committed_at")?.is_some()))
+        }
+    };
+    let (id, epoch) = (SessionId::from_bytes(columns.bytes("id")?), epoch(columns)?);
+    Ok(SessionStanding { id, epoch, certificate })
+}
+
+fn epoch(columns: Columns<'_>) -> Result<u64> {
+    u64::try_from(columns.raw::<i64>("epoch")?).map_err(|_| columns.damaged("epoch"))
+}
+
 pub(super) async fn open_sessions(connection: &mut Connection<'_>) -> Result<Vec<SessionRow>> {
     let rows = query(
         "SELECT * FROM sessions WHERE reserved = 1 \
@@ -291,7 +326,7 @@ fn session_row(row: &Row) -> Result<SessionRow> {
         error: columns.optional("error", str::parse)?,
         answer: columns.raw("answer")?,
         owner: name(columns, "owner", InstanceName::parse)?,
-        epoch: u64::try_from(columns.raw::<i64>("epoch")?).map_err(|_| columns.damaged("epoch"))?,
+        epoch: epoch(columns)?,
         lease_until: columns.time("lease_until")?,
     })
 }

@@ -6,19 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::{IdentityKey, RootSecret};
-#[cfg(feature = "postgres")]
-use zmon_domain::ids::InstanceName;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
-    WindowId,
+    BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, StationId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
-    Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, SessionState,
-    StationRecord, StationStore, StationWrite, StoreError,
+    Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, SessionStanding,
+    SessionState, StationRecord, StationStore, StationWrite, StoreError,
 };
 
 use super::apply::{Stop, apply};
@@ -227,6 +225,14 @@ macro_rules! read {
 
 #[async_trait]
 impl StationStore for SqlStationStore {
+    fn is_shared(&self) -> bool {
+        match self.database {
+            Database::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => true,
+        }
+    }
+
     async fn commit(
         &self,
         now: &Now,
@@ -286,6 +292,10 @@ impl StationStore for SqlStationStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         read!(self, sessions::session, id)
+    }
+
+    async fn sessions_of(&self, owner: &InstanceName) -> Result<Vec<SessionStanding>, StoreError> {
+        read!(self, sessions::of_owner, owner)
     }
 
     async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError> {
@@ -361,6 +371,10 @@ impl StationStore for SqlStationStore {
 
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError> {
         read!(self, certificates::revocations, at)
+    }
+
+    async fn crl_number(&self) -> Result<u64, StoreError> {
+        read!(self, certificates::crl_number)
     }
 
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {

@@ -144,6 +144,22 @@ impl SessionMachine {
         }
     }
 
+    /// Whether something is under way that another process would begin a second time. What may be lost with
+    /// a process is in no other's way; what waits for a person or a device can be gone on with anywhere.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        match &self.state {
+            State::Dialling(dialling) => self.core.pushes && dialling.retry_at.is_none(),
+            State::Issuing(_) => true,
+            State::Delivering(delivering) => delivering.retry_at.is_none(),
+            State::Identified(_)
+            | State::AwaitingCommit(_)
+            | State::Paired(_)
+            | State::Failed(_)
+            | State::Released => false,
+        }
+    }
+
     /// The sealed configuration for a device that fetches it, once there is one.
     #[must_use]
     pub fn envelope(&self) -> Option<&Arc<[u8]>> {

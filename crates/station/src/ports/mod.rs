@@ -14,7 +14,7 @@ pub use issuer::{
 pub use rows::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow,
     DeviceRow, DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow,
-    SessionRow, SessionState,
+    SessionRow, SessionStanding, SessionState,
 };
 pub use runtime::{Clock, Entropy};
 pub use store::{

@@ -165,6 +165,17 @@ impl SessionRow {
     }
 }
 
+/// Where a running session stands, as the record has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStanding {
+    /// The session.
+    pub id: SessionId,
+    /// The epoch of its owner.
+    pub epoch: u64,
+    /// Its certificate, what it may do, and whether it was ever committed to.
+    pub certificate: Option<(Serial, CertificateState, bool)>,
+}
+
 /// What the machine of a running session needs to go on, secrets included: sealed by whoever stores it, and
 /// erased with the session's end. Compared in constant time.
 #[derive(Debug, Clone)]

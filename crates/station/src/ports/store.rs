@@ -19,7 +19,7 @@ use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
     DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
-    SessionState,
+    SessionStanding, SessionState,
 };
 
 /// Audit rows and writes of one step. All of it, or nothing.
@@ -370,6 +370,9 @@ pub enum ImportConflictKind {
 /// The station's durable memory.
 #[async_trait]
 pub trait StationStore: Send + Sync {
+    /// Whether other processes may write to it too.
+    fn is_shared(&self) -> bool;
+
     /// Commits audit rows and writes in one transaction; durable when it answers `Ok(Ok(()))`.
     ///
     /// # Errors
@@ -418,6 +421,8 @@ pub trait StationStore: Send + Sync {
 
     /// A session by id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError>;
+    /// The running sessions of an owner.
+    async fn sessions_of(&self, owner: &InstanceName) -> Result<Vec<SessionStanding>, StoreError>;
     /// What is kept of a running session.
     ///
     /// # Errors
@@ -469,6 +474,8 @@ pub trait StationStore: Send + Sync {
     async fn pending_since(&self, issued_at: UnixTime) -> Result<Vec<CertificateRow>, StoreError>;
     /// Revoked certificates whose validity ends at or after `at`, by serial number.
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError>;
+    /// The number of the latest revocation list; 0 without one.
+    async fn crl_number(&self) -> Result<u64, StoreError>;
     /// The latest revocation list.
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError>;
 

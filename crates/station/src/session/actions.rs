@@ -117,7 +117,7 @@ impl SessionDriver {
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
         let words = self.machine.words();
-        let identified = self.identified();
+        let identified = Identified::of(&self.machine, &self.station.now());
         let (route, message) = (self.machine.route(), self.machine.message().map(Arc::new));
         self.view.send_modify(|view| {
             view.phase = phase;
@@ -131,18 +131,5 @@ impl SessionDriver {
                 view.error = error.or(view.error.take());
             }
         });
-    }
-
-    /// What the device has said about itself, and until when the session keeps it.
-    fn identified(&self) -> Option<Identified> {
-        let (serial, firmware, _) = self.machine.identified()?;
-        let now = self.station.now();
-        let pair_by = self.machine.held_until();
-        Some(Identified {
-            serial: serial.clone(),
-            firmware: firmware.clone(),
-            reserved_until: now.wall? + pair_by.since(now.mono),
-            pair_by,
-        })
     }
 }

@@ -134,6 +134,10 @@ pub(crate) async fn issue(
     spki: Vec<u8>,
     facts: IssueFacts,
 ) -> Effect {
+    // A process that is behind issues nothing.
+    if let Err(error) = station.keep_up(&station.now()).await {
+        return Effect::IssueFailed(error.code());
+    }
     match sign(&station, session, device_id, spki, facts).await {
         Ok((row, chain)) => Effect::Issued(Box::new(row), chain),
         Err(code) => Effect::IssueFailed(code),

@@ -26,8 +26,8 @@ use zmon_domain::ids::{
     DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
 };
 use zmon_domain::route::Route;
-use zmon_domain::time::{Tick, UnixTime};
-use zmon_protocol::station::{Opening, PairDetails, SessionPhase, Target};
+use zmon_domain::time::{Now, Tick, UnixTime};
+use zmon_protocol::station::{Opening, PairDetails, SessionMachine, SessionPhase, Target};
 use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
@@ -86,6 +86,19 @@ impl SessionView {
         matches!(self.phase, SessionPhase::Identified)
     }
 
+    /// A session that runs elsewhere, as far as it is kept.
+    pub(crate) fn of_machine(machine: &SessionMachine, now: &Now) -> Self {
+        Self {
+            answer: machine.answer(),
+            identified: Identified::of(machine, now),
+            envelope: machine.envelope().cloned(),
+            words: machine.words(),
+            route: machine.route(),
+            message: machine.message().map(Arc::new),
+            ..Self::new(machine.phase())
+        }
+    }
+
     /// What is left of a session that no task runs.
     pub(crate) fn of_row(row: SessionRow) -> Self {
         Self { error: row.error.map(Into::into), ..Self::new(row.phase) }
@@ -103,6 +116,20 @@ pub(crate) struct Identified {
     pub(crate) reserved_until: UnixTime,
     /// The same as the machine counts it.
     pub(crate) pair_by: Tick,
+}
+
+impl Identified {
+    /// What the machine knows of it; none without a wall clock.
+    pub(crate) fn of(machine: &SessionMachine, now: &Now) -> Option<Self> {
+        let (serial, firmware, _) = machine.identified()?;
+        let pair_by = machine.held_until();
+        Some(Self {
+            serial: serial.clone(),
+            firmware: firmware.clone(),
+            reserved_until: now.wall? + pair_by.since(now.mono),
+            pair_by,
+        })
+    }
 }
 
 /// What a running session is asked.
@@ -229,6 +256,16 @@ impl Sessions {
         self.live().get(id).map(|(handle, _)| handle.clone())
     }
 
+    /// The session, if it runs here and nobody has taken it over: its row says `epoch`.
+    pub(crate) fn of_epoch(&self, id: &SessionId, epoch: u64) -> Option<SessionHandle> {
+        let live = self.get(id)?;
+        if live.epoch < epoch {
+            self.give_way(id, live.epoch);
+            return None;
+        }
+        Some(live)
+    }
+
     /// The device has tested with a session's certificate.
     pub(crate) async fn tested(&self, id: &SessionId, serial: Serial) -> bool {
         self.tell(id, Command::Tested(serial)).await
@@ -242,6 +279,14 @@ impl Sessions {
     /// A session's certificate will never become current. `false` when no task runs the session.
     pub(crate) async fn aborted(&self, id: &SessionId, serial: Serial) -> bool {
         self.tell(id, Command::Aborted(serial)).await
+    }
+
+    /// Tells a session something that will be told again; one that is behind with its commands hears it
+    /// then.
+    pub(crate) fn tell_if_idle(&self, id: &SessionId, command: Command) {
+        if let Some(handle) = self.get(id) {
+            let _told = handle.commands.try_send(command);
+        }
     }
 
     async fn tell(&self, id: &SessionId, command: Command) -> bool {

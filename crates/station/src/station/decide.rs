@@ -56,6 +56,7 @@ impl Station {
         serial: &Serial,
         request: &CommitRequest,
     ) -> Result<String, StationError> {
+        self.keep_up(&self.now()).await?;
         for _ in 0..RACES {
             let now = self.now();
             let row = self.admit_certificate(serial, CertificateUse::Commit).await?;

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Actor;
-use zmon_domain::time::{Now, is_expired};
+use zmon_domain::time::{Now, Tick, is_expired};
 use zmon_protocol::station::SessionPhase;
 
 use super::Station;
+use super::follow::LOOK;
 use crate::error::StationError;
 use crate::ports::{CertificateRow, RevocationReason, SessionRow, StationWrite};
 
@@ -57,7 +58,19 @@ impl Station {
             if let Err(error) = self.round().await {
                 tracing::error!(%error, "housekeeping");
             }
-            self.parts.clock.sleep_until(self.now().mono + ROUND).await;
+            let next = self.now().mono + ROUND;
+            self.follow_until(next).await;
+            self.parts.clock.sleep_until(next).await;
+        }
+    }
+
+    /// Reads each second what others do to a record that is not this process's alone.
+    async fn follow_until(&self, end: Tick) {
+        while self.parts.store.is_shared() && self.now().mono + LOOK < end {
+            if let Err(error) = self.follow_record().await {
+                tracing::warn!(%error, "the record of all stations");
+            }
+            self.parts.clock.sleep_until(self.now().mono + LOOK).await;
         }
     }
 
@@ -66,6 +79,7 @@ impl Station {
     /// # Errors
     /// The first failure; the rest waits for the next round.
     pub async fn round(self: &Arc<Self>) -> Result<(), StationError> {
+        self.follow_record().await?;
         let now = self.now();
         self.renew_leases(&now).await?;
         self.abort_overdue(&now).await?;

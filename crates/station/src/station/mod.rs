@@ -6,7 +6,9 @@ mod certificates;
 mod courier;
 mod decide;
 mod devices;
+mod elsewhere;
 mod fleet;
+mod follow;
 mod housekeeping;
 mod login;
 mod opening;
@@ -115,6 +117,8 @@ pub struct Station {
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
     crl_due: AtomicBool,
+    /// When it last read what other stations have done to the record.
+    seen: Mutex<Option<Tick>>,
     simulated: bool,
 }
 
@@ -148,6 +152,7 @@ impl Station {
             since,
             polls: Mutex::default(),
             crl_due: AtomicBool::new(false),
+            seen: Mutex::default(),
             simulated,
         }))
     }

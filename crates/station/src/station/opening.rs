@@ -49,6 +49,8 @@ pub(super) enum Opened {
     Live(SessionHandle),
     /// The operator's own session of before that has ended.
     Past(SessionId),
+    /// A session that another process runs, and that this operator may go on with.
+    Elsewhere(SessionId),
 }
 
 impl Station {
@@ -68,9 +70,8 @@ impl Station {
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
         }
-        let opening = self.opening.lock().await;
-        let (opened, repeated) = self.find_or_open(proof, actor, &scan, pair.as_ref()).await?;
-        drop(opening);
+        self.keep_up(&now).await?;
+        let (opened, repeated) = self.open_here(proof, actor, &scan, pair.as_ref()).await?;
         if let (Opened::Live(handle), true) = (&opened, repeated)
             && self.delivery(&scan, &now) == Route::Push
             && let Some(address) = scan.address
@@ -87,8 +88,29 @@ impl Station {
         Ok(opened)
     }
 
-    /// The session of this scan, and whether it was there before. One caller at a time: whoever comes
-    /// second finds the session, not a reservation that nobody seems to keep.
+    /// The session of this scan, and whether it was there before; one that another process runs is brought
+    /// here first.
+    async fn open_here(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        actor: &Actor,
+        scan: &Scan,
+        pair: Option<&PairDetails>,
+    ) -> Result<(Opened, bool), StationError> {
+        for _ in 0..RACES {
+            let opening = self.opening.lock().await;
+            let found = self.find_or_open(proof, actor, scan, pair).await?;
+            drop(opening);
+            match found {
+                (Opened::Elsewhere(id), _) => drop(self.session_here(&id).await?),
+                found => return Ok(found),
+            }
+        }
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    /// One caller at a time: whoever comes second finds the session, not a reservation that nobody seems to
+    /// keep.
     async fn find_or_open(
         self: &Arc<Self>,
         proof: &OperatorProof,
@@ -101,6 +123,13 @@ impl Station {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
+                Some(row)
+                    if row.operator.as_ref().is_none_or(|own| own == proof.id())
+                        && self.sessions.get(&row.id).is_none()
+                        && self.is_run_elsewhere(&row, &now)? =>
+                {
+                    return Ok((Opened::Elsewhere(row.id), true));
+                }
                 // What the device began by itself gives way to a person at it, if that one may pair it.
                 Some(row) if row.operator.is_none() => {
                     let (scan, pair) = (scan.clone(), pair.cloned());
@@ -258,7 +287,8 @@ impl Station {
         now: &Now,
     ) -> Result<Option<SessionRow>, StationError> {
         let Some(row) = self.parts.store.reservation(device).await? else { return Ok(None) };
-        let is_kept = self.sessions.get(&row.id).is_some() || self.is_run_elsewhere(&row, now)?;
+        let live = self.sessions.of_epoch(&row.id, row.epoch);
+        let is_kept = live.is_some() || self.is_run_elsewhere(&row, now)?;
         if is_kept {
             return Ok(Some(row));
         }
@@ -309,7 +339,7 @@ impl Station {
     ) -> Result<bool, StationError> {
         let operator = proof.id().clone();
         let Some(handle) = self.sessions.get(&row.id) else {
-            if Some(&operator) != row.operator.as_ref() {
+            if Some(&operator) != row.operator.as_ref() || self.is_run_elsewhere(row, now)? {
                 return Ok(false);
             }
             self.release(now, row, proof.actor()).await?;

@@ -38,7 +38,7 @@ impl Station {
         now: &Now,
     ) -> Result<bool, StationError> {
         let running = row.owner.is_some() && !row.phase.is_final();
-        let here = self.sessions.get(&row.id).is_some();
+        let here = self.sessions.of_epoch(&row.id, row.epoch).is_some();
         Ok(running && !here && !self.is_run_elsewhere(row, now)?)
     }
 
@@ -49,7 +49,7 @@ impl Station {
         row: &SessionRow,
         now: &Now,
     ) -> Result<Option<SessionHandle>, StationError> {
-        if let Some(live) = self.sessions.get(&row.id) {
+        if let Some(live) = self.sessions.of_epoch(&row.id, row.epoch) {
             return Ok(Some(live));
         }
         let Some((machine, order)) = self.kept(&row.id, now).await? else {
@@ -114,7 +114,7 @@ impl Station {
     }
 
     /// Machine and order of a session, if something is kept of it that this program can read.
-    async fn kept(
+    pub(super) async fn kept(
         &self,
         id: &SessionId,
         now: &Now,

@@ -30,7 +30,7 @@ impl Clock {
     fn wall(self, tick: Tick) -> i64 {
         let left = tick.since(self.mono);
         // Never early.
-        let left = left.as_millis() + u128::from(left.subsec_nanos() % 1_000_000 != 0);
+        let left = left.as_millis() + u128::from(!left.subsec_nanos().is_multiple_of(1_000_000));
         self.millis.saturating_add(i64::try_from(left).unwrap_or(i64::MAX))
     }
 
