@@ -195,7 +195,7 @@ async fn a_batch_goes_on_after_a_restart_of_its_station() {
     }
     let view = ended(&world, &batch).await;
     assert_eq!(states(&view), [Paired, Failed, Paired, Paired, Paired, Paired, Paired]);
-    assert_eq!(code(&view.items[1]), Some(ErrorCode::CommitAborted));
+    assert_eq!(code(&view.items[1]), Some(ErrorCode::DeviceUnreachable), "it never committed");
     for (device, item) in devices.iter().zip(&view.items) {
         let mut certificates = world.store.certificates().into_iter();
         let current = |row: &CertificateRow| {
@@ -206,6 +206,29 @@ async fn a_batch_goes_on_after_a_restart_of_its_station() {
     // Nobody ran its session when it committed; the registry knows its bed all the same.
     let registered = world.station.device(&technician(), &devices[2].id).await.unwrap();
     assert_eq!(registered.bed_id.unwrap().as_str(), format!("BED-{}", devices[2].id));
+    housekeeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_ends_as_its_session_does_at_whatever_station_that_is() {
+    let south = World::new().await;
+    let devices = ward(&south, 2).await;
+    devices[1].misbehave(Fault::SlowDelivery);
+    let north = south.beside("north").await;
+    let batch = open(&south, &manifest(&devices)).await.batch_id;
+    let housekeeping = tokio::spawn(Arc::clone(&north.station).run());
+    scan(&north, &batch, &devices[0]).await.unwrap();
+    assert_eq!(scan(&south, &batch, &devices[0]).await, Err(ErrorCode::BatchItemTaken));
+
+    // Whoever took this scan renews no lease: the other one goes on with its session.
+    scan(&south, &batch, &devices[1]).await.unwrap();
+    pass(Duration::from_secs(25)).await;
+    let session = item(&south, &batch, 2).await.session_id.unwrap();
+    let row = north.store.tables().sessions[&session].clone();
+    assert_eq!((row.owner.unwrap().as_str(), row.epoch), ("north", 2));
+    assert_eq!(states(&ended(&south, &batch).await), [ItemState::Paired; 2]);
+    assert_eq!(south.store.certificates().len(), 2, "one each");
+    assert_eq!(south.store.count(EventType::BatchItemEnded), 2);
     housekeeping.abort();
 }
 
