@@ -23,7 +23,19 @@ pub struct PrivateDir {
     fd: OwnedFd,
     path: PathBuf,
     /// Held for the life of the value; the kernel releases it when the process dies.
-    _lock: Option<OwnedFd>,
+    _lock: Option<Lock>,
+}
+
+/// The lock of a directory.
+#[derive(Debug)]
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    /// A child that is being started has a copy of the descriptor until it runs its own program, and a
+    /// lock lives as long as any copy: it is given back, not only closed.
+    fn drop(&mut self) {
+        let _nothing_to_do_about_it = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl PrivateDir {
@@ -212,7 +224,7 @@ fn check(fd: &OwnedFd, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn lock(dir: &OwnedFd, path: &Path) -> Result<OwnedFd> {
+fn lock(dir: &OwnedFd, path: &Path) -> Result<Lock> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fail = |errno: Errno| {
         PersistenceError::caused_by(
@@ -223,7 +235,7 @@ fn lock(dir: &OwnedFd, path: &Path) -> Result<OwnedFd> {
     };
     let fd = openat(dir, LOCK_FILE, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
     match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(fd),
+        Ok(()) => Ok(Lock(fd)),
         Err(Errno::WOULDBLOCK) => Err(PersistenceError::new(
             ErrorCode::StateConflict,
             format!("{}: another process works in this directory", path.display()),
