@@ -44,6 +44,7 @@ async fn what_is_audited_is_counted() {
     assert_eq!(figure(&after, logins), Some(2.0));
     assert_eq!(figure(&after, refused), Some(1.0));
     assert!(figure(&after, "zmon_station_commit_seconds_count").unwrap() >= commits + 2.0);
+    assert!(after.contains("# TYPE zmon_station_commit_seconds histogram\n"), "{after}");
     assert_eq!(figure(&after, "zmon_station_crl_number"), Some(1.0));
     assert!(figure(&after, "zmon_station_crl_next_update_seconds").unwrap() > 1.7e9, "{after}");
     assert_eq!(figure(&after, "zmon_station_open_sessions"), Some(0.0));
