@@ -153,10 +153,11 @@ fn the_bill_of_materials_is_the_lock_file() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 21] = [
+const BUILT_WITH: [(&str, &[&str]); 22] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
+    ("csv", &[]),
     ("indicatif", &["zmon"]),
     // Only with its feature `mdns`.
     ("mdns-sd", &["zmon-transport"]),

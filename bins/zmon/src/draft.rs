@@ -1,6 +1,7 @@
 //! Files that commands write over a while.
 
 use std::{
+    fs::File,
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
@@ -29,9 +30,8 @@ impl Draft {
         if path.symlink_metadata().is_ok() {
             return Err(exists(flag, path));
         }
-        let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let file = NamedTempFile::new_in(beside.unwrap_or(Path::new(".")))
-            .map_err(|error| cannot("create", path, &error))?;
+        let file =
+            NamedTempFile::new_in(folder(path)).map_err(|error| cannot("create", path, &error))?;
         Ok(Self { file, flag, path: path.to_owned() })
     }
 
@@ -43,13 +43,22 @@ impl Draft {
         let Self { file, flag, path } = self;
         file.as_file().sync_all().map_err(|error| cannot("write", &path, &error))?;
         match file.persist_noclobber(&path) {
-            Ok(_file) => Ok(()),
+            // The name is as durable as the folder that holds it.
+            Ok(_file) => File::open(folder(&path))
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| cannot("write", &path, &error)),
             Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
                 Err(exists(flag, &path))
             }
             Err(refused) => Err(cannot("create", &path, &refused.error)),
         }
     }
+}
+
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 impl Write for Draft {
@@ -59,5 +68,59 @@ impl Write for Draft {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use zmon_cli::ExitClass;
+
+    use super::*;
+
+    fn left(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_file_appears_whole_and_its_owner_s_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.csv");
+        let mut draft = Draft::begin("--output", &path).unwrap();
+        draft.write_all(b"whole").unwrap();
+        assert!(!path.exists());
+        draft.keep().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(left(home.path()), 1);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let mut draft = Draft::begin("--output", &home.path().join("audit.csv")).unwrap();
+        draft.write_all(b"half").unwrap();
+        drop(draft);
+        assert_eq!(left(home.path()), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_kept_whenever_it_came() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.csv");
+        let refused = |failure: Failure| {
+            assert_eq!(failure.class(), ExitClass::Usage);
+            assert_eq!(failure.report().detail.unwrap().field(), "--output");
+        };
+        let draft = Draft::begin("--output", &path).unwrap();
+        fs::write(&path, b"theirs").unwrap();
+        refused(draft.keep().unwrap_err());
+        refused(Draft::begin("--output", &path).unwrap_err());
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(left(home.path()), 1);
+        let nowhere = home.path().join("none/audit.csv");
+        let error = Draft::begin("--output", &nowhere).unwrap_err();
+        assert_eq!(error.code(), zmon_domain::error::ErrorCode::StorageUnavailable);
     }
 }

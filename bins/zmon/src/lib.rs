@@ -14,7 +14,6 @@ mod draft;
 mod pair;
 mod qr;
 mod station;
-mod table;
 
 pub use args::{Args, Command};
 

@@ -1,12 +1,13 @@
 //! The log as a table (RFC 4180), with the columns of the console's export.
 
-use std::io::{self, Write};
+use std::{borrow::Cow, io::Write};
 
+use serde_json::{Map, Value};
 use zmon_domain::hex;
-use zmon_persistence::{AuditExport, ExportedRow, PersistenceError, export_failed};
+use zmon_persistence::{AuditExport, AuditRecord, ExportedRow, PersistenceError, export_failed};
+use zmon_wire::csv::line;
 
 use super::facts::Facts;
-use crate::table::safe;
 
 const COLUMNS: [&str; 14] = [
     "lane",
@@ -26,55 +27,56 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// Rows as lines of a table. It has no place for checkpoints: who wants to verify exports JSON lines.
-pub(super) struct Csv<W: Write>(csv::Writer<W>);
+pub(super) struct Csv<W>(W);
 
 impl<W: Write> Csv<W> {
     /// Begins with the names of the columns.
     ///
     /// # Errors
     /// When `out` does not take them.
-    pub(super) fn begin(out: W) -> Result<Self, PersistenceError> {
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        writer.write_record(COLUMNS).map_err(|error| export_failed(io::Error::from(error)))?;
-        Ok(Self(writer))
+    pub(super) fn begin(mut out: W) -> Result<Self, PersistenceError> {
+        out.write_all(line(COLUMNS.map(Cow::Borrowed)).as_bytes()).map_err(export_failed)?;
+        Ok(Self(out))
     }
 }
 
 impl<W: Write + Send> AuditExport for Csv<W> {
     fn row(&mut self, row: &ExportedRow<'_>) -> Result<(), PersistenceError> {
-        let facts = Facts::of(row)?;
-        let seq = row.seq.to_string();
-        let hash = hex::encode(&row.hash);
-        let detail = facts.detail_as_json();
-        let time = facts.time.as_deref().unwrap_or_default();
-        let record = &facts.record;
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        let success = if record.success { "true" } else { "false" };
-        let cells = [
-            row.lane,
-            &seq,
-            time,
-            &record.event,
-            &or_empty(&record.device_id),
-            &or_empty(&record.session),
-            &record.actor,
-            &or_empty(&record.role),
-            success,
-            &or_empty(&record.error),
-            &or_empty(&record.message),
-            &or_empty(&record.configuration_hash),
-            &detail,
-            &hash,
+        let Facts { time, record } = &Facts::of(row)?;
+        let known = |text: &'_ Option<String>| Cow::Owned(text.clone().unwrap_or_default());
+        let cells: [Cow<'_, str>; COLUMNS.len()] = [
+            Cow::Borrowed(row.lane),
+            Cow::Owned(row.seq.to_string()),
+            known(time),
+            Cow::Borrowed(&record.event),
+            known(&record.device_id),
+            known(&record.session),
+            Cow::Borrowed(&record.actor),
+            known(&record.role),
+            Cow::Borrowed(if record.success { "true" } else { "false" }),
+            known(&record.error),
+            known(&record.message),
+            known(&record.configuration_hash),
+            Cow::Owned(detail(record)),
+            Cow::Owned(hex::encode(&row.hash)),
         ];
-        self.0
-            .write_record(cells.map(|cell| safe(cell).into_owned()))
-            .map_err(|error| export_failed(io::Error::from(error)))
+        self.0.write_all(line(cells).as_bytes()).map_err(export_failed)
     }
 
     fn checkpoint(&mut self, _jws: &str) -> Result<(), PersistenceError> {
-        self.0.flush().map_err(export_failed)
+        Ok(())
     }
+}
+
+/// The further facts as one JSON object; empty without any.
+fn detail(record: &AuditRecord) -> String {
+    if record.detail.is_empty() {
+        return String::new();
+    }
+    let members = record.detail.iter();
+    let object: Map<String, Value> =
+        members.map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    Value::Object(object).to_string()
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
     use crate::audit::samples;
 
     #[test]
-    fn a_table_has_every_row_and_no_formula() {
+    fn a_table_has_every_row() {
         let mut out = Vec::new();
         samples::export(&mut Csv::begin(&mut out).unwrap()).unwrap();
         let mut reader = csv::Reader::from_reader(&*out);
@@ -91,7 +93,7 @@ mod tests {
         let rows: Vec<Vec<String>> =
             reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
         assert_eq!(rows.len(), 2);
-        let [failed, started] = &rows[..] else { unreachable!() };
+        let (failed, started) = (&rows[0], &rows[1]);
         assert_eq!(
             failed[..5],
             ["station:s1", "7", "2025-11-26T08:00:00.123Z", "pairing_failed", "ZM-001"]
@@ -101,5 +103,21 @@ mod tests {
         assert_eq!(detail["note"], "=1+1,\"]\\\n<&>");
         assert_eq!(started[2..6], ["", "started", "", ""]);
         assert!(out.ends_with(b"\r\n"));
+    }
+
+    #[test]
+    fn a_lane_that_looks_like_a_formula_is_text() {
+        let mut out = Vec::new();
+        let mut table = Csv::begin(&mut out).unwrap();
+        let row = ExportedRow {
+            lane: "=1+1",
+            seq: 1,
+            hash: [0; 32],
+            prev: [0; 32],
+            record: samples::RECORD,
+        };
+        table.row(&row).unwrap();
+        let mut reader = csv::Reader::from_reader(&*out);
+        assert_eq!(reader.records().next().unwrap().unwrap().get(0), Some("'=1+1"));
     }
 }

@@ -1,7 +1,6 @@
 //! What every format says of a row.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value};
 use zmon_persistence::{AuditRecord, ExportedRow, PersistenceError};
 
 /// A row, read.
@@ -22,16 +21,5 @@ impl Facts {
         let time = record.timestamp.and_then(DateTime::<Utc>::from_timestamp_millis);
         let time = time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
         Ok(Self { time, record })
-    }
-
-    /// The further facts as one JSON object; empty without any.
-    pub(super) fn detail_as_json(&self) -> String {
-        if self.record.detail.is_empty() {
-            return String::new();
-        }
-        let members = self.record.detail.iter();
-        let object: Map<String, Value> =
-            members.map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-        Value::Object(object).to_string()
     }
 }

@@ -3,7 +3,7 @@
 use zmon_persistence::{AuditExport, ExportedRow, JsonLines, PersistenceError, export_failed};
 
 /// A refused pairing with everything in it that a format could stumble over.
-const RECORD: &str = r#"{"actor":"operator:tina","clock":"synced","codeHash":null,"configurationHash":null,"detail":[["note","=1+1,\"]\\\n<&>"],["route","push"]],"deviceId":"ZM-001","error":"device_unreachable","event":"pairing_failed","message":"The device's \"port\" is closed.","role":"technician","session":"000102030405060708090a0b0c0d0e0f","success":false,"timestamp":1764144000123,"v":1}"#;
+pub(super) const RECORD: &str = r#"{"actor":"operator:tina","clock":"synced","codeHash":null,"configurationHash":null,"detail":[["note","=1+1,\"]\\\n<&>"],["route","push"]],"deviceId":"ZM-001","error":"device_unreachable","event":"pairing_failed","message":"The device's \"port\" is closed.","role":"technician","session":"000102030405060708090a0b0c0d0e0f","success":false,"timestamp":1764144000123,"v":1}"#;
 
 /// Hands the row to a format, then one of a station that had no clock.
 pub(super) fn export(export: &mut dyn AuditExport) -> Result<(), PersistenceError> {

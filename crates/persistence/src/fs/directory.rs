@@ -243,3 +243,21 @@ fn lock(dir: &OwnedFd, path: &Path) -> Result<Lock> {
         Err(errno) => Err(fail(errno)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a child has one between its start and its own program.
+    #[test]
+    fn a_directory_is_free_whoever_has_a_copy_of_the_descriptor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("private");
+        let dir = PrivateDir::create(&path).unwrap();
+        let copy = dir._lock.as_ref().unwrap().0.try_clone().unwrap();
+        assert_eq!(PrivateDir::open(&path).unwrap_err().code(), ErrorCode::StateConflict);
+        drop(dir);
+        PrivateDir::open(&path).unwrap();
+        drop(copy);
+    }
+}
