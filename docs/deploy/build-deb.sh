@@ -13,15 +13,16 @@ cd "$(dirname "$0")"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' ../../Cargo.toml | head -n 1)
 architecture=$(dpkg --print-architecture)
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Whatever the umask is: what is packed is read by everybody.
+umask 022
 
 # package NAME DESCRIPTION PROGRAM…
 package() {
-  local name=$1 description=$2 root
+  local name=$1 description=$2 root=$work/$1 program
   shift 2
-  root=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of now
-  trap "rm -rf '$root'" RETURN
-  chmod 755 "$root"
+  mkdir "$root"
   for program in "$@"; do
     [ -x "$programs/$program" ] || { echo "$programs has no program $program" >&2; exit 1; }
     install -D -m 755 "$programs/$program" "$root/usr/bin/$program"
