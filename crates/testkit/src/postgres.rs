@@ -87,14 +87,19 @@ impl TestDatabase {
         Stall { sql, table: table.to_owned() }
     }
 
-    /// Ends every session in it, as a restart of the server does.
+    /// Ends every session in it, as a restart of the server does: those that others wait for come last,
+    /// so that nobody gets through because a [`Stall`] ended before him.
     ///
     /// # Panics
     /// When the server refuses.
     pub async fn end_sessions(&self) {
         let end = format!(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
-             WHERE datname = '{}' AND pid <> pg_backend_pid()",
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM ( \
+               SELECT pid FROM pg_stat_activity AS session \
+               WHERE datname = '{}' AND pid <> pg_backend_pid() \
+               ORDER BY EXISTS (SELECT FROM pg_stat_activity AS waiting \
+                 WHERE session.pid = ANY (pg_blocking_pids(waiting.pid))) \
+             ) AS sessions",
             self.name
         );
         run(&mut self.server().await, &end).await;
