@@ -620,7 +620,8 @@ test("the console speaks three languages", async () => {
   for (const [locale, title] of [["es", "Monitores"], ["de", "Monitore"], ["fr", "Monitors"]]) {
     const { page } = await open("fleet", { page: { locale } });
     await says(page, "fleet-title", title);
-    await page.locator("#language").selectOption("de");
+    // The title speaks before the page is loaded anew, which is what the rest waits for.
+    await Promise.all([page.waitForEvent("load"), page.locator("#language").selectOption("de")]);
     await says(page, "fleet-title", "Monitore");
     await page.locator("body[data-fresh=true]").waitFor();
     assert.equal(await cell(page, "fleet", "ZM-001", 2).textContent(), "Verbunden");
