@@ -201,6 +201,10 @@ pub struct Run {
     /// /api/metrics; relative to DIR.
     #[arg(long, env = "STATION_METRICS_TOKEN_FILE", value_name = "FILE")]
     pub metrics_token_file: Option<PathBuf>,
+    /// Name of this process among those that share the database; no two may have
+    /// the same at a time [default: main].
+    #[arg(long, env = "STATION_INSTANCE", value_name = "NAME")]
+    pub instance: Option<String>,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,

@@ -10,7 +10,7 @@ use zmon_protocol::station::ServerParameters;
 use zmon_station::{
     OwnAddress, Station, StationParts, StationPolicy, StationProfile,
     ca::CaMaterial,
-    ports::{Clock, StationStore},
+    ports::{Clock, Entropy, StationStore},
 };
 use zmon_transport::{
     dialer::TlsDeviceDialer,
@@ -74,8 +74,10 @@ pub(crate) async fn start(
     let private = Arc::new(PrivateDir::open(dir).map_err(stored)?);
     let material = keys::load(dir)?;
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
+    let root = keys::root(dir, &mut *SystemEntropy.generator())?;
     let store = database::open(Arc::clone(&private), settings).await?;
-    let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
+    let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
+    let store = Arc::new(store.with_sessions(root, Arc::new(SystemEntropy)));
 
     let provider = provider::aws_lc();
     let tls = TlsContext::new(provider.tls, || {
@@ -104,6 +106,7 @@ pub(crate) async fn start(
     };
     let station = Station::new(StationParts {
         profile: profile(settings, &material, devices)?,
+        instance: settings.instance.clone(),
         policy: policy(dir, settings, &material, operators, devices)?,
         store: Arc::clone(&store) as Arc<dyn StationStore>,
         dialer: Arc::new(dialer),

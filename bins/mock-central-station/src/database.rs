@@ -51,10 +51,11 @@ pub(crate) async fn prepare(
 }
 
 async fn connect(url: &PostgresUrl, settings: &Settings) -> Result<SqlStationStore, Failure> {
-    SqlStationStore::connect(url, &settings.station_id).await.map_err(|error| {
+    SqlStationStore::connect(url, &settings.station_id, &settings.instance).await.map_err(|error| {
         let failure = stored(error);
         if failure.code() == ErrorCode::StateConflict {
-            return failure.next("Stop the other process, then start again.");
+            return failure
+                .next("Stop the other process, or give this one a name with --instance.");
         }
         failure
     })

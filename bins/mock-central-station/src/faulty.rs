@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::time::sleep;
 use zmon_station::ports::{
-    CertificateIssuer, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer, DialError,
-    IssueError, IssuedCertificate, Target,
+    CertificateIssuer, Claim, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer,
+    DialError, IssueError, IssuedCertificate, Target,
 };
 use zmon_transport::station_api::{DeviceRequest, Fate, Interposed};
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
@@ -103,6 +103,11 @@ impl<D: DeviceDialer> DeviceDialer for FaultyDialer<D> {
         let (answer, connection) = self.inner.window(target).await?;
         let disturbance = Arc::clone(&self.disturbance);
         Ok((answer, Box::new(FaultyConnection { inner: connection, disturbance })))
+    }
+
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        let disturbance = Arc::clone(&self.disturbance);
+        Box::new(FaultyConnection { inner: self.inner.again(target, claim), disturbance })
     }
 }
 
@@ -260,6 +265,10 @@ mod tests {
             let device_id = "ZM-001".parse().unwrap();
             let answer = WindowAnswer { v: V1::default(), device_id, window_id: [7; 16] };
             Ok((answer, Box::new(Self(Arc::clone(&self.0)))))
+        }
+
+        fn again(&self, _target: &Target, _claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+            Box::new(Self(Arc::clone(&self.0)))
         }
     }
 

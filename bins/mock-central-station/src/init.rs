@@ -134,6 +134,7 @@ pub(crate) async fn make(
     let material = CaMaterial::generate(&settings.authority()?, &mut *rng, wall)
         .map_err(|error| keys::unusable(&error))?;
     keys::create(dir, &material, anchor_key)?;
+    keys::root(dir, &mut *rng)?;
     let anchor = Anchor::parse(material.anchor_der(), settings.site.clone())
         .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
     let anchor_fingerprint = anchor.fingerprint().to_string();

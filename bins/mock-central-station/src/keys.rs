@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rand_core::CryptoRng;
 use zmon_cli::{Failure, files};
-use zmon_crypto::SecretBytes;
+use zmon_crypto::{RootSecret, Secret32, SecretBytes};
 use zmon_domain::error::ErrorCode;
 use zmon_persistence::{PersistenceError, Protection, read_file};
 use zmon_station::ca::{CaError, CaMaterial, CaParts};
@@ -20,6 +21,9 @@ const CLIENT_CA: &str = "client-ca";
 const SIGNING: &str = "signing";
 const SERVER: &str = "server";
 const AUDIT: &str = "audit";
+
+/// The station's root secret.
+const ROOT: &str = "root";
 
 /// Where the anchor's key goes when nobody says so.
 #[must_use]
@@ -78,6 +82,30 @@ pub(crate) fn load(dir: &Path) -> Result<CaMaterial, Failure> {
     CaMaterial::from_parts(&parts).map_err(|error| {
         Failure::new(ErrorCode::StorageCorrupt).context(format!("{}: {error}", dir.display()))
     })
+}
+
+/// The station's root secret, under which running sessions are sealed. A station that was made before there was
+/// one gets it now.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn root(dir: &Path, rng: &mut dyn CryptoRng) -> Result<RootSecret, Failure> {
+    let path = dir.join(FOLDER).join(format!("{ROOT}.key"));
+    match read_file(&path, FILE_MAX, Protection::Private) {
+        Ok(bytes) => {
+            let secret = Secret32::from_slice(&bytes).ok_or_else(|| {
+                let context = format!("{}: must be {} bytes", path.display(), Secret32::LEN);
+                Failure::new(ErrorCode::StorageCorrupt).context(context)
+            })?;
+            Ok(RootSecret::from_secret(secret))
+        }
+        Err(error) if error.code() == ErrorCode::NotInitialised => {
+            let root = RootSecret::generate(rng);
+            files::create(&path, root.as_secret().expose(), 0o600)?;
+            Ok(root)
+        }
+        Err(error) => Err(lost(error)),
+    }
 }
 
 /// A certificate authority that cannot be made or written.
@@ -203,6 +231,26 @@ mod tests {
             let mode = entry.unwrap().metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn the_root_secret_is_made_once_and_read_as_strictly_as_a_key() {
+        let dir = station();
+        let path = dir.path().join("keys/root.key");
+        let made = root(dir.path(), &mut *SystemEntropy.generator()).unwrap();
+        let again = root(dir.path(), &mut *SystemEntropy.generator()).unwrap();
+        assert!(made.as_secret().ct_eq(again.as_secret()));
+        assert_eq!(fs::read(&path).unwrap(), made.as_secret().expose());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let refused = || root(dir.path(), &mut *SystemEntropy.generator()).unwrap_err();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(refused().code(), ErrorCode::KeyFileModeTooWide);
+        fs::remove_file(&path).unwrap();
+        files::create(&path, &[7; 31], 0o600).unwrap();
+        assert_eq!(refused().code(), ErrorCode::StorageCorrupt);
+        assert!(refused().to_text().contains("must be 32 bytes"));
     }
 
     #[test]

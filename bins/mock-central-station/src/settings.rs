@@ -16,7 +16,7 @@ use zmon_crypto::Suite;
 use zmon_domain::{
     address::{Network, NetworkPolicy},
     error::{ErrorCode, FieldError},
-    ids::{SiteId, StationId, StationName},
+    ids::{InstanceName, SiteId, StationId, StationName},
     limits,
 };
 use zmon_persistence::PostgresUrl;
@@ -56,6 +56,7 @@ pub(crate) struct SettingsFile {
     pub(crate) database: Option<SecretText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics_token_file: Option<PathBuf>,
+    pub(crate) instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +119,8 @@ pub(crate) struct Settings {
     pub(crate) database: Option<PostgresUrl>,
     /// File with the token of the monitoring system.
     pub(crate) metrics_token_file: Option<PathBuf>,
+    /// Which of the processes that share the database this is.
+    pub(crate) instance: InstanceName,
     pub(crate) log: Filter,
     pub(crate) log_format: LogFormat,
 }
@@ -176,6 +179,12 @@ impl SettingsFile {
                 .transpose()
                 .map_err(|error| error.at(DATABASE))?,
             metrics_token_file: self.metrics_token_file.clone(),
+            instance: self
+                .instance
+                .as_deref()
+                .map(InstanceName::parse)
+                .transpose()?
+                .unwrap_or_default(),
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
@@ -280,6 +289,7 @@ impl Settings {
                 .metrics_token_file
                 .clone()
                 .or_else(|| file.metrics_token_file.clone()),
+            instance: args.instance.clone().or_else(|| file.instance.clone()),
             ..file
         };
         Ok(file.read()?.with_logging(&args.logging))
@@ -375,6 +385,7 @@ mod tests {
             suites: Some(vec![SuiteName::P256]),
             batch_concurrency: Some(3),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
+            instance: Some("north".to_owned()),
             log: Some("info".to_owned()),
             log_format: Some(LogFormat::Json),
             ..file()
@@ -408,6 +419,7 @@ mod tests {
             ("suites", SettingsFile { suites: Some(vec![]), ..file() }),
             ("device_trust", SettingsFile { device_trust: Some(vec![]), ..file() }),
             ("factory_anchors", SettingsFile { device_trust: factory, ..file() }),
+            ("instance", SettingsFile { instance: Some("north/1".to_owned()), ..file() }),
             ("database", SettingsFile { database: Some(SecretText::new("station.db")), ..file() }),
         ];
         for (field, file) in wrong {

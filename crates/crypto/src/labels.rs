@@ -48,6 +48,8 @@ pub const SLOT: &[u8] = b"zp1 slot";
 pub const IDENTITY: &[u8] = b"zp1 identity";
 /// Root secret → MAC key over the device database's own state.
 pub const STATE: &[u8] = b"zp1 state";
+/// A station's root secret → key that seals what it keeps of one running session; the session's id follows.
+pub const HELD: &[u8] = b"zp1 held";
 
-/// Every label that is expanded under a root secret.
+/// Every label that is expanded by itself under a root secret.
 pub const ROOT: [&[u8]; 7] = [TOKEN, CODE_HASH, PIN, SLOT, RETIRE, STATE, IDENTITY];

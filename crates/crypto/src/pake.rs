@@ -35,7 +35,7 @@ use crate::evidence::CodeClaimed;
 use crate::hash::sha256;
 use crate::labels;
 use crate::schedule::Prk;
-use crate::secret::Secret32;
+use crate::secret::{Secret32, SecretBytes};
 
 pub use self::spake2plus::Spake2Plus;
 
@@ -181,13 +181,24 @@ impl Run {
     fn new(inputs: &PakeInputs<'_>, rng: &mut dyn CryptoRng) -> Result<Self, PakeError> {
         let mut scalar = Zeroizing::new([0; Self::SCALAR_LEN]);
         rng.fill_bytes(scalar.as_mut_slice());
-        Ok(Self {
-            key: derive(inputs)?,
+        let (station_id, device_id) = (inputs.station_id, inputs.device_id);
+        Ok(Self::bound(derive(inputs)?, scalar, inputs.hello, station_id, device_id))
+    }
+
+    fn bound(
+        key: Zeroizing<[u8; Self::KEY_LEN]>,
+        scalar: Zeroizing<[u8; Self::SCALAR_LEN]>,
+        hello: &[u8],
+        station_id: &StationId,
+        device_id: &DeviceId,
+    ) -> Self {
+        Self {
+            key,
             scalar,
-            context: [labels::PAKE, &sha256(inputs.hello)].concat(),
-            prover_id: inputs.station_id.as_str().into(),
-            verifier_id: inputs.device_id.as_str().into(),
-        })
+            context: [labels::PAKE, &sha256(hello)].concat(),
+            prover_id: station_id.as_str().into(),
+            verifier_id: device_id.as_str().into(),
+        }
     }
 }
 
@@ -231,6 +242,29 @@ impl Prover {
     ) -> Result<(Confirmation, Prk), PakeError> {
         let (confirm_p, shared) = Chosen::finish_prover(&self.run, share_v, confirm_v)?;
         Ok((confirm_p, Prk::from_hello(hello, shared.expose())))
+    }
+
+    /// The secrets of the run, for a station that keeps a running session, sealed.
+    #[must_use]
+    pub fn expose(&self) -> SecretBytes {
+        let mut bytes = Vec::with_capacity(Run::KEY_LEN + Run::SCALAR_LEN);
+        bytes.extend_from_slice(self.run.key.as_slice());
+        bytes.extend_from_slice(self.run.scalar.as_slice());
+        SecretBytes::new(bytes)
+    }
+
+    /// Takes back what [`Prover::expose`] gave, with the other inputs of the run; `None` for any other
+    /// length.
+    #[must_use]
+    pub fn kept(
+        bytes: &[u8],
+        hello: &[u8],
+        station_id: &StationId,
+        device_id: &DeviceId,
+    ) -> Option<Self> {
+        let (key, scalar) = bytes.split_first_chunk::<{ Run::KEY_LEN }>()?;
+        let (key, scalar) = (Zeroizing::new(*key), Zeroizing::new(scalar.try_into().ok()?));
+        Some(Self { run: Run::bound(key, scalar, hello, station_id, device_id) })
     }
 }
 

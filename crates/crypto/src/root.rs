@@ -4,6 +4,7 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 use zmon_domain::code::PairingCode;
+use zmon_domain::ids::SessionId;
 
 use crate::kdf;
 use crate::labels;
@@ -63,6 +64,12 @@ impl RootSecret {
     #[must_use]
     pub fn slot_key(&self) -> Secret32 {
         self.derive(labels::SLOT)
+    }
+
+    /// Key under which a station seals what it keeps of a running session, one for each session (D11).
+    #[must_use]
+    pub fn held_session_key(&self, session: &SessionId) -> Secret32 {
+        kdf::expand(&self.0, &[labels::HELD, session.as_bytes()])
     }
 
     /// Key under which a file key store seals the identity key (D19).

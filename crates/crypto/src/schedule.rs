@@ -10,6 +10,7 @@
 //!
 //! `hello` and `identity` are the exact bytes of the two JWS in compact form.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 
@@ -21,7 +22,7 @@ use crate::evidence::CodeClaimed;
 use crate::hash::{length_prefix, sha256_parts};
 use crate::kdf;
 use crate::labels;
-use crate::secret::Secret32;
+use crate::secret::{Secret32, SecretBytes};
 use crate::token::PairingToken;
 
 /// The claim MAC was wrong. It says nothing more on purpose (D24).
@@ -165,6 +166,18 @@ impl Prk {
         }
     }
 
+    /// The key itself, for a station that keeps a running session, sealed.
+    #[must_use]
+    pub fn expose(&self) -> &Secret32 {
+        &self.0
+    }
+
+    /// Takes back what [`Prk::expose`] gave.
+    #[must_use]
+    pub fn kept(key: Secret32) -> Self {
+        Self(key)
+    }
+
     fn claim_key(&self) -> Secret32 {
         kdf::expand(&self.0, &[labels::CLAIM])
     }
@@ -187,6 +200,32 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
+    /// Length of [`SessionKeys::expose`] in bytes.
+    pub const LEN: usize = 4 * Secret32::LEN + 6;
+
+    /// `kMac ‖ psk ‖ kKey ‖ kBlink ‖ words`, for a station that keeps a running session, sealed.
+    #[must_use]
+    pub fn expose(&self) -> SecretBytes {
+        let mut bytes = Vec::with_capacity(Self::LEN);
+        for key in [&self.mac, &self.psk, &self.key, &self.blink] {
+            bytes.extend_from_slice(key.expose());
+        }
+        bytes.extend_from_slice(&self.words);
+        SecretBytes::new(bytes)
+    }
+
+    /// Takes back what [`SessionKeys::expose`] gave; `None` for any other length.
+    #[must_use]
+    pub fn kept(bytes: &[u8]) -> Option<Self> {
+        let (mac, rest) = bytes.split_first_chunk::<{ Secret32::LEN }>()?;
+        let (psk, rest) = rest.split_first_chunk::<{ Secret32::LEN }>()?;
+        let (key, rest) = rest.split_first_chunk::<{ Secret32::LEN }>()?;
+        let (blink, words) = rest.split_first_chunk::<{ Secret32::LEN }>()?;
+        let key32 = |bytes: &[u8; Secret32::LEN]| Secret32::from_bytes(*bytes);
+        let words = words.try_into().ok()?;
+        Some(Self { mac: key32(mac), psk: key32(psk), key: key32(key), blink: key32(blink), words })
+    }
+
     /// `kMac`: key of the envelope's HMAC.
     #[must_use]
     pub fn mac(&self) -> &Secret32 {

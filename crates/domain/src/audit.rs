@@ -190,6 +190,8 @@ event_types! {
         BatchItemEnded = "batch_item_ended",
         /// A device accepted the station's claim.
         SessionClaimed = "session_claimed",
+        /// A station goes on with a session that an earlier run of it, or another process, had.
+        SessionTakenOver = "session_taken_over",
         /// A session ended without a pairing, or its reservation was released.
         SessionReleased = "session_released",
         /// A sealed configuration left for the device.

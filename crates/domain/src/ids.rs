@@ -6,5 +6,5 @@ mod text;
 pub use binary::{BatchId, MessageId, Serial, SessionId, Thumbprint, TokenId, WindowId};
 pub use text::{
     BatchName, BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, FirmwareVersion,
-    OperatorId, OverrideReason, SiteId, StationId, StationName,
+    InstanceName, OperatorId, OverrideReason, SiteId, StationId, StationName,
 };

@@ -133,6 +133,12 @@ limits! {
     CLAIM_GRACE: Duration = seconds, "claimGrace", 30, 0..=120, "s", "–", "D11";
     /// A claimed session ends so long after the claim.
     SESSION_LIFETIME: Duration = seconds, "sessionLifetime", 900, 60..=3600, "s", "`StationPolicy`", "D11";
+    /// A station's process has a session for so long; it renews that three times as often. After it another
+    /// process goes on with the session.
+    SESSION_LEASE: Duration = seconds, "sessionLease", 15, 3..=120, "s", "–", "D11";
+    /// A process that has not read for so long what others have done to their common record reads it before it
+    /// claims, issues or commits.
+    RECORD_LAG: Duration = seconds, "recordLag", 5, 1..=60, "s", "–", "D11";
     /// A pending certificate is aborted so long after its issue.
     PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "`StationPolicy`", "D13";
     /// Envelopes that a session opens before it ends.

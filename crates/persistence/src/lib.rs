@@ -59,7 +59,7 @@ mod keystore;
 mod manual;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "device")]
+#[cfg(any(feature = "device", feature = "station"))]
 mod seal;
 mod sql;
 mod sqlite;

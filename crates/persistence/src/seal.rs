@@ -15,7 +15,8 @@ const TAG: usize = 16;
 /// `nonce(12) ‖ ciphertext ‖ tag(16)`.
 ///
 /// Random nonces are safe here: a slot secret seals at most three values in its life, the file keys
-/// one per stored key, far below the 2³² of NIST SP 800-38D §8.3.
+/// one per stored key, the key of a running session one per step, far below the 2³² of NIST SP 800-38D
+/// §8.3.
 pub(crate) fn seal(
     key: &Secret32,
     aad: &[u8],

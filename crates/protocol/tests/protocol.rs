@@ -64,6 +64,9 @@ mod routes;
 #[path = "protocol/signals.rs"]
 mod signals;
 #[cfg(test)]
+#[path = "protocol/snapshot.rs"]
+mod snapshot;
+#[cfg(test)]
 #[path = "protocol/station.rs"]
 mod station;
 #[cfg(test)]

@@ -433,17 +433,24 @@ async fn after_a_restart_a_certificate_nobody_wants_is_still_aborted() {
     let session = &world.store.sessions()[0];
     assert_eq!(
         (session.phase, session.error),
-        (SessionPhase::Failed, Some(ErrorCode::CommitAborted))
+        (SessionPhase::Failed, Some(ErrorCode::DeviceUnreachable))
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_releases_what_was_not_delivered() {
+async fn a_restart_releases_what_an_earlier_program_had_not_kept() {
     let world = World::new().await;
     let device = FakeDevice::new(1, Suite::P256);
     world.know(&[&device]).await;
     let scan =
         world.station.scan(&technician(), device.scan_request()).await.unwrap().scanned().unwrap();
+    world
+        .store
+        .put(|tables| {
+            tables.states.clear();
+            tables.sessions.values_mut().for_each(|row| row.owner = None);
+        })
+        .await;
     let world = world.restart().await;
     let session = &world.store.sessions()[0];
     assert_eq!((session.phase, session.reserved), (SessionPhase::Released, false));

@@ -21,7 +21,7 @@ use zmon_protocol::device::{
     LinkCredentials, LinkError,
 };
 use zmon_station::ports::{
-    CertificateState, Clock, DeviceConnection, DeviceDialer, DialError, Entropy, Target,
+    CertificateState, Claim, Clock, DeviceConnection, DeviceDialer, DialError, Entropy, Target,
 };
 use zmon_station::{PairOutcome, Station, StationError};
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
@@ -208,6 +208,10 @@ impl DeviceDialer for Wire {
             Ok(other) => Err(DialError::Unreachable { cause: format!("{other:?}") }),
             Err(report) => Err(DialError::Refused { report }),
         }
+    }
+
+    fn again(&self, _target: &Target, _claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        Box::new(Self(Arc::clone(&self.0)))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 use zmon_domain::limits;
-use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_station::ports::{Claim, DeviceConnection, DeviceDialer, DialError, Target};
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -64,9 +64,14 @@ impl TlsDeviceDialer {
         Connection::open(&endpoint, tls, self.times.connect).await.map_err(|e| e.to_string())
     }
 
-    fn pinned(&self, target: &Target, claim: Option<Claim>, connection: Connection) -> Pinned {
+    fn pinned(
+        &self,
+        target: &Target,
+        claim: Option<Claim>,
+        connection: Option<Connection>,
+    ) -> Pinned {
         let (dialer, target) = (self.clone(), target.clone());
-        Pinned { dialer, target, claim, connection: Some(connection) }
+        Pinned { dialer, target, claim, connection }
     }
 }
 
@@ -79,8 +84,8 @@ impl DeviceDialer for TlsDeviceDialer {
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
         let mut connection = self.connect(target).await?;
         let claim = Claim::Token(open);
-        let answer = claim.send(&mut connection, self.times.request).await?;
-        Ok((answer, Box::new(self.pinned(target, Some(claim), connection))))
+        let answer = send(&claim, &mut connection, self.times.request).await?;
+        Ok((answer, Box::new(self.pinned(target, Some(claim), Some(connection)))))
     }
 
     async fn window(
@@ -90,31 +95,25 @@ impl DeviceDialer for TlsDeviceDialer {
         let mut connection = self.connect(target).await?;
         let ask = Ask::get(paths::WINDOW);
         let answer = accepted(connection.send(ask, self.times.request).await)?;
-        Ok((answer, Box::new(self.pinned(target, None, connection))))
+        Ok((answer, Box::new(self.pinned(target, None, Some(connection)))))
+    }
+
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        Box::new(self.pinned(target, claim, None))
     }
 }
 
-/// The request that claimed the device's window. A device answers it again with the same identity
-/// document while its session stands, on whichever connection it comes.
-enum Claim {
-    /// By the token of a QR code.
-    Token(SessionOpen),
-    /// By a typed code, at the end of its run.
-    Code(PakeConfirm),
-}
-
-impl Claim {
-    async fn send(
-        &self,
-        connection: &mut Connection,
-        within: Duration,
-    ) -> Result<SessionAnswer, DialError> {
-        let ask = match self {
-            Self::Token(open) => post(paths::SESSION, open)?,
-            Self::Code(confirm) => post(paths::PAKE_CONFIRM, confirm)?,
-        };
-        accepted(connection.send(ask, within).await)
-    }
+/// Claims, or claims again.
+async fn send(
+    claim: &Claim,
+    connection: &mut Connection,
+    within: Duration,
+) -> Result<SessionAnswer, DialError> {
+    let ask = match claim {
+        Claim::Token(open) => post(paths::SESSION, open)?,
+        Claim::Code(confirm) => post(paths::PAKE_CONFIRM, confirm)?,
+    };
+    accepted(connection.send(ask, within).await)
 }
 
 /// One connection at a time, opened again if need be: to the same target, by the same claim.
@@ -148,7 +147,7 @@ impl Pinned {
     async fn opened_again(&self) -> Result<Connection, DialError> {
         let mut connection = self.dialer.connect(&self.target).await?;
         if let Some(claim) = &self.claim {
-            let _same = claim.send(&mut connection, self.dialer.times.request).await?;
+            let _same = send(claim, &mut connection, self.dialer.times.request).await?;
         }
         Ok(connection)
     }

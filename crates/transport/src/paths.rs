@@ -123,6 +123,8 @@ pub const POLICY: &str = "/api/policy";
 pub const HEALTH: &str = "/api/health";
 /// Station, operators and their monitoring system: figures.
 pub const METRICS: &str = "/api/metrics";
+/// Station: whether this process takes pairings.
+pub const READY: &str = "/api/ready";
 
 /// Station, devices: connection test.
 pub const DEVICE_TEST: &str = "/api/device/test";
@@ -148,7 +150,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 55] = [
+pub const ALL: [&str; 56] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -199,6 +201,7 @@ pub const ALL: [&str; 55] = [
     POLICY,
     HEALTH,
     METRICS,
+    READY,
     DEVICE_TEST,
     DEVICE_COMMIT,
     DEVICE_HEARTBEAT,

@@ -16,7 +16,7 @@ use zmon_domain::{
 
 use crate::{
     fleet::{DeviceStanding, LinkView},
-    kind::{True, TrustLevel},
+    kind::{Obstacle, True, TrustLevel},
     secret::SecretText,
     text,
 };
@@ -207,6 +207,17 @@ pub struct Health {
     /// Its software.
     #[serde(deserialize_with = "crate::text::word")]
     pub version: String,
+}
+
+/// The answer of `GET /api/ready`: 200 when it is, else 503.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Readiness {
+    /// Whether this process takes pairings.
+    pub ready: bool,
+    /// What is in the way, if anything is.
+    #[serde(with = "text::list")]
+    pub reasons: Vec<Obstacle>,
 }
 
 /// The answer of `GET /api/device/test`: the peer's certificate opens at least this.

@@ -45,6 +45,10 @@ pub enum Message {
 }
 
 impl Message {
+    /// Every [name](Self::name).
+    pub const NAMES: [&'static str; 6] =
+        ["session", "window", "pakeStart", "pakeConfirm", "blink", "configuration"];
+
     /// Name of the file that carries a hello.
     pub const HELLO_FILE: &'static str = "hello.json";
     /// Name of the file that carries a configuration.

@@ -213,6 +213,46 @@ impl fmt::Display for TrustLevel {
     }
 }
 
+/// What keeps a station from taking pairings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    /// Its record cannot be read.
+    Store,
+    /// It has not read for too long what other processes of it have done to the record.
+    Behind,
+    /// Its revocation list is missing, or its time is over: no device gets in.
+    RevocationList,
+}
+
+impl Obstacle {
+    /// Every obstacle.
+    pub const ALL: [Self; 3] = [Self::Store, Self::Behind, Self::RevocationList];
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Behind => "behind",
+            Self::RevocationList => "revocationList",
+        }
+    }
+}
+
+impl FromStr for Obstacle {
+    type Err = FieldError;
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let known = Self::ALL.into_iter().find(|obstacle| obstacle.as_str() == text);
+        known.ok_or(FieldError::new("reasons", "must be store, behind or revocationList"))
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{format, string::ToString};

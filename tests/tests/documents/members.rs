@@ -120,6 +120,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("return-share", CARRIED),
     ("return-status", CARRIED),
     ("return-window", CARRIED),
+    ("readiness", &[("8.2", "| `GET /api/ready`")]),
     ("rekey-answer", &[("8.2", "| `POST /api/registry/devices/{deviceId}/rekey`")]),
     ("revoke-answer", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),
     ("revoke-request", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),

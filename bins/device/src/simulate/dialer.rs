@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::Thumbprint;
 use zmon_provisioning::ports::DeviceEndpoint;
-use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_station::ports::{Claim, DeviceConnection, DeviceDialer, DialError, Target};
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -56,6 +56,36 @@ impl DeviceDialer for InProcessDialer {
         let connection = self.connect(target)?;
         let answer = connection.0.window().await.map_err(refused)?;
         Ok((answer, connection))
+    }
+
+    /// The device and this station live and end together: nothing is ever taken up again.
+    fn again(&self, target: &Target, _claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        match self.connect(target) {
+            Ok(connection) => connection,
+            Err(error) => Box::new(Gone(error)),
+        }
+    }
+}
+
+/// A connection to a device that is not there.
+struct Gone(DialError);
+
+#[async_trait]
+impl DeviceConnection for Gone {
+    async fn pake_start(&mut self, _: PakeStart) -> Result<PakeStarted, DialError> {
+        Err(self.0.clone())
+    }
+
+    async fn pake_confirm(&mut self, _: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        Err(self.0.clone())
+    }
+
+    async fn blink(&mut self, _: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        Err(self.0.clone())
+    }
+
+    async fn deliver(&mut self, _: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+        Err(self.0.clone())
     }
 }
 

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::task::AbortHandle;
 use zmon_cli::Failure;
-use zmon_crypto::{Anchor, AnchorSet};
+use zmon_crypto::{Anchor, AnchorSet, RootSecret};
 use zmon_domain::{
     address::{DeviceAddress, Network, NetworkPolicy, ServerUrl},
     error::{ErrorCode, ErrorReport},
-    ids::{OperatorId, SiteId, StationId, StationName, Thumbprint},
+    ids::{InstanceName, OperatorId, SiteId, StationId, StationName, Thumbprint},
     time::UnixTime,
 };
 use zmon_persistence::{PrivateDir, SqlStationStore};
@@ -97,7 +97,10 @@ impl Simulation {
         let private = Arc::new(PrivateDir::create(&home.path().join("station")).map_err(stored)?);
         let store = SqlStationStore::open(private, &id).await.map_err(stored)?;
         let audit_key = material.audit_signer().map_err(unusable)?;
-        let store = Arc::new(store.with_checkpoints(audit_key, Arc::new(SystemEntropy)));
+        let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
+        // It ends with this process, and so do its sessions.
+        let root = RootSecret::generate(&mut *SystemEntropy.generator());
+        let store = Arc::new(store.with_sessions(root, Arc::new(SystemEntropy)));
         let password = Password::generate(&mut *disk.rng.lock());
         let mut rng = SystemEntropy.generator();
         bootstrap_administrator(&*store, &now, &mut *rng, operator()?, &password, false)
@@ -120,6 +123,7 @@ impl Simulation {
                     server_certificate: Some(material.server_certificate_pem().map_err(unusable)?),
                 },
             },
+            instance: InstanceName::default(),
             policy: policy(settings.address)?,
             store,
             dialer: Arc::clone(&dialer) as _,

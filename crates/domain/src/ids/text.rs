@@ -76,6 +76,10 @@ text_type!(
     StationId, "stationId", is_id, ID_RULE
 );
 text_type!(
+    /// A process of a station among those that share one database, by the name its administrator gave it.
+    InstanceName, "instance", is_id, ID_RULE
+);
+text_type!(
     /// A site's identifier: the last part of `urn:zp:site:ID` (D8).
     SiteId, "siteId", is_id, ID_RULE
 );
@@ -108,6 +112,17 @@ text_type!(
     /// Why an administrator overrode the clinical interlock, in their own words (D22).
     OverrideReason, "overrideInterlock", is_name, NAME_RULE
 );
+
+impl InstanceName {
+    /// What a process is called that nobody has given a name.
+    pub const MAIN: &'static str = "main";
+}
+
+impl Default for InstanceName {
+    fn default() -> Self {
+        Self(Self::MAIN.into())
+    }
+}
 
 fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "0335f40859c814a954db11355c08a44d98f86415ce9d6542b6212383afc6bb17",
+    shape: "8bbfb61e3ab7fae6b70d96aafcbeccd745f04e9dcd6a29a52cee845c81d88987",
 };
 
 impl Schema {

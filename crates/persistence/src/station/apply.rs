@@ -3,6 +3,7 @@
 use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
+use super::held::{self, Sealer};
 use super::{accounts, batches, certificates, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
 use crate::sql::Connection;
@@ -24,6 +25,7 @@ impl From<PersistenceError> for Stop {
 /// Applies one write.
 pub(super) async fn apply(
     connection: &mut Connection<'_>,
+    sealer: Option<&Sealer>,
     write: &StationWrite,
 ) -> Result<(), Stop> {
     match write {
@@ -84,6 +86,21 @@ pub(super) async fn apply(
         }
         StationWrite::Release { session_id } => sessions::release(connection, session_id).await?,
         StationWrite::Batch(write) => batches::apply(connection, write).await?,
+        StationWrite::Hold { session_id, epoch } => {
+            sessions::hold(connection, session_id, *epoch).await?;
+        }
+        StationWrite::SessionState { session_id, state } => {
+            held::keep(connection, sealer, session_id, state).await?;
+        }
+        StationWrite::TakeSession { session_id, from, owner, lease_until } => {
+            sessions::take(connection, session_id, *from, owner.as_ref(), *lease_until).await?;
+            if owner.is_none() {
+                held::erase(connection, session_id).await?;
+            }
+        }
+        StationWrite::RenewLeases { owner, sessions, until } => {
+            sessions::renew_leases(connection, owner, sessions, *until).await?;
+        }
         StationWrite::InsertCertificate(row) => certificates::insert(connection, row).await?,
         StationWrite::Certificate { serial, from, to, at, reason } => {
             certificates::transition(connection, serial, *from, *to, *at, *reason).await?;

@@ -232,6 +232,14 @@ pub(super) async fn revocations(
         .collect()
 }
 
+pub(super) async fn crl_number(connection: &mut Connection<'_>) -> Result<u64> {
+    let number: Option<i64> = query("SELECT max(number) FROM crls")
+        .fetch_value(connection)
+        .await
+        .map_err(failed("crls"))?;
+    Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+}
+
 pub(super) async fn latest_crl(connection: &mut Connection<'_>) -> Result<Option<CrlRow>> {
     let row = query("SELECT * FROM crls ORDER BY number DESC LIMIT 1")
         .fetch_optional(connection)

@@ -1,13 +1,13 @@
 //! Reservations, claims, phases.
 
-use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, OperatorId, SessionId, TokenId};
+use zmon_domain::error::{ErrorCode, FieldError};
+use zmon_domain::ids::{DeviceId, InstanceName, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::time::UnixTime;
-use zmon_protocol::station::SessionPhase;
-use zmon_station::ports::{Refusal, SessionRow};
+use zmon_protocol::station::{CertificateState, SessionPhase};
+use zmon_station::ports::{Refusal, SessionRow, SessionStanding};
 
 use super::apply::Stop;
-use super::decode::{Columns, failed};
+use super::decode::{Columns, failed, number};
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, Row, query};
 
@@ -17,13 +17,22 @@ const RELEASE_EXPIRED: &str = "UPDATE sessions SET reserved = 0, \
      WHERE device_id = $1 AND reserved = 1 AND expires_at < $2";
 
 const INSERT: &str = "INSERT INTO sessions (id, device_id, operator, phase, reserved, token_id, \
-     opened_at, expires_at, error, answer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-     ON CONFLICT DO NOTHING";
+     opened_at, expires_at, error, answer, owner, epoch, lease_until) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
+
+/// One conditional update decides between any number of takers.
+const TAKE: &str = "UPDATE sessions SET owner = $3, epoch = epoch + 1, lease_until = $4 \
+     WHERE id = $1 AND epoch = $2 AND phase NOT IN ('paired', 'failed', 'released')";
 
 const MOVE: &str = "UPDATE sessions SET phase = $2, error = coalesce($3, error) \
      WHERE id = $1 AND phase NOT IN ('paired', 'failed', 'released')";
 
-/// Stands for the operator of a session that a device began by itself (D23).
+const OF_OWNER: &str = "SELECT s.id, s.epoch, c.serial, c.state, c.committed_at FROM sessions s \
+     LEFT JOIN certificates c ON c.session = s.id \
+     WHERE s.owner = $1 AND s.phase NOT IN ('paired', 'failed', 'released')";
+
+/// Stands for the operator of a session that a device began by itself (D23), and for the owner of one that
+/// nobody can go on with.
 const NOBODY: &str = "";
 
 pub(super) async fn reserve(connection: &mut Connection<'_>, row: &SessionRow) -> Result<(), Stop> {
@@ -47,6 +56,9 @@ pub(super) async fn reserve(connection: &mut Connection<'_>, row: &SessionRow) -
         .bind(row.expires_at.unix())
         .bind(row.error.map(ErrorCode::as_str))
         .bind(row.answer.as_deref())
+        .bind(row.owner.as_ref().map_or(NOBODY, InstanceName::as_str))
+        .bind(number(row.epoch))
+        .bind(row.lease_until.unix())
         .execute(connection)
         .await
         .map_err(failed("sessions"))?;
@@ -103,6 +115,60 @@ pub(super) async fn set_phase(
     }
     let phase = session(connection, id).await?.map(|row| row.phase);
     Err(Stop::Refused(Refusal::SessionEnded(phase)))
+}
+
+pub(super) async fn hold(
+    connection: &mut Connection<'_>,
+    id: &SessionId,
+    epoch: u64,
+) -> Result<(), Stop> {
+    match session(connection, id).await? {
+        Some(row) if row.epoch == epoch => Ok(()),
+        Some(row) => Err(Stop::Refused(Refusal::SessionTaken { epoch: row.epoch })),
+        None => Err(Stop::Refused(Refusal::SessionEnded(None))),
+    }
+}
+
+pub(super) async fn take(
+    connection: &mut Connection<'_>,
+    id: &SessionId,
+    from: u64,
+    owner: Option<&InstanceName>,
+    lease_until: UnixTime,
+) -> Result<(), Stop> {
+    let taken = query(TAKE)
+        .bind(id.as_bytes().as_slice())
+        .bind(number(from))
+        .bind(owner.map_or(NOBODY, InstanceName::as_str))
+        .bind(lease_until.unix())
+        .execute(connection)
+        .await
+        .map_err(failed("sessions"))?;
+    if taken == 1 {
+        return Ok(());
+    }
+    Err(Stop::Refused(match session(connection, id).await? {
+        Some(row) if !row.phase.is_final() => Refusal::SessionTaken { epoch: row.epoch },
+        row => Refusal::SessionEnded(row.map(|row| row.phase)),
+    }))
+}
+
+pub(super) async fn renew_leases(
+    connection: &mut Connection<'_>,
+    owner: &InstanceName,
+    ids: &[SessionId],
+    until: UnixTime,
+) -> Result<()> {
+    for id in ids {
+        query("UPDATE sessions SET lease_until = $3 WHERE id = $1 AND owner = $2")
+            .bind(id.as_bytes().as_slice())
+            .bind(owner.as_str())
+            .bind(until.unix())
+            .execute(connection)
+            .await
+            .map_err(failed("sessions"))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn keep_answer(
@@ -166,6 +232,37 @@ pub(super) async fn reservation(
     row.as_ref().map(session_row).transpose()
 }
 
+pub(super) async fn of_owner(
+    connection: &mut Connection<'_>,
+    owner: &InstanceName,
+) -> Result<Vec<SessionStanding>> {
+    let rows = query(OF_OWNER)
+        .bind(owner.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed("sessions"))?;
+    rows.iter().map(standing).collect()
+}
+
+fn standing(row: &Row) -> Result<SessionStanding> {
+    let columns = Columns { table: "sessions", row };
+    let serial: Option<&[u8]> = columns.raw("serial")?;
+    let certificate = match serial {
+        None => None,
+        Some(serial) => {
+            let serial = Serial::from_bytes(serial).map_err(|_| columns.damaged("serial"))?;
+            let state = columns.word("state", CertificateState::parse)?;
+            Some((serial, state, columns.optional_time("committed_at")?.is_some()))
+        }
+    };
+    let (id, epoch) = (SessionId::from_bytes(columns.bytes("id")?), epoch(columns)?);
+    Ok(SessionStanding { id, epoch, certificate })
+}
+
+fn epoch(columns: Columns<'_>) -> Result<u64> {
+    u64::try_from(columns.raw::<i64>("epoch")?).map_err(|_| columns.damaged("epoch"))
+}
+
 pub(super) async fn open_sessions(connection: &mut Connection<'_>) -> Result<Vec<SessionRow>> {
     let rows = query(
         "SELECT * FROM sessions WHERE reserved = 1 \
@@ -204,10 +301,15 @@ pub(super) async fn claimed_by(
     Ok(Some(SessionId::from_bytes(columns.bytes("session_id")?)))
 }
 
-fn operator(columns: Columns<'_>) -> Result<Option<OperatorId>> {
-    let text: &str = columns.raw("operator")?;
-    let named = (text != NOBODY).then(|| OperatorId::parse(text));
-    named.transpose().map_err(|_| columns.damaged("operator"))
+/// Whose name stands in a column, unless it is nobody's.
+fn name<T>(
+    columns: Columns<'_>,
+    column: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, FieldError>,
+) -> Result<Option<T>> {
+    let text: &str = columns.raw(column)?;
+    let named = (text != NOBODY).then(|| parse(text));
+    named.transpose().map_err(|_| columns.damaged(column))
 }
 
 fn session_row(row: &Row) -> Result<SessionRow> {
@@ -215,7 +317,7 @@ fn session_row(row: &Row) -> Result<SessionRow> {
     Ok(SessionRow {
         id: SessionId::from_bytes(columns.bytes("id")?),
         device_id: columns.text("device_id", DeviceId::parse)?,
-        operator: operator(columns)?,
+        operator: name(columns, "operator", OperatorId::parse)?,
         phase: columns.word("phase", SessionPhase::parse)?,
         reserved: columns.flag("reserved")?,
         token_id: TokenId::from_bytes(columns.bytes("token_id")?),
@@ -223,5 +325,8 @@ fn session_row(row: &Row) -> Result<SessionRow> {
         expires_at: columns.time("expires_at")?,
         error: columns.optional("error", str::parse)?,
         answer: columns.raw("answer")?,
+        owner: name(columns, "owner", InstanceName::parse)?,
+        epoch: epoch(columns)?,
+        lease_until: columns.time("lease_until")?,
     })
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
+use zmon_crypto::{IdentityKey, RootSecret};
 use zmon_domain::ids::{
-    BatchId, BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint,
-    TokenId, WindowId,
+    BatchId, BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, StationId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
@@ -16,10 +16,12 @@ use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, BatchItemRow, BatchListing, BatchRow, BatchStore,
     CertificateListing, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page,
-    Refusal, RevocationRow, SessionRow, StationRecord, StationStore, StationWrite, StoreError,
+    Refusal, RevocationRow, SessionRow, SessionStanding, SessionState, StationRecord, StationStore,
+    StationWrite, StoreError,
 };
 
 use super::apply::{Stop, apply};
+use super::held::{self, Sealer};
 use super::{batches, certificates, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
@@ -41,6 +43,7 @@ pub struct SqlStationStore {
     lane: String,
     log: AuditLog,
     signer: Option<Signer>,
+    sealer: Option<Sealer>,
     /// Keeps the directory of an SQLite file locked.
     _dir: Option<Arc<PrivateDir>>,
 }
@@ -65,23 +68,30 @@ impl SqlStationStore {
         Ok(Self { _dir: Some(dir), ..Self::over(database, lane(station)) })
     }
 
-    /// Connects to a database of PostgreSQL, making the tables if it is empty. One process at a time
-    /// writes for a station.
+    /// Connects to a database of PostgreSQL, making the tables if it is empty. Several processes may write
+    /// for a station, each under a name and into an audit lane of its own.
     ///
     /// # Errors
-    /// `StorageUnavailable` when it cannot be reached, `StateConflict` while another process writes for
-    /// this station, `SchemaNewer` (nothing of it is read), `StorageCorrupt` for the database of another
+    /// `StorageUnavailable` when it cannot be reached, `StateConflict` while another process writes under
+    /// this name, `SchemaNewer` (nothing of it is read), `StorageCorrupt` for the database of another
     /// program or one whose guards are gone.
     #[cfg(feature = "postgres")]
-    pub async fn connect(url: &PostgresUrl, station: &StationId) -> Result<Self> {
-        let lane = lane(station);
+    pub async fn connect(
+        url: &PostgresUrl,
+        station: &StationId,
+        instance: &InstanceName,
+    ) -> Result<Self> {
+        let lane = match instance.as_str() {
+            InstanceName::MAIN => lane(station),
+            name => format!("{}{LANE_OF}{name}", lane(station)),
+        };
         let database = postgres::Database::open(url, &lane, READERS).await?;
         Ok(Self::over(Database::Postgres(Arc::new(database)), lane))
     }
 
     fn over(database: Database, lane: String) -> Self {
         let log = AuditLog::new(database.clone(), lane.clone(), None);
-        Self { database, lane, log, signer: None, _dir: None }
+        Self { database, lane, log, signer: None, sealer: None, _dir: None }
     }
 
     /// The station whose log this is: the one that wrote its first row. `None` for an empty log.
@@ -90,7 +100,8 @@ impl SqlStationStore {
     /// When the database cannot be read, or its first row is no station's.
     pub async fn owner(&self) -> Result<Option<StationId>> {
         let Some(lane) = self.log.first_lane().await? else { return Ok(None) };
-        let id = lane.strip_prefix(LANE).and_then(|id| StationId::parse(id).ok());
+        let of = lane.strip_prefix(LANE).map(|of| of.split_once(LANE_OF).map_or(of, |(id, _)| id));
+        let id = of.and_then(|id| StationId::parse(id).ok());
         let context = || format!("the audit log begins with {lane}, which is no station's");
         id.map(Some).ok_or_else(|| PersistenceError::corrupt(context()))
     }
@@ -100,6 +111,13 @@ impl SqlStationStore {
     pub fn with_checkpoints(self, key: Arc<dyn IdentityKey>, entropy: Arc<dyn Entropy>) -> Self {
         let log = self.log.signed_by(key.public().clone());
         Self { log, signer: Some(Signer { key, entropy }), ..self }
+    }
+
+    /// The same store, keeping running sessions sealed under the station's root secret. Without it no session
+    /// can be opened.
+    #[must_use]
+    pub fn with_sessions(self, root: RootSecret, entropy: Arc<dyn Entropy>) -> Self {
+        Self { sealer: Some(Sealer { root, entropy }), ..self }
     }
 
     /// The audit log, for verification against held checkpoints and for export.
@@ -127,7 +145,8 @@ impl SqlStationStore {
         now: &Now,
         record: &StationRecord,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let committed = self.database.write(&Whole { lane: &self.lane, now, record }).await?;
+        let whole = Whole { lane: &self.lane, sealer: self.sealer.as_ref(), now, record };
+        let committed = self.database.write(&whole).await?;
         if committed.is_ok() {
             self.checkpoint_if_due(now, record).await;
         }
@@ -155,6 +174,8 @@ impl SqlStationStore {
 
 /// The lanes of stations begin like this.
 const LANE: &str = "station:";
+/// Between a station and the name of one of its processes.
+const LANE_OF: &str = "/";
 
 fn lane(station: &StationId) -> String {
     format!("{LANE}{station}")
@@ -163,6 +184,7 @@ fn lane(station: &StationId) -> String {
 /// A record, all of it or nothing: audit rows first.
 struct Whole<'a> {
     lane: &'a str,
+    sealer: Option<&'a Sealer>,
     now: &'a Now,
     record: &'a StationRecord,
 }
@@ -175,7 +197,7 @@ impl Change for Whole<'_> {
     async fn make(&self, connection: &mut Connection<'_>) -> Result<Result<(), Refusal>> {
         audit::append(connection, self.lane, None, self.now, &self.record.audit).await?;
         for write in &self.record.writes {
-            match apply(connection, write).await {
+            match apply(connection, self.sealer, write).await {
                 Ok(()) => {}
                 Err(Stop::Refused(refusal)) => return Ok(Err(refusal)),
                 Err(Stop::Failed(error)) => return Err(error),
@@ -204,6 +226,14 @@ macro_rules! read {
 
 #[async_trait]
 impl StationStore for SqlStationStore {
+    fn is_shared(&self) -> bool {
+        match self.database {
+            Database::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => true,
+        }
+    }
+
     async fn commit(
         &self,
         now: &Now,
@@ -263,6 +293,17 @@ impl StationStore for SqlStationStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         read!(self, sessions::session, id)
+    }
+
+    async fn sessions_of(&self, owner: &InstanceName) -> Result<Vec<SessionStanding>, StoreError> {
+        read!(self, sessions::of_owner, owner)
+    }
+
+    async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError> {
+        let sealed = sql::read!(self.database, connection => held::sealed(connection, id))?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let sealer = self.sealer.as_ref().ok_or_else(held::no_secret)?;
+        Ok(Some(sealer.open(id, &sealed)?))
     }
 
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
@@ -331,6 +372,10 @@ impl StationStore for SqlStationStore {
 
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError> {
         read!(self, certificates::revocations, at)
+    }
+
+    async fn crl_number(&self) -> Result<u64, StoreError> {
+        read!(self, certificates::crl_number)
     }
 
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {

@@ -43,4 +43,6 @@ mod station_files;
 #[cfg(test)]
 mod station_lists;
 #[cfg(test)]
+mod station_sessions;
+#[cfg(test)]
 mod station_store;

@@ -1,12 +1,16 @@
 //! Where a station of a test keeps its memory: the same suite runs on both databases.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
-use zmon_domain::ids::StationId;
+use zmon_crypto::{RootSecret, Secret32};
+use zmon_domain::ids::{InstanceName, StationId};
 use zmon_persistence::{AuditLog, STATION_DATABASE, SqlStationStore};
 use zmon_station::ports::StationStore;
 use zmon_testkit::TestDatabase;
 
 use crate::common::Home;
+use crate::station_store::Seeded;
 
 /// A place for one station's database, empty at first.
 pub(crate) enum Memory {
@@ -26,12 +30,14 @@ impl Memory {
     /// The station's store, made if need be.
     pub(crate) async fn open(&self) -> SqlStationStore {
         let station = StationId::parse("cs-1").unwrap();
-        match self {
-            Self::Sqlite(home) => SqlStationStore::open(home.dir(), &station).await.unwrap(),
+        let store = match self {
+            Self::Sqlite(home) => SqlStationStore::open(home.dir(), &station).await,
             Self::Postgres(database) => {
-                SqlStationStore::connect(&database.parsed(), &station).await.unwrap()
+                let main = InstanceName::default();
+                SqlStationStore::connect(&database.parsed(), &station, &main).await
             }
-        }
+        };
+        store.unwrap().with_sessions(root(7), Arc::new(Seeded))
     }
 
     /// The audit log, read beside the station.
@@ -51,6 +57,11 @@ impl Memory {
             Self::Postgres(database) => Sql::Postgres(database.sql().await),
         }
     }
+}
+
+/// A station's root secret.
+pub(crate) fn root(n: u8) -> RootSecret {
+    RootSecret::from_secret(Secret32::from_bytes([n; 32]))
 }
 
 /// SQL behind a store's back.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{OperatorId, SessionId, StationId, TokenId, WindowId};
+use zmon_domain::ids::{InstanceName, OperatorId, SessionId, StationId, TokenId, WindowId};
 use zmon_domain::role::Actor;
 use zmon_persistence::{AuditLog, PersistenceError, PostgresUrl, SqlStationStore};
 use zmon_protocol::station::CertificateState;
@@ -13,11 +13,13 @@ use zmon_station::ports::{StationRecord, StationStore, StationWrite, StoreError}
 use zmon_testkit::{Relay, TestDatabase};
 
 use crate::common::{at, now, session};
-use crate::memory::rows;
-use crate::station_store::{answer, certificate, device, race, reservation};
+use crate::memory::{root, rows};
+use crate::station_store::{Seeded, answer, certificate, device, race, reservation};
 
 async fn station(url: &PostgresUrl, id: &str) -> Result<SqlStationStore, PersistenceError> {
-    SqlStationStore::connect(url, &StationId::parse(id).unwrap()).await
+    let (id, main) = (StationId::parse(id).unwrap(), InstanceName::default());
+    let store = SqlStationStore::connect(url, &id, &main).await?;
+    Ok(store.with_sessions(root(7), Arc::new(Seeded)))
 }
 
 /// Two stations on one database.

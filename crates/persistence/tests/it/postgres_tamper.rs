@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection};
 use zmon_crypto::IdentityKey;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::StationId;
+use zmon_domain::ids::{InstanceName, StationId};
 use zmon_persistence::{AuditLog, SqlStationStore};
 use zmon_station::ports::StationWrite;
 use zmon_testkit::TestDatabase;
@@ -19,7 +19,8 @@ const ROWS: u8 = 12;
 
 async fn open(database: &TestDatabase) -> Result<SqlStationStore, ErrorCode> {
     let station = StationId::parse("cs-1").unwrap();
-    let opened = SqlStationStore::connect(&database.parsed(), &station).await;
+    let opened =
+        SqlStationStore::connect(&database.parsed(), &station, &InstanceName::default()).await;
     opened.map_err(|error| error.code())
 }
 

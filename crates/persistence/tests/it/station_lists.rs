@@ -142,6 +142,9 @@ async fn only_pairings_of_operators_that_succeeded_are_counted(memory: &Memory) 
             expires_at: at(opened_at + 900),
             error: None,
             answer: None,
+            owner: None,
+            epoch: 1,
+            lease_until: at(opened_at + 15),
         })
     };
     let writes = vec![

@@ -11,8 +11,8 @@ use zmon_crypto::jws::{self, Typ};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
-    Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, InstanceName, OperatorId, Serial,
+    SessionId, Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
@@ -85,6 +85,9 @@ pub(crate) fn reservation(n: u8, opened_at: i64) -> SessionRow {
         expires_at: at(opened_at + 900),
         error: None,
         answer: None,
+        owner: Some(InstanceName::default()),
+        epoch: 1,
+        lease_until: at(opened_at + 15),
     }
 }
 
@@ -507,6 +510,7 @@ async fn revocation_lists_count_up_without_gaps(memory: &Memory) {
         der: vec![u8::try_from(number).unwrap(); 30],
     };
     assert_eq!(store.latest_crl().await.unwrap(), None);
+    assert_eq!(store.crl_number().await.unwrap(), 0);
     for (number, latest) in [(2, 0), (0, 0)] {
         let refused = answer(&store, vec![StationWrite::PublishCrl(list(number))]).await;
         assert_eq!(refused, Err(Refusal::CrlBehind { latest }));
@@ -516,6 +520,7 @@ async fn revocation_lists_count_up_without_gaps(memory: &Memory) {
     let refused = answer(&store, vec![StationWrite::PublishCrl(list(2))]).await;
     assert_eq!(refused, Err(Refusal::CrlBehind { latest: 2 }));
     assert_eq!(store.latest_crl().await.unwrap(), Some(list(2)));
+    assert_eq!(store.crl_number().await.unwrap(), 2);
 
     for n in [1, 2] {
         answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();

@@ -13,7 +13,7 @@ use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_wire::blink::BlinkRequest;
 
-use super::io::{Blink, StationAction};
+use super::io::{Blink, StationAction, StationWrite};
 use super::state::{Core, Identified, State};
 use super::step::{Outcome, Step, done};
 
@@ -21,16 +21,12 @@ use super::step::{Outcome, Step, done};
 #[derive(Clone, Copy, Default)]
 pub(super) struct Blinks {
     /// Number of the last one; 0 before the first.
-    number: u32,
+    pub(super) number: u32,
     /// What is known of it.
-    last: Option<Blink>,
+    pub(super) last: Option<Blink>,
 }
 
 impl Blinks {
-    pub(super) const fn last(&self) -> Option<Blink> {
-        self.last
-    }
-
     /// One is on its way or seen: another one would show nothing more.
     fn is_under_way(&self, now: &Now) -> bool {
         match self.last {
@@ -68,17 +64,27 @@ pub(super) fn ask(
     core.blinks.next();
     let row = AuditEvent::new(EventType::MonitorBlinked, core.actor());
     step.row(core, row);
-    if let Some(request) = request(core, device).filter(|_| core.pushes) {
-        step.act(StationAction::Blink(request));
+    if core.pushes
+        && let Some((claim, request)) = device.claim.clone().zip(request(core, device))
+    {
+        step.act(StationAction::Blink { claim, request });
     }
     done(state)
 }
 
+/// The connection over which one was asked for is gone, and so is whoever waited for it to be seen.
+pub(super) fn lost(core: &mut Core) {
+    if core.pushes && core.blinks.last == Some(Blink::Asked) {
+        core.blinks.last = None;
+    }
+}
+
 /// The device's screen blinks.
-pub(super) fn shown(core: &mut Core, step: &Step<'_>, state: State, seconds: u32) -> Outcome {
+pub(super) fn shown(core: &mut Core, step: &mut Step<'_>, state: State, seconds: u32) -> Outcome {
     if core.blinks.last == Some(Blink::Asked) {
         let left = Duration::from_secs(seconds.into()).min(limits::BLINK.default);
         core.blinks.last = Some(Blink::Until(step.now.mono + left));
+        step.write(StationWrite::Progress { session_id: core.session_id });
     }
     done(state)
 }

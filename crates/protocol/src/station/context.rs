@@ -101,6 +101,15 @@ pub struct StationPolicy {
 }
 
 impl DeviceTrust {
+    /// Every ground.
+    pub const ALL: [Self; 3] = [Self::Registry, Self::Factory, Self::Scanned];
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ground| ground.as_str() == text)
+    }
+
     /// The word in settings and rows.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

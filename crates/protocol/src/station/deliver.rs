@@ -19,9 +19,11 @@ use super::{carry, dial, end};
 /// Sends the envelope: the same bytes at every attempt.
 pub(super) fn send(core: &Core, step: &mut Step<'_>, delivering: &Delivering) {
     let Some(target) = core.target.clone().filter(|_| core.pushes) else { return };
+    let Some(claim) = delivering.issued.device.claim.clone() else { return };
     step.act(StationAction::Deliver {
         attempt: delivering.attempt,
         target,
+        claim,
         envelope: delivering.issued.envelope.to_vec(),
     });
 }

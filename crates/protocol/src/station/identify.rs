@@ -92,7 +92,7 @@ pub(super) fn identity(
 
 /// The same document again is the same answer; a device that fetches may send it twice.
 fn again(core: &Core, state: State, bytes: &[u8]) -> Outcome {
-    let known = state.device().is_some_and(|device| device.document_hash == sha256(bytes));
+    let known = state.device().is_some_and(|device| *device.document == *bytes);
     if core.operator.is_some() || known {
         return done(state);
     }
@@ -152,7 +152,10 @@ fn verify(
     let device = Identified {
         keys: Arc::new(prk.session(&transcript)),
         serial: document.device_serial.clone(),
-        document_hash: sha256(bytes),
+        firmware: document.firmware_version.clone(),
+        hello: Arc::clone(hello),
+        document: Arc::from(bytes),
+        claim: dialling.call.to_claim(core.session_id),
         _signature: verified.proof(),
         public,
         kem,

@@ -17,6 +17,8 @@ use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::Tick;
 use zmon_wire::blink::BlinkRequest;
 use zmon_wire::kind::TrustLevel;
+use zmon_wire::pake::PakeConfirm;
+use zmon_wire::session::SessionOpen;
 
 use super::context::{PairDetails, RegistryEntry, TypedTries};
 use super::machine::SessionMachine;
@@ -101,6 +103,9 @@ pub enum SessionInput {
         /// Who.
         operator: OperatorId,
     },
+    /// The session was taken up again from its [snapshot](SessionMachine::snapshot), after what the
+    /// store says of its certificate was told: what was under way begins anew.
+    Resumed,
     /// Whoever opened the session gave it up.
     Cancel {
         /// The operator; none for the device itself.
@@ -216,6 +221,12 @@ pub enum StationWrite {
         /// Why it failed.
         error: Option<ErrorCode>,
     },
+    /// Nothing else is to be written, but a restart must go on from here: keep the machine's
+    /// [snapshot](SessionMachine::snapshot), as with every other write.
+    Progress {
+        /// Which.
+        session_id: SessionId,
+    },
     /// The reservation is gone. Idempotent.
     Release {
         /// The session that held it.
@@ -270,9 +281,13 @@ pub enum StationAction {
         /// The secret of the session, for inside TLS only.
         ikm: Secret32,
     },
-    /// `POST /api/provisioning/blink` at the device, over the connection of its claim; answer with
-    /// `Blinked` or `BlinkFailed`.
-    Blink(BlinkRequest),
+    /// `POST /api/provisioning/blink` at the device; answer with `Blinked` or `BlinkFailed`.
+    Blink {
+        /// The claim; its connection is used while it lives, as for `Deliver`.
+        claim: Claim,
+        /// The request.
+        request: BlinkRequest,
+    },
     /// Sign a client certificate; answer with `Issued` or `IssueFailed`.
     Issue {
         /// The session it is for.
@@ -292,6 +307,8 @@ pub enum StationAction {
         /// Where; the connection of the claim is used while it lives, then a new one opened by the same
         /// claim.
         target: Target,
+        /// The claim.
+        claim: Claim,
         /// The envelope, the same bytes at every attempt.
         envelope: Vec<u8>,
     },
@@ -299,6 +316,16 @@ pub enum StationAction {
     Hangup,
     /// Tell the subscribers.
     Emit(StationEvent),
+}
+
+/// The request that claimed a device's window. A device answers it again with the same identity document
+/// while its session stands, on whichever connection it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// By the token of a QR code.
+    Token(SessionOpen),
+    /// By a typed code, at the end of its run.
+    Code(PakeConfirm),
 }
 
 /// Where a device listens, and which key it must prove.

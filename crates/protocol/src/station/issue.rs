@@ -48,6 +48,7 @@ pub(super) fn pair(
         State::Released => (state, Err(ErrorCode::SessionExpired.into())),
         State::Dialling(_) | State::Identified(_) if core.details.is_none() => {
             core.details = Some(details);
+            step.write(StationWrite::Progress { session_id: core.session_id });
             match state {
                 State::Identified(device) => done(begin(core, step, device)),
                 State::Dialling(_)
@@ -75,14 +76,25 @@ pub(super) fn pair(
 
 /// Asks for the certificate, of the device's key or of one that is made here (D6).
 pub(super) fn begin(core: &mut Core, step: &mut Step<'_>, mut device: Box<Identified>) -> State {
-    let csr_spki = match &mut device.client {
-        ClientKey::Requested(key) => key.spki_der().to_vec(),
-        ClientKey::Made(made) => match TlsKey::generate(step.rng) {
-            Ok(key) => made.insert(Arc::new(key)).public().spki_der().to_vec(),
+    if let ClientKey::Made(made) = &mut device.client {
+        match TlsKey::generate(step.rng) {
+            Ok(key) => *made = Some(Arc::new(key)),
             Err(error) => {
                 return end::fail(core, step, State::Issuing(device), error.code().into());
             }
-        },
+        }
+    }
+    ask(core, step, device)
+}
+
+/// Asks for the certificate of a session: the same one, however often.
+pub(super) fn ask(core: &mut Core, step: &mut Step<'_>, device: Box<Identified>) -> State {
+    let csr_spki = match &device.client {
+        ClientKey::Requested(key) => key.spki_der().to_vec(),
+        ClientKey::Made(Some(key)) => key.public().spki_der().to_vec(),
+        ClientKey::Made(None) => {
+            return end::fail(core, step, State::Issuing(device), ErrorCode::Internal.into());
+        }
     };
     step.act(StationAction::Issue {
         session_id: core.session_id,

@@ -3,7 +3,10 @@
 use alloc::sync::Arc;
 
 use rand_core::CryptoRng;
-use zmon_domain::ids::{DeviceId, OperatorId, Serial, SessionId};
+use zmon_domain::code::PairingCode;
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
+};
 use zmon_domain::route::Route;
 use zmon_domain::time::{Now, Tick};
 use zmon_wire::carry::Message;
@@ -14,7 +17,7 @@ use super::context::{DeviceRecord, OpenRequest, PullOrder, SessionContext};
 use super::io::{Blink, SessionInput, SessionPhase, SessionTransition, Target};
 use super::state::{Core, State};
 use super::step::{Outcome, Step};
-use super::{blink, carry, deliver, dial, end, identify, issue, open, pake, timer};
+use super::{blink, carry, deliver, dial, end, identify, issue, open, pake, resume, timer};
 
 /// One session of the station. Cheap to clone: secrets are shared and wiped with their last holder.
 #[derive(Clone)]
@@ -105,6 +108,49 @@ impl SessionMachine {
         self.core.method
     }
 
+    /// The public name of what it claims: of the scanned token, or else of the window of a typed code once
+    /// the device has named it.
+    #[must_use]
+    pub const fn token_id(&self) -> &TokenId {
+        &self.core.token_id
+    }
+
+    /// The code that was scanned or typed; none where nobody did.
+    #[must_use]
+    pub fn code(&self) -> Option<&PairingCode> {
+        self.core.code.as_deref()
+    }
+
+    /// Number of the configuration, once it is known what the device is to become.
+    #[must_use]
+    pub fn config_version(&self) -> Option<u64> {
+        self.core.details.as_ref().map(|details| details.config_version)
+    }
+
+    /// What the device has said about itself, once it has proved who it is: serial number, firmware, and
+    /// its identity key, `SubjectPublicKeyInfo` DER.
+    #[must_use]
+    pub fn identified(&self) -> Option<(&DeviceSerial, &FirmwareVersion, &[u8])> {
+        let device = self.state.device()?;
+        Some((&device.serial, &device.firmware, device.public.spki_der()))
+    }
+
+    /// Whether something is under way that another process would begin a second time. What may be lost with
+    /// a process is in no other's way; what waits for a person or a device can be gone on with anywhere.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        match &self.state {
+            State::Dialling(dialling) => self.core.pushes && dialling.retry_at.is_none(),
+            State::Issuing(_) => true,
+            State::Delivering(delivering) => delivering.retry_at.is_none(),
+            State::Identified(_)
+            | State::AwaitingCommit(_)
+            | State::Paired(_)
+            | State::Failed(_)
+            | State::Released => false,
+        }
+    }
+
     /// The sealed configuration for a device that fetches it, once there is one.
     #[must_use]
     pub fn envelope(&self) -> Option<&Arc<[u8]>> {
@@ -141,13 +187,20 @@ impl SessionMachine {
     #[must_use]
     pub fn pair_by(&self) -> Option<Tick> {
         let awaits = matches!(self.state, State::Dialling(_) | State::Identified(_));
-        (awaits && self.core.details.is_none()).then_some(self.core.pair_by)
+        let awaits = awaits && self.core.details.is_none();
+        awaits.then(|| self.core.pair_by.min(self.core.deadline))
+    }
+
+    /// Until when it keeps the device: for `pair`, or for what follows it.
+    #[must_use]
+    pub fn held_until(&self) -> Tick {
+        self.pair_by().unwrap_or(self.core.deadline)
     }
 
     /// What is known of the last blink that was asked for.
     #[must_use]
     pub const fn blink(&self) -> Option<Blink> {
-        self.core.blinks.last()
+        self.core.blinks.last
     }
 
     /// Serial number of the certificate issued in this session.
@@ -208,6 +261,7 @@ fn dispatch(core: &mut Core, step: &mut Step<'_>, state: State, input: SessionIn
         SessionInput::Committed { serial } => deliver::committed(core, step, state, &serial),
         SessionInput::Aborted { serial } => deliver::aborted(core, step, state, &serial),
         SessionInput::Rescanned { operator } => end::rescanned(core, step, state, &operator),
+        SessionInput::Resumed => resume::resumed(core, step, state),
         SessionInput::Cancel { operator } => end::cancel(core, step, state, operator.as_ref()),
         SessionInput::Timeout => timer::fire(core, step, state),
     }

@@ -17,7 +17,9 @@ pub mod outcome;
 mod pake;
 pub mod poll;
 pub mod renew;
+mod resume;
 pub mod retire;
+mod snapshot;
 mod state;
 mod step;
 mod timer;
@@ -29,7 +31,8 @@ pub use context::{
     Reservation, ServerParameters, SessionContext, StationPolicy, TypedTries,
 };
 pub use io::{
-    Blink, Refusal, SessionInput, SessionPhase, SessionTransition, StationAction, StationEvent,
-    StationRecord, StationWrite, Target,
+    Blink, Claim, Refusal, SessionInput, SessionPhase, SessionTransition, StationAction,
+    StationEvent, StationRecord, StationWrite, Target,
 };
 pub use machine::SessionMachine;
+pub use snapshot::SnapshotError;

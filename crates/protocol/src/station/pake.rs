@@ -79,6 +79,8 @@ pub(super) fn share(
     match confirmed {
         Ok((confirm_p, prk)) => {
             let call = Call::Confirm { hello: Arc::clone(hello), confirm_p, prk };
+            // The device may count this run as its session from now on.
+            step.write(StationWrite::Progress { session_id: core.session_id });
             proceed(core, step, call)
         }
         Err(_) => {

@@ -12,17 +12,19 @@ use zmon_crypto::{IdentityPublic, KemPublic, TlsKey};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::ErrorReport;
 use zmon_domain::ids::{
-    DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, Thumbprint, TokenId,
 };
 use zmon_domain::role::Role;
 use zmon_domain::route::Route;
 use zmon_domain::time::Tick;
 use zmon_wire::kind::{Method, TrustLevel};
 use zmon_wire::pair::PairAnswer;
+use zmon_wire::pake::PakeConfirm;
+use zmon_wire::session::SessionOpen;
 
 use super::blink::Blinks;
 use super::context::{DeviceRecord, DeviceTrust, PairDetails, RegistryEntry};
-use super::io::{SessionPhase, Target};
+use super::io::{Claim, SessionPhase, Target};
 
 /// What every state of a session knows.
 #[derive(Clone)]
@@ -107,6 +109,20 @@ impl Call {
         }
     }
 
+    /// The request itself, for another connection; none where nobody dials.
+    pub(super) fn to_claim(&self, session_id: SessionId) -> Option<Claim> {
+        match self {
+            Self::Claim { hello, claim_mac, .. } => Some(Claim::Token(SessionOpen {
+                hello: String::from(&**hello),
+                claim_mac: *claim_mac,
+            })),
+            Self::Confirm { confirm_p, .. } => {
+                Some(Claim::Code(PakeConfirm { session_id, confirm_p: *confirm_p }))
+            }
+            Self::Offered { .. } | Self::Window | Self::Start { .. } => None,
+        }
+    }
+
     /// Whether the device may be asked again after the network failed. A run that was begun has spent
     /// a try, and beginning it again spends another.
     pub(super) const fn may_repeat(&self) -> bool {
@@ -123,13 +139,18 @@ pub(super) struct Identified {
     pub(super) public: IdentityPublic,
     pub(super) kem: KemPublic,
     pub(super) serial: DeviceSerial,
+    pub(super) firmware: FirmwareVersion,
     pub(super) client: ClientKey,
     /// What its registration will say, where the registry does not know it.
     pub(super) newcomer: Option<Box<Newcomer>>,
     /// On what ground it believes this station (D8).
     pub(super) trust: TrustLevel,
-    /// SHA-256 of the identity document, to know it again.
-    pub(super) document_hash: [u8; 32],
+    /// The hello that it has answered.
+    pub(super) hello: Arc<str>,
+    /// Its answer, the identity document.
+    pub(super) document: Arc<[u8]>,
+    /// What opens a new connection to it; none where it asked by itself.
+    pub(super) claim: Option<Claim>,
     pub(super) transcript: Transcript,
     pub(super) keys: Arc<SessionKeys>,
     pub(super) _signature: SignatureVerified,

@@ -63,6 +63,8 @@ pub(crate) struct Pair {
     pub(crate) dials_to_fail: u8,
     /// How many of the next deliveries do not arrive.
     pub(crate) deliveries_to_fail: u8,
+    /// How many of the next requests to blink do not arrive.
+    pub(crate) blinks_to_fail: u8,
     /// How many answers to a typed code's confirmation are lost.
     pub(crate) confirms_to_lose: u8,
     /// The answer to the delivery does not arrive.
@@ -125,6 +127,7 @@ impl Pair {
             removals: VecDeque::new(),
             dials_to_fail: 0,
             deliveries_to_fail: 0,
+            blinks_to_fail: 0,
             confirms_to_lose: 0,
             lose_status: false,
             pulls: VecDeque::new(),
@@ -288,6 +291,22 @@ impl Pair {
             return true;
         }
         false
+    }
+
+    /// Carries out what the station wants, one action at a time, until its session is there.
+    pub(crate) fn step_until(&mut self, phase: SessionPhase) {
+        while self.phase() != phase {
+            let action = self.station.actions.pop_front().expect("the session goes on");
+            self.act_station(action);
+        }
+    }
+
+    /// The same until this is what it wants next.
+    pub(crate) fn step_until_action(&mut self, wanted: impl Fn(&StationAction) -> bool) {
+        while !self.station.actions.front().is_some_and(&wanted) {
+            let action = self.station.actions.pop_front().expect("the session goes on");
+            self.act_station(action);
+        }
     }
 
     /// Jumps to the next wakeup of either side; false if there is none.
@@ -557,8 +576,14 @@ impl Pair {
                 };
                 self.station.input(&now, input).unwrap();
             }
-            StationAction::Blink(request) => {
+            StationAction::Blink { request, .. } => {
                 self.last_blink = Some(request.clone());
+                if self.blinks_to_fail > 0 {
+                    self.blinks_to_fail -= 1;
+                    let lost = SessionInput::BlinkFailed(ErrorCode::DeviceUnreachable);
+                    self.station.input(&now, lost).unwrap();
+                    return;
+                }
                 let BlinkRequest { session_id, number, mac } = request;
                 let input = DeviceInput::Blink { session_id, number, mac };
                 let input = match self.device.input(&now, input) {

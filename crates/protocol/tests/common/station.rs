@@ -1,6 +1,6 @@
 //! A station around its machine: registry entry, certificates, commit and outcome.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -30,7 +30,7 @@ use zmon_wire::outcome::CommitRequest;
 use zmon_wire::qr::QrContent;
 
 use super::ca::TestCa;
-use super::clock::start;
+use super::clock::{Clock, start};
 
 pub(crate) struct Station {
     pub(crate) ca: TestCa,
@@ -57,6 +57,10 @@ pub(crate) struct Station {
     pub(crate) counter: u64,
     pub(crate) not_after: BTreeMap<Serial, UnixTime>,
     pub(crate) machine: Option<SessionMachine>,
+    /// Whether another process takes the session up before every input.
+    pub(crate) reborn: bool,
+    /// The phases in which one has.
+    pub(crate) reborn_in: BTreeSet<&'static str>,
     pub(crate) certificates: BTreeMap<Serial, CertificateView>,
     pub(crate) identity: Option<IdentityPublic>,
     pub(crate) audit: Vec<AuditEvent>,
@@ -113,6 +117,8 @@ impl Station {
             counter: 0,
             not_after: BTreeMap::new(),
             machine: None,
+            reborn: false,
+            reborn_in: BTreeSet::new(),
             certificates: BTreeMap::new(),
             identity: None,
             audit: Vec::new(),
@@ -191,11 +197,26 @@ impl Station {
     }
 
     pub(crate) fn input(&mut self, now: &Now, input: SessionInput) -> Result<(), Refusal> {
-        let machine = self.machine.clone().expect("a session runs");
+        let mut machine = self.machine.clone().expect("a session runs");
+        if self.reborn {
+            machine = self.reborn(&machine, now);
+        }
         let mut rng = self.rng.clone();
         let transition = machine.handle(&self.context(), now, &mut rng, input);
         self.rng = rng;
         self.install(transition)
+    }
+
+    /// The same session in another process.
+    pub(crate) fn reborn(&mut self, machine: &SessionMachine, now: &Now) -> SessionMachine {
+        // The device may have no clock; the station has.
+        let at = Clock { elapsed: now.mono.elapsed(), ..Clock::new() }.now();
+        let Some(snapshot) = machine.snapshot(&at).unwrap() else { return machine.clone() };
+        self.reborn_in.insert(machine.phase().as_str());
+        let next = SessionMachine::restore(&self.context(), &at, snapshot.expose()).unwrap();
+        let again = next.snapshot(&at).unwrap().unwrap();
+        assert!(again.ct_eq(&snapshot), "nothing is lost in {:?}", machine.phase());
+        next
     }
 
     /// `POST /api/device/renew` and `POST /api/provisioning/recover`

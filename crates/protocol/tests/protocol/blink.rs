@@ -40,7 +40,7 @@ fn lost(pair: &mut Pair) -> BlinkRequest {
     let now = pair.now();
     pair.station.input(&now, SessionInput::Blink { operator: operator() }).unwrap();
     let action = pair.station.actions.pop_front();
-    let Some(StationAction::Blink(request)) = action else { panic!("{action:?}") };
+    let Some(StationAction::Blink { request, .. }) = action else { panic!("{action:?}") };
     let failed = SessionInput::BlinkFailed(ErrorCode::DeviceUnreachable);
     pair.station.input(&now, failed).unwrap();
     request

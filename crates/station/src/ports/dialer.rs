@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::error::ErrorReport;
+use zmon_protocol::station::Claim;
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -45,6 +46,10 @@ pub trait DeviceDialer: Send + Sync {
         &self,
         target: &Target,
     ) -> Result<(WindowAnswer, Box<dyn DeviceConnection>), DialError>;
+
+    /// A connection for a session that was taken up again: it is opened when it is first needed, as
+    /// [`DeviceDialer::open`] does, and by the same claim; without one, by no request at all.
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection>;
 }
 
 /// The connection of one pairing after the device's first answer. Dropping it closes it.

@@ -18,11 +18,11 @@ pub use issuer::{
 pub use rows::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow,
     DeviceRow, DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow,
-    SessionRow,
+    SessionRow, SessionStanding, SessionState,
 };
 pub use runtime::{Clock, Entropy};
 pub use store::{
     ImportConflict, ImportConflictKind, Refusal, StationRecord, StationStore, StationWrite,
     StoreError,
 };
-pub use zmon_protocol::station::{CertificateState, SessionPhase};
+pub use zmon_protocol::station::{CertificateState, Claim, SessionPhase};

@@ -2,12 +2,13 @@
 
 use core::num::NonZeroU16;
 
+use zmon_crypto::SecretBytes;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, OperatorId, Serial, SessionId,
-    Thumbprint, TokenId,
+    BedId, DeviceId, DeviceLabel, DeviceModel, DeviceSerial, InstanceName, OperatorId, Serial,
+    SessionId, Thumbprint, TokenId,
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
@@ -147,7 +148,60 @@ pub struct SessionRow {
     /// The finished answer of `pair` ([W §11.3]) as JSON bytes: public certificates, ciphertext and signatures
     /// only. Kept so that a repeated request gets the same answer, also after a restart.
     pub answer: Option<Vec<u8>>,
+    /// The process that runs it; none when nobody can go on with it, because what its machine needs is not
+    /// kept or cannot be read.
+    pub owner: Option<InstanceName>,
+    /// How often it has found an owner: every write of an owner is conditional on it.
+    pub epoch: u64,
+    /// From then on another process may take it over.
+    pub lease_until: UnixTime,
 }
+
+impl SessionRow {
+    /// Whether nobody has to wait for its owner any more.
+    #[must_use]
+    pub fn is_up_for(&self, instance: &InstanceName, at: UnixTime) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner == instance || at >= self.lease_until)
+    }
+}
+
+/// Where a running session stands, as the record has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStanding {
+    /// The session.
+    pub id: SessionId,
+    /// The epoch of its owner.
+    pub epoch: u64,
+    /// Its certificate, what it may do, and whether it was ever committed to.
+    pub certificate: Option<(Serial, CertificateState, bool)>,
+}
+
+/// What the machine of a running session needs to go on, secrets included: sealed by whoever stores it, and
+/// erased with the session's end. Compared in constant time.
+#[derive(Debug, Clone)]
+pub struct SessionState(SecretBytes);
+
+impl SessionState {
+    /// Takes the bytes over.
+    #[must_use]
+    pub fn new(bytes: SecretBytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes. Named so that every use stands out.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+impl PartialEq for SessionState {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl Eq for SessionState {}
 
 /// Why a certificate was revoked; maps to RFC 5280 §5.3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

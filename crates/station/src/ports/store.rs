@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId,
-    WindowId,
+    BedId, DeviceId, DeviceLabel, DeviceSerial, InstanceName, OperatorId, Serial, SessionId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
@@ -20,6 +20,7 @@ use super::batch::{BatchRefusal, BatchStore, BatchWrite};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
     DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
+    SessionStanding, SessionState,
 };
 
 /// Audit rows and writes of one step. All of it, or nothing.
@@ -203,6 +204,43 @@ pub enum StationWrite {
         /// The session that held it.
         session_id: SessionId,
     },
+    /// Goes before what the owner of a session writes. [`Refusal::SessionTaken`] unless the session has this
+    /// epoch.
+    Hold {
+        /// Which.
+        session_id: SessionId,
+        /// The owner's.
+        epoch: u64,
+    },
+    /// Keeps what the session's machine needs to go on, sealed, in place of what was kept. It is erased as
+    /// soon as the session's phase is a final one. [`Refusal::SessionEnded`] when it is.
+    SessionState {
+        /// Which.
+        session_id: SessionId,
+        /// What its machine needs.
+        state: SessionState,
+    },
+    /// Gives a session that is in no final phase to another owner: its epoch rises by one.
+    /// [`Refusal::SessionEnded`], and [`Refusal::SessionTaken`] unless it has the epoch `from`.
+    TakeSession {
+        /// Which.
+        session_id: SessionId,
+        /// The epoch it must have.
+        from: u64,
+        /// Who runs it from now on; none when nobody can, and what was kept of it is erased.
+        owner: Option<InstanceName>,
+        /// From then on it may be taken over.
+        lease_until: UnixTime,
+    },
+    /// Moves the ends of the leases of those of these sessions that still are this owner's.
+    RenewLeases {
+        /// Whose.
+        owner: InstanceName,
+        /// Which.
+        sessions: Vec<SessionId>,
+        /// Their end.
+        until: UnixTime,
+    },
 
     // Batches.
     /// A write about batches. [`Refusal::Batch`].
@@ -253,6 +291,11 @@ pub enum Refusal {
     TriesSpent,
     /// The session has ended in this phase; `None`: there is no such session.
     SessionEnded(Option<SessionPhase>),
+    /// The session has another owner, by its epoch.
+    SessionTaken {
+        /// The epoch it has.
+        epoch: u64,
+    },
     /// The device has been taken out of service: it gets no certificate any more.
     DeviceDecommissioned,
     /// The session has this certificate already.
@@ -334,6 +377,9 @@ pub enum ImportConflictKind {
 /// The station's durable memory.
 #[async_trait]
 pub trait StationStore: BatchStore + Send + Sync {
+    /// Whether other processes may write to it too.
+    fn is_shared(&self) -> bool;
+
     /// Commits audit rows and writes in one transaction; durable when it answers `Ok(Ok(()))`.
     ///
     /// # Errors
@@ -382,6 +428,13 @@ pub trait StationStore: BatchStore + Send + Sync {
 
     /// A session by id.
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError>;
+    /// The running sessions of an owner.
+    async fn sessions_of(&self, owner: &InstanceName) -> Result<Vec<SessionStanding>, StoreError>;
+    /// What is kept of a running session.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it cannot be opened with this station's key.
+    async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError>;
     /// The session that has claimed a token.
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError>;
     /// The session that keeps a device reserved, whatever its deadline.
@@ -428,6 +481,8 @@ pub trait StationStore: BatchStore + Send + Sync {
     async fn pending_since(&self, issued_at: UnixTime) -> Result<Vec<CertificateRow>, StoreError>;
     /// Revoked certificates whose validity ends at or after `at`, by serial number.
     async fn revocations(&self, at: UnixTime) -> Result<Vec<RevocationRow>, StoreError>;
+    /// The number of the latest revocation list; 0 without one.
+    async fn crl_number(&self) -> Result<u64, StoreError>;
     /// The latest revocation list.
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError>;
 

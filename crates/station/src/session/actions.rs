@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_protocol::station::{SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_protocol::station::{Claim, SessionPhase, StationAction, StationEvent as MachineEvent};
+use zmon_wire::kind::TrustLevel;
 use zmon_wire::pake::{PakeConfirm, PakeStart};
 use zmon_wire::session::SessionOpen;
 
+use super::Identified;
 use super::driver::SessionDriver;
 use super::effects::{self, Effect, IssueFacts};
 use crate::events::StationEvent;
+use crate::ports::DeviceConnection;
 
 impl SessionDriver {
     pub(super) fn start(&mut self, actions: Vec<StationAction>) {
@@ -29,25 +32,27 @@ impl SessionDriver {
                     self.spawn_effect(effects::start_pake(connection, start));
                 }
                 StationAction::ConfirmPake { session_id, confirm_p } => {
-                    let connection = self.connection.take();
+                    let connection = self.connection(None);
                     let confirm = PakeConfirm { session_id, confirm_p };
                     self.spawn_effect(effects::confirm_pake(connection, confirm));
                 }
                 StationAction::Issue { session_id, device_id, csr_spki, trust } => {
-                    let facts = IssueFacts { trust, ..self.facts.clone() };
+                    let Some(facts) = self.facts(trust) else {
+                        self.spawn_effect(core::future::ready(Effect::IssueFailed(
+                            ErrorCode::Internal,
+                        )));
+                        continue;
+                    };
                     self.spawn_effect(effects::issue(
                         station, session_id, device_id, csr_spki, facts,
                     ));
                 }
-                StationAction::Blink(request) => {
-                    let connection = self.connection.take();
+                StationAction::Blink { claim, request } => {
+                    let connection = self.connection(Some(claim));
                     self.blinks = true;
                     self.spawn_effect(effects::blink(connection, request));
                 }
-                StationAction::Deliver { envelope, .. } if self.blinks => {
-                    self.delayed = Some(envelope);
-                }
-                StationAction::Deliver { envelope, .. } => self.deliver(envelope),
+                StationAction::Deliver { claim, envelope, .. } => self.deliver(claim, envelope),
                 StationAction::Hangup => self.connection = None,
                 StationAction::Emit(event) => self.emit(&event),
                 unknown @ (StationAction::Offer { .. } | _) => {
@@ -57,9 +62,34 @@ impl SessionDriver {
         }
     }
 
-    pub(super) fn deliver(&mut self, envelope: Vec<u8>) {
-        let connection = self.connection.take();
+    /// Sends the envelope, as soon as the connection is free.
+    pub(super) fn deliver(&mut self, claim: Claim, envelope: Vec<u8>) {
+        if self.blinks {
+            self.delayed = Some((claim, envelope));
+            return;
+        }
+        let connection = self.connection(Some(claim));
         self.spawn_effect(effects::deliver(connection, envelope));
+    }
+
+    /// The connection of the claim, or one that a session without it opens again.
+    fn connection(&mut self, claim: Option<Claim>) -> Option<Box<dyn DeviceConnection>> {
+        let target = self.machine.target().cloned();
+        self.connection.take().or_else(|| {
+            let target = effects::dialled(target?);
+            Some(self.station.parts.dialer.again(&target, claim))
+        })
+    }
+
+    /// What the certificate says; a device that was not identified gets none.
+    fn facts(&self, trust: TrustLevel) -> Option<IssueFacts> {
+        let (_, _, identity_key) = self.machine.identified()?;
+        Some(IssueFacts {
+            order: self.order?,
+            identity_key: identity_key.to_vec(),
+            config_version: self.machine.config_version()?,
+            trust,
+        })
     }
 
     fn spawn_effect(&mut self, effect: impl Future<Output = Effect> + Send + 'static) {
@@ -99,6 +129,7 @@ impl SessionDriver {
         let answer = self.machine.answer();
         let envelope = self.machine.envelope().cloned();
         let words = self.machine.words();
+        let identified = Identified::of(&self.machine, &self.station.now());
         let (route, message) = (self.machine.route(), self.machine.message().map(Arc::new));
         let (pair_by, blink) = (self.machine.pair_by(), self.machine.blink());
         self.view.send_modify(|view| {
@@ -106,6 +137,7 @@ impl SessionDriver {
             view.answer = answer;
             view.envelope = envelope;
             view.words = words;
+            view.identified = view.identified.take().or(identified);
             view.route = route;
             view.message = message;
             view.pair_by = pair_by;

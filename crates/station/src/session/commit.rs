@@ -2,18 +2,18 @@
 
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::limits;
 use zmon_domain::time::Now;
 use zmon_protocol::station::{
     SessionContext, SessionMachine, SessionPhase, SessionTransition, StationAction,
     StationEvent as MachineEvent, StationRecord as Proposed, TypedTries,
 };
-use zmon_wire::identity::IdentityDocument;
 use zmon_wire::strict;
 
 use super::driver::SessionDriver;
+use super::kept::{self, Order};
 use super::step::{Halt, Known, Step};
-use super::{Identified, OpenFacts, translate};
+use super::{OpenFacts, translate};
+use crate::ca::random_serial;
 use crate::error::StationError;
 use crate::ports::{ImportConflict, ImportConflictKind, Refusal, StationRecord, StationWrite};
 use crate::station::{Checkpoints, Station};
@@ -39,12 +39,14 @@ impl SessionDriver {
         if next.phase() == SessionPhase::Paired && !self.is_committed(&next).await? {
             return Err(Halt::NotCommitted);
         }
-        let record = self.complete(step, &next, record, &now).map_err(Halt::Store)?;
+        let order = self.ordered(&actions, &now).map_err(Halt::Store)?;
+        let record = self.complete(step, &next, record, order, &now).map_err(Halt::Store)?;
         if !record.is_empty() {
             let committed = self.station.commit_record(&now, &record).await;
             committed.map_err(|error| Halt::Store(error.into()))?.map_err(Halt::Refused)?;
         }
-        self.install(step, next, &record, &now);
+        self.order = order;
+        self.install(next, &record);
         let cause = step.why(&actions);
         self.start(actions);
         self.publish(cause);
@@ -115,59 +117,55 @@ impl SessionDriver {
         Ok(())
     }
 
-    /// Adds to the machine's record what only the driver knows.
+    /// The order of the certificate that this step asks for: the first one, if it was ordered before.
+    fn ordered(&self, actions: &[StationAction], now: &Now) -> Result<Option<Order>, StationError> {
+        let asks = |action: &StationAction| matches!(action, StationAction::Issue { .. });
+        if self.order.is_some() || !actions.iter().any(asks) {
+            return Ok(self.order);
+        }
+        let serial = random_serial(self.station.parts.entropy.generator().as_mut());
+        Ok(Some(Order { serial, at: Station::wall(now)? }))
+    }
+
+    /// Adds to the machine's record what only the driver knows: above all what a restart needs to go on
+    /// from here, and that nobody has gone on meanwhile.
     fn complete(
         &self,
         step: &Step,
         next: &SessionMachine,
         proposed: Proposed,
+        order: Option<Order>,
         now: &Now,
     ) -> Result<StationRecord, StationError> {
+        if proposed.is_empty() {
+            return Ok(StationRecord::default());
+        }
         let at = Station::wall(now)?;
-        let facts = OpenFacts::at(at, &self.station.parts.policy.session);
-        let mut record = translate(proposed, facts, self.certificate.as_deref())?;
+        let parts = &self.station.parts;
+        let facts = OpenFacts::at(at, &parts.policy.session, &parts.instance);
+        let mut record = translate(proposed, &facts, self.certificate.as_deref())?;
+        let session_id = next.session_id();
+        record.writes.insert(0, StationWrite::Hold { session_id, epoch: self.epoch });
+        if let Some(state) = kept::keep(next, order.as_ref(), now)? {
+            record.writes.push(StationWrite::SessionState { session_id, state });
+        }
         if let Some(cause) = step.cause() {
             record.audit.iter_mut().for_each(|row| explain(row, cause));
         }
         if let Some(answer) = next.answer().filter(|_| !self.answer_kept) {
             let answer = strict::to_vec(&answer).map_err(|_| ErrorCode::Internal)?;
-            let session_id = next.session_id();
             record.writes.push(StationWrite::SessionAnswer { session_id, answer });
         }
         Ok(record)
     }
 
-    fn install(&mut self, step: &Step, next: SessionMachine, record: &StationRecord, now: &Now) {
+    fn install(&mut self, next: SessionMachine, record: &StationRecord) {
         self.answer_kept |=
             record.writes.iter().any(|w| matches!(w, StationWrite::SessionAnswer { .. }));
         if record.writes.iter().any(|w| matches!(w, StationWrite::AbortPending { .. })) {
             self.station.revocations_due();
         }
         self.machine = next;
-        if let Step::Pair(_, details) = step {
-            self.facts.config_version = details.config_version;
-        }
-        // The machine has accepted the document, so the key in it is the device's.
-        if let Step::Identity(document) = step
-            && self.machine.phase() != SessionPhase::Failed
-        {
-            self.identified(document, now);
-        }
-    }
-
-    fn identified(&mut self, document: &[u8], now: &Now) {
-        let (Some(document), Some(at)) = (identity_document(document), now.wall) else {
-            return;
-        };
-        self.facts.identity_key = document.identity_key;
-        // The machine counts from the scan, not from the device's answer.
-        let pair_by = self.machine.poll_timeout().unwrap_or(now.mono);
-        let identified = Identified {
-            serial: document.device_serial,
-            firmware: document.firmware_version,
-            reserved_until: at + pair_by.since(now.mono),
-        };
-        self.view.send_modify(|view| view.identified = Some(identified));
     }
 }
 
@@ -175,9 +173,4 @@ fn explain(row: &mut AuditEvent, cause: &str) {
     if !row.success {
         row.detail.push(("cause", cause.to_owned()));
     }
-}
-
-fn identity_document(document: &[u8]) -> Option<IdentityDocument> {
-    let jws = zmon_crypto::jws::Unverified::parse(document).ok()?;
-    strict::parse(jws.payload_unverified(), limits::BODY_MAX.default).ok()
 }

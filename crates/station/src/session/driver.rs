@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::ids::WindowId;
 use zmon_protocol::station::{
-    Opening, SessionMachine, SessionPhase, SessionTransition, StationAction,
+    Claim, SessionMachine, SessionPhase, SessionTransition, StationAction,
 };
 use zmon_wire::carry::Reply;
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer};
 
-use super::effects::{Effect, Failure, IssueFacts};
+use super::effects::{Effect, Failure};
+use super::kept::Order;
+use super::record::FIRST_EPOCH;
 use super::step::{Halt, Step};
 use super::{BACKLOG, Command, SessionHandle, SessionView};
 use crate::error::StationError;
@@ -38,29 +39,49 @@ pub(crate) struct SessionDriver {
     pub(super) connection: Option<Box<dyn DeviceConnection>>,
     /// The device is being asked to blink, over that connection.
     pub(super) blinks: bool,
-    /// The envelope that waits for the connection until then.
-    pub(super) delayed: Option<Vec<u8>>,
-    pub(super) facts: IssueFacts,
+    /// The envelope that waits for the connection until then, with the claim that opens another.
+    pub(super) delayed: Option<(Claim, Vec<u8>)>,
+    /// What every record of this driver is conditional on.
+    pub(super) epoch: u64,
+    /// The certificate that was ordered, once one was.
+    pub(super) order: Option<Order>,
     pub(super) certificate: Option<Box<CertificateRow>>,
     pub(super) answer_kept: bool,
+    /// Steps to take before anything else, the last one first.
+    due: Vec<Step>,
+    /// It was taken over, and has not looked yet what became of its certificate.
+    is_new_here: bool,
+}
+
+/// A session as its driver finds it.
+pub(crate) struct Resumed {
+    pub(crate) machine: SessionMachine,
+    pub(crate) order: Option<Order>,
+    /// The new owner's.
+    pub(crate) epoch: u64,
 }
 
 impl SessionDriver {
-    /// Takes over a session whose opening record has been committed, and starts its task.
-    pub(crate) fn spawn(
+    /// Drives a session whose opening record has been committed.
+    pub(crate) fn open(station: &Arc<Station>, opened: SessionTransition) -> SessionHandle {
+        let SessionTransition { next, actions, .. } = opened;
+        let begun = Resumed { machine: next, order: None, epoch: FIRST_EPOCH };
+        Self::spawn(station, begun, false, actions)
+    }
+
+    /// Drives a session that this process has taken over.
+    pub(crate) fn resume(station: &Arc<Station>, resumed: Resumed) -> SessionHandle {
+        Self::spawn(station, resumed, true, Vec::new())
+    }
+
+    fn spawn(
         station: &Arc<Station>,
-        opened: SessionTransition,
-        opening: Option<Opening>,
-        code: Option<PairingCode>,
-        config_version: u64,
+        begun: Resumed,
+        is_new_here: bool,
+        actions: Vec<StationAction>,
     ) -> SessionHandle {
-        let machine = opened.next;
-        let first = SessionView {
-            route: machine.route(),
-            message: machine.message().map(Arc::new),
-            pair_by: machine.pair_by(),
-            ..SessionView::new(machine.phase())
-        };
+        let Resumed { machine, order, epoch } = begun;
+        let first = SessionView::of_machine(&machine, &station.now());
         let (command_sender, commands) = mpsc::channel(BACKLOG);
         let (view, view_receiver) = watch::channel(first);
         let handle = SessionHandle {
@@ -68,8 +89,9 @@ impl SessionDriver {
             operator: machine.operator().cloned(),
             method: machine.method(),
             device_id: machine.device_id().clone(),
-            opening,
-            code,
+            epoch,
+            token_id: *machine.token_id(),
+            code: machine.code().cloned(),
             target: machine.target().cloned(),
             key16: machine.key16(),
             commands: command_sender,
@@ -84,15 +106,18 @@ impl SessionDriver {
             connection: None,
             blinks: false,
             delayed: None,
-            facts: IssueFacts { config_version, ..IssueFacts::default() },
+            epoch,
+            order,
             certificate: None,
             answer_kept: false,
+            due: Vec::new(),
+            is_new_here,
         };
         // Registered before it runs, so that it cannot end before it is known.
         let (go, ready) = oneshot::channel();
         let task = tokio::spawn(async move {
             if ready.await.is_ok() {
-                driver.run(opened.actions).await;
+                driver.run(actions).await;
             }
         });
         station.sessions.insert(handle.clone(), task.abort_handle());
@@ -104,17 +129,45 @@ impl SessionDriver {
         let id = self.machine.session_id();
         self.start(actions);
         self.publish(None);
+        if self.is_new_here && !self.look().await {
+            self.give_up(None, ErrorCode::StorageUnavailable);
+            let _ended = self.station.sessions.remove(&id, self.epoch);
+            return;
+        }
         while !self.machine.phase().is_final() {
             let (step, reply) = self.next().await;
             if !self.advance(step, reply).await {
                 break;
             }
         }
-        self.station.sessions.remove(&id);
+        let _ended = self.station.sessions.remove(&id, self.epoch);
+    }
+
+    /// What the store knows better than the machine that was kept comes first (D13). It is read when the
+    /// session can be told already what is decided meanwhile.
+    async fn look(&mut self) -> bool {
+        let id = self.machine.session_id();
+        let mut pause = COMMIT_PAUSE;
+        for _ in 0..COMMIT_ATTEMPTS {
+            match self.station.parts.store.certificate_of_session(&id).await {
+                Ok(row) => {
+                    self.due = vec![Step::Resumed];
+                    self.due.extend(row.and_then(|row| decided(&row)));
+                    return true;
+                }
+                Err(error) => tracing::warn!(%error, session = %id, "a certificate"),
+            }
+            self.station.parts.clock.sleep_until(self.station.now().mono + pause).await;
+            pause *= 2;
+        }
+        false
     }
 
     /// Waits for the next thing to happen.
     async fn next(&mut self) -> (Step, Option<Asker>) {
+        if let Some(step) = self.due.pop() {
+            return (step, None);
+        }
         let clock = Arc::clone(&self.station.parts.clock);
         let deadline = self.machine.poll_timeout();
         let timer = async move {
@@ -179,8 +232,8 @@ impl SessionDriver {
     fn blinked(&mut self, connection: Option<Box<dyn DeviceConnection>>) {
         self.connection = connection;
         self.blinks = false;
-        if let Some(envelope) = self.delayed.take() {
-            self.deliver(envelope);
+        if let Some((claim, envelope)) = self.delayed.take() {
+            self.deliver(claim, envelope);
         }
     }
 
@@ -272,6 +325,9 @@ impl SessionDriver {
                     clock.sleep_until(self.station.now().mono + pause).await;
                     pause *= 2;
                 }
+                Err(Halt::Refused(Refusal::SessionTaken { epoch })) => {
+                    return self.give_way(reply, epoch);
+                }
                 Err(Halt::Refused(refusal)) => match self.instead(refusal) {
                     Ok(Step::Committed(serial)) => steps.push(Step::Committed(serial)),
                     Ok(other) => steps = vec![other],
@@ -315,10 +371,19 @@ impl SessionDriver {
             | Refusal::PasswordStale
             | Refusal::KeyMoved
             | Refusal::Batch(_)
+            | Refusal::SessionTaken { .. }
             | Refusal::CounterBehind { .. }
             | Refusal::CrlBehind { .. } => Err(ErrorCode::Internal),
             Refusal::DeviceDecommissioned => Ok(Step::IssueFailed(ErrorCode::DeviceDecommissioned)),
         }
+    }
+
+    /// Another owner goes on with the session: nothing more is done here, and nothing was.
+    fn give_way(&self, reply: Option<Asker>, epoch: u64) -> bool {
+        let session = self.machine.session_id();
+        tracing::info!(%session, own = self.epoch, epoch, "the session has another owner");
+        answer(reply, Err(ErrorCode::StateConflict.into()));
+        false
     }
 
     fn give_up(&self, reply: Option<Asker>, code: ErrorCode) -> bool {
@@ -330,6 +395,15 @@ impl SessionDriver {
             view.error = Some(report);
         });
         false
+    }
+}
+
+/// What the record says of a session's certificate; nothing while it is pending.
+fn decided(row: &CertificateRow) -> Option<Step> {
+    match (row.state, row.committed_at) {
+        (CertificateState::Pending, _) => None,
+        (CertificateState::Revoked, None) => Some(Step::Aborted(row.serial)),
+        _ => Some(Step::Committed(row.serial)),
     }
 }
 

@@ -10,7 +10,7 @@ use zmon_wire::kind::TrustLevel;
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted};
 use zmon_wire::session::SessionOpen;
 
-use crate::ca::random_serial;
+use super::kept::Order;
 use crate::ports::{
     CertificateRow, CertificateState, ClientCertificateOrder, DeviceConnection, DialError, Target,
 };
@@ -61,9 +61,11 @@ impl From<DialError> for Failure {
     }
 }
 
-/// What a certificate row says that the order does not.
-#[derive(Debug, Clone, Default)]
+/// What a certificate says besides session, device and key.
+#[derive(Debug, Clone)]
 pub(crate) struct IssueFacts {
+    /// Its serial number and time.
+    pub(crate) order: Order,
     /// The device's identity key, `SubjectPublicKeyInfo` DER.
     pub(crate) identity_key: Vec<u8>,
     /// Number of the configuration it goes into.
@@ -118,7 +120,7 @@ pub(crate) async fn confirm_pake(
     }
 }
 
-fn dialled(target: ProposedTarget) -> Target {
+pub(super) fn dialled(target: ProposedTarget) -> Target {
     Target { address: target.address, port: target.port, thumbprint16: target.thumbprint16 }
 }
 
@@ -135,6 +137,10 @@ pub(crate) async fn issue(
     spki: Vec<u8>,
     facts: IssueFacts,
 ) -> Effect {
+    // A process that is behind issues nothing.
+    if let Err(error) = station.keep_up(&station.now()).await {
+        return Effect::IssueFailed(error.code());
+    }
     match sign(&station, session, device_id, spki, facts).await {
         Ok((row, chain)) => Effect::Issued(Box::new(row), chain),
         Err(code) => Effect::IssueFailed(code),
@@ -148,10 +154,9 @@ async fn sign(
     spki: Vec<u8>,
     facts: IssueFacts,
 ) -> Result<(CertificateRow, Vec<Vec<u8>>), ErrorCode> {
-    let now = station.now().wall.ok_or(ErrorCode::Internal)?;
-    let serial = random_serial(station.parts.entropy.generator().as_mut());
+    let Order { serial, at } = facts.order;
     // A device whose clock is a little slow must accept it at once.
-    let not_before = now - zmon_domain::limits::CLOCK_SKEW.default;
+    let not_before = at - zmon_domain::limits::CLOCK_SKEW.default;
     let order = ClientCertificateOrder {
         spki,
         device_id,
@@ -174,7 +179,7 @@ async fn sign(
         der: issued.der,
         not_before: order.not_before,
         not_after: order.not_after,
-        issued_at: now,
+        issued_at: at,
         committed_at: None,
         revoked: None,
     };

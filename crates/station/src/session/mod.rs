@@ -9,6 +9,7 @@ mod actions;
 mod commit;
 mod driver;
 mod effects;
+mod kept;
 mod record;
 mod step;
 
@@ -21,10 +22,12 @@ use zmon_crypto::token::PairingToken;
 use zmon_domain::address::DeviceAddress;
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport};
-use zmon_domain::ids::{DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId};
+use zmon_domain::ids::{
+    DeviceId, DeviceSerial, FirmwareVersion, OperatorId, Serial, SessionId, TokenId,
+};
 use zmon_domain::route::Route;
-use zmon_domain::time::{Tick, UnixTime};
-use zmon_protocol::station::{Blink, Opening, PairDetails, SessionPhase, Target};
+use zmon_domain::time::{Now, Tick, UnixTime};
+use zmon_protocol::station::{Blink, Opening, PairDetails, SessionMachine, SessionPhase, Target};
 use zmon_wire::carry::{Message, Reply};
 use zmon_wire::kind::Method;
 use zmon_wire::pair::PairAnswer;
@@ -32,7 +35,8 @@ use zmon_wire::pair::PairAnswer;
 use crate::error::StationError;
 use crate::ports::SessionRow;
 
-pub(crate) use driver::SessionDriver;
+pub(crate) use driver::{Resumed, SessionDriver};
+pub(crate) use kept::{Order, keep, read};
 pub(crate) use record::{OpenFacts, translate};
 
 /// Commands a session may be behind with.
@@ -88,6 +92,21 @@ impl SessionView {
         matches!(self.phase, SessionPhase::Identified)
     }
 
+    /// What the machine knows of its session.
+    pub(crate) fn of_machine(machine: &SessionMachine, now: &Now) -> Self {
+        Self {
+            answer: machine.answer(),
+            identified: Identified::of(machine, now),
+            envelope: machine.envelope().cloned(),
+            words: machine.words(),
+            route: machine.route(),
+            message: machine.message().map(Arc::new),
+            pair_by: machine.pair_by(),
+            blink: machine.blink(),
+            ..Self::new(machine.phase())
+        }
+    }
+
     /// What is left of a session that no task runs.
     pub(crate) fn of_row(row: SessionRow) -> Self {
         Self { error: row.error.map(Into::into), ..Self::new(row.phase) }
@@ -101,8 +120,20 @@ pub(crate) struct Identified {
     pub(crate) serial: DeviceSerial,
     /// Its firmware.
     pub(crate) firmware: FirmwareVersion,
-    /// Until when `pair` must follow.
+    /// Until when it is kept for its operator.
     pub(crate) reserved_until: UnixTime,
+}
+
+impl Identified {
+    /// What the machine knows of it; none without a wall clock.
+    pub(crate) fn of(machine: &SessionMachine, now: &Now) -> Option<Self> {
+        let (serial, firmware, _) = machine.identified()?;
+        Some(Self {
+            serial: serial.clone(),
+            firmware: firmware.clone(),
+            reserved_until: now.wall? + machine.held_until().since(now.mono),
+        })
+    }
 }
 
 /// What a running session is asked.
@@ -143,8 +174,10 @@ pub(crate) struct SessionHandle {
     pub(crate) method: Method,
     /// The device it is about.
     pub(crate) device_id: DeviceId,
-    /// What an operator began it with; none where the device began it.
-    opening: Option<Opening>,
+    /// Which owner of the session its task is.
+    pub(crate) epoch: u64,
+    token_id: TokenId,
+    /// What an operator read off the screen; none where the device began it.
     code: Option<PairingCode>,
     target: Option<Target>,
     key16: Option<[u8; 16]>,
@@ -155,22 +188,21 @@ pub(crate) struct SessionHandle {
 impl SessionHandle {
     /// Whether code and token (if given) are those it was begun with.
     pub(crate) fn was_begun_with(&self, code: &PairingCode, token: Option<&PairingToken>) -> bool {
-        let same = |token: &PairingToken| match &self.opening {
-            Some(Opening::Scanned(own)) => own.ct_eq(token),
-            Some(Opening::Typed { .. }) | None => false,
-        };
+        let same = |token: &PairingToken| self.method == Method::Qr && token.id() == self.token_id;
         self.code.as_ref() == Some(code) && token.is_none_or(same)
     }
 
     /// Whether it was begun by typing this code.
     pub(crate) fn was_typed(&self, code: &PairingCode) -> bool {
-        matches!(self.opening, Some(Opening::Typed { .. })) && self.code.as_ref() == Some(code)
+        self.method == Method::Typed && self.code.as_ref() == Some(code)
     }
 
     /// Whether it was begun by the other method.
     pub(crate) fn mixes_with(&self, opening: &Opening) -> bool {
-        let scanned = |opening: &Opening| matches!(opening, Opening::Scanned(_));
-        self.opening.as_ref().is_some_and(|own| scanned(own) != scanned(opening))
+        match opening {
+            Opening::Scanned(_) => self.method == Method::Typed,
+            Opening::Typed { .. } => self.method == Method::Qr,
+        }
     }
 
     /// Left half of the thumbprint of the key that the device must prove.
@@ -230,6 +262,16 @@ impl Sessions {
         self.live().get(id).map(|(handle, _)| handle.clone())
     }
 
+    /// The session, if it runs here and nobody has taken it over: its row says `epoch`.
+    pub(crate) fn of_epoch(&self, id: &SessionId, epoch: u64) -> Option<SessionHandle> {
+        let live = self.get(id)?;
+        if live.epoch < epoch {
+            self.give_way(id, live.epoch);
+            return None;
+        }
+        Some(live)
+    }
+
     /// The device has tested with a session's certificate.
     pub(crate) async fn tested(&self, id: &SessionId, serial: Serial) -> bool {
         self.tell(id, Command::Tested(serial)).await
@@ -243,6 +285,14 @@ impl Sessions {
     /// A session's certificate will never become current. `false` when no task runs the session.
     pub(crate) async fn aborted(&self, id: &SessionId, serial: Serial) -> bool {
         self.tell(id, Command::Aborted(serial)).await
+    }
+
+    /// Tells a session something that will be told again; one that is behind with its commands hears it
+    /// then.
+    pub(crate) fn tell_if_idle(&self, id: &SessionId, command: Command) {
+        if let Some(handle) = self.get(id) {
+            let _told = handle.commands.try_send(command);
+        }
     }
 
     async fn tell(&self, id: &SessionId, command: Command) -> bool {
@@ -262,8 +312,23 @@ impl Sessions {
         live.into_values().for_each(|(_, task)| task.abort());
     }
 
-    fn remove(&self, id: &SessionId) {
-        self.live().remove(id);
+    /// Which sessions run here, and as which of their owners.
+    pub(crate) fn epochs(&self) -> BTreeMap<SessionId, u64> {
+        self.live().iter().map(|(id, (handle, _))| (*id, handle.epoch)).collect()
+    }
+
+    /// Another owner goes on with the session: the task that ran it here as `epoch` ends where it stands.
+    /// What it had not committed never will be.
+    pub(crate) fn give_way(&self, id: &SessionId, epoch: u64) {
+        if let Some(task) = self.remove(id, epoch) {
+            task.abort();
+        }
+    }
+
+    fn remove(&self, id: &SessionId, epoch: u64) -> Option<AbortHandle> {
+        let mut live = self.live();
+        let own = live.get(id).is_some_and(|(handle, _)| handle.epoch == epoch);
+        own.then(|| live.remove(id)).flatten().map(|(_, task)| task)
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeMap<SessionId, (SessionHandle, AbortHandle)>> {

@@ -1,6 +1,8 @@
 //! The machine's records in the store's words.
 
 use zmon_domain::error::ErrorCode;
+use zmon_domain::ids::InstanceName;
+use zmon_domain::limits;
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{
     RegistryEntry, SessionPhase, StationPolicy as SessionPolicy, StationRecord as Proposed,
@@ -11,9 +13,14 @@ use crate::ports::{
     CertificateRow, DeviceRow, DeviceStatus, SessionRow, StationRecord, StationWrite,
 };
 
+/// The epoch of a session's first owner.
+pub(crate) const FIRST_EPOCH: u64 = 1;
+
 /// What a reservation row says that the machine does not know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenFacts {
+    /// The process that runs the session.
+    pub(crate) owner: InstanceName,
     /// The wall clock at this step.
     pub(crate) at: UnixTime,
     /// When the reservation ends if nobody ends it.
@@ -23,9 +30,10 @@ pub(crate) struct OpenFacts {
 }
 
 impl OpenFacts {
-    /// The deadlines of a step at `at`.
-    pub(crate) fn at(at: UnixTime, policy: &SessionPolicy) -> Self {
+    /// The deadlines of a step of `owner` at `at`.
+    pub(crate) fn at(at: UnixTime, policy: &SessionPolicy, owner: &InstanceName) -> Self {
         Self {
+            owner: owner.clone(),
             at,
             expires_at: at + policy.session_lifetime,
             pending_until: at + policy.pending_lifetime,
@@ -40,7 +48,7 @@ impl OpenFacts {
 /// `internal` when the machine inserts a certificate nobody issued.
 pub(crate) fn translate(
     proposed: Proposed,
-    facts: OpenFacts,
+    facts: &OpenFacts,
     certificate: Option<&CertificateRow>,
 ) -> Result<StationRecord, ErrorCode> {
     let Proposed { audit, writes } = proposed;
@@ -51,17 +59,21 @@ pub(crate) fn translate(
             let (session_id, expires_at) = (*session_id, facts.pending_until);
             translated.push(StationWrite::SessionDeadline { session_id, expires_at });
         }
-        translated.push(translate_write(write, facts, certificate)?);
+        if let Some(write) = translate_write(write, facts, certificate)? {
+            translated.push(write);
+        }
     }
     Ok(StationRecord { audit, writes: translated })
 }
 
 fn translate_write(
     write: ProposedWrite,
-    facts: OpenFacts,
+    facts: &OpenFacts,
     certificate: Option<&CertificateRow>,
-) -> Result<StationWrite, ErrorCode> {
-    Ok(match write {
+) -> Result<Option<StationWrite>, ErrorCode> {
+    Ok(Some(match write {
+        // Its state is kept with every record.
+        ProposedWrite::Progress { .. } => return Ok(None),
         ProposedWrite::Reserve { session_id, device_id, operator, token_id } => {
             StationWrite::Reserve(SessionRow {
                 id: session_id,
@@ -74,6 +86,9 @@ fn translate_write(
                 expires_at: facts.expires_at,
                 error: None,
                 answer: None,
+                owner: Some(facts.owner.clone()),
+                epoch: FIRST_EPOCH,
+                lease_until: facts.at + limits::SESSION_LEASE.default,
             })
         }
         ProposedWrite::Claim { session_id, token_id } => {
@@ -108,7 +123,7 @@ fn translate_write(
             tracing::error!(?unknown, "the session machine proposes a write nobody knows");
             return Err(ErrorCode::Internal);
         }
-    })
+    }))
 }
 
 fn device(entry: RegistryEntry, at: UnixTime) -> DeviceRow {

@@ -34,6 +34,7 @@ pub(super) enum Step {
     Tested(Serial),
     Committed(Serial),
     Aborted(Serial),
+    Resumed,
     Timeout,
 }
 
@@ -86,6 +87,7 @@ impl Step {
             Self::Tested(serial) => SessionInput::Tested { serial },
             Self::Committed(serial) => SessionInput::Committed { serial },
             Self::Aborted(serial) => SessionInput::Aborted { serial },
+            Self::Resumed => SessionInput::Resumed,
             Self::Timeout => SessionInput::Timeout,
         }
     }
@@ -125,6 +127,7 @@ impl Step {
             | Self::Tested(_)
             | Self::Committed(_)
             | Self::Aborted(_)
+            | Self::Resumed
             | Self::Timeout => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Which of ten monitors is it? The operator who has claimed one has its screen blink.
 
+use std::sync::Arc;
+
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
 use zmon_domain::limits;
@@ -22,12 +24,12 @@ impl Station {
     /// `state_conflict` before the device is claimed, after `pair`, and where only a courier reaches it;
     /// `device_unreachable`, what the device refused with, storage errors.
     pub async fn blink(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
     ) -> Result<Blinking, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
-        let session = self.running_of(proof, id)?;
+        let session = self.running_of(proof, id).await?;
         session.ask(|done| Command::Blink(proof.id().clone(), done)).await?;
         let until = self.now().mono + limits::BLINK_WAIT.default;
         let view = tokio::select! {

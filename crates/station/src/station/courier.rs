@@ -1,5 +1,7 @@
 //! The courier route (D7): an operator's machine, or files in their hand, between device and station.
 
+use std::sync::Arc;
+
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::SessionId;
@@ -22,12 +24,12 @@ impl Station {
     /// `not_permitted`; `session_unknown` for a session that is not this operator's or has ended;
     /// `state_conflict` where nobody has said where the device is; storage errors.
     pub async fn courier_message(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
     ) -> Result<CourierAnswer, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
-        let session = self.running_of(proof, id)?;
+        let session = self.running_of(proof, id).await?;
         self.hold(&session).await;
         // Nobody has said where a device is that fetches its messages by itself.
         let target = session.target().ok_or(ErrorCode::StateConflict)?;
@@ -50,14 +52,14 @@ impl Station {
     /// As [`Station::courier_message`]; `session_mismatch` for the answer of another session,
     /// `state_conflict` for one that nobody waits for, both with a row; why the session refuses it.
     pub async fn courier_return(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
         answer: Return,
     ) -> Result<(), StationError> {
         let now = self.now();
         self.authorise(proof, Action::Pair, &now).await?;
-        let session = self.running_of(proof, id)?;
+        let session = self.running_of(proof, id).await?;
         let waits = session.view().message;
         let code = if answer.session_id != *id {
             ErrorCode::SessionMismatch
@@ -74,14 +76,13 @@ impl Station {
         self.refuse(&now, row, code.into()).await
     }
 
-    /// The operator's own session, while it runs.
-    pub(super) fn running_of(
-        &self,
+    /// The operator's own session, here, while it runs.
+    pub(super) async fn running_of(
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
     ) -> Result<SessionHandle, StationError> {
-        let session = self.sessions.get(id);
-        let own = session.filter(|session| session.operator.as_ref() == Some(proof.id()));
+        let own = self.own_session_here(proof, id).await?;
         own.ok_or_else(|| ErrorCode::SessionUnknown.into())
     }
 

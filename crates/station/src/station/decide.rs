@@ -56,6 +56,7 @@ impl Station {
         serial: &Serial,
         request: &CommitRequest,
     ) -> Result<String, StationError> {
+        self.keep_up(&self.now()).await?;
         for _ in 0..RACES {
             let now = self.now();
             let row = self.admit_certificate(serial, CertificateUse::Commit).await?;
@@ -177,7 +178,7 @@ impl Station {
         Ok(Some(answer))
     }
 
-    /// Ends a session in the store whose task did not survive a restart.
+    /// Ends a session in the store that nobody can go on with. Whoever runs one, or will, ends it.
     async fn end_orphan(
         &self,
         row: &CertificateRow,
@@ -189,7 +190,7 @@ impl Station {
             return Ok(());
         }
         let Some(session) = self.parts.store.session(&row.session).await? else { return Ok(()) };
-        if session.phase.is_final() {
+        if session.phase.is_final() || session.owner.is_some() {
             return Ok(());
         }
         let (event, phase) = if *change == Change::Abort {

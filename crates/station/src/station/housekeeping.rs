@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Actor;
-use zmon_domain::time::{Now, is_expired};
+use zmon_domain::time::{Now, Tick, is_expired};
 use zmon_protocol::station::SessionPhase;
 
 use super::Station;
+use super::follow::LOOK;
 use crate::error::StationError;
-use crate::ports::{CertificateRow, CertificateState, RevocationReason, SessionRow, StationWrite};
+use crate::ports::{CertificateRow, RevocationReason, SessionRow, StationWrite};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(5);
@@ -21,20 +22,32 @@ impl Station {
     /// Puts the memory of an earlier run in order, and publishes a revocation list. Call it once,
     /// before serving.
     ///
-    /// A pairing does not survive a restart: what had not been delivered is released. What had been
-    /// delivered stays open, because the device may still commit to it (D13).
+    /// Pairings go on where they were: in the same session, with the same certificate. Only one that cannot
+    /// be gone on with, because nothing of it is kept that this program can read, is released; where its
+    /// configuration had been delivered it stays open, because the device may still commit to it (D13).
     ///
     /// # Errors
     /// Storage errors, and `internal` without a wall clock.
-    pub async fn start(&self) -> Result<(), StationError> {
+    pub async fn start(self: &Arc<Self>) -> Result<(), StationError> {
+        let _opening = self.opening.lock().await;
         let now = self.now();
         let wall = Self::wall(&now)?;
         let mut audit = vec![AuditEvent::new(EventType::Started, Actor::System)];
         let mut writes = vec![StationWrite::DropLoginsBefore(wall)];
+        let mut running = Vec::new();
         for row in self.parts.store.open_sessions().await? {
-            self.after_restart(row, &mut audit, &mut writes).await?;
+            if row.owner.is_some() && !row.phase.is_final() {
+                running.push(row);
+            } else {
+                self.end_of_orphan(&row, &mut audit, &mut writes).await?;
+            }
         }
         self.commit_all(&now, audit, writes).await?;
+        for row in running {
+            if self.is_to_be_adopted(&row, &now)? {
+                self.adopt(&row, &now).await?;
+            }
+        }
         self.settle_batches(&now).await?;
         self.publish_crl().await
     }
@@ -46,7 +59,19 @@ impl Station {
             if let Err(error) = self.round().await {
                 tracing::error!(%error, "housekeeping");
             }
-            self.parts.clock.sleep_until(self.now().mono + ROUND).await;
+            let next = self.now().mono + ROUND;
+            self.follow_until(next).await;
+            self.parts.clock.sleep_until(next).await;
+        }
+    }
+
+    /// Reads each second what others do to a record that is not this process's alone.
+    async fn follow_until(&self, end: Tick) {
+        while self.parts.store.is_shared() && self.now().mono + LOOK < end {
+            if let Err(error) = self.follow_record().await {
+                tracing::warn!(%error, "the record of all stations");
+            }
+            self.parts.clock.sleep_until(self.now().mono + LOOK).await;
         }
     }
 
@@ -54,10 +79,12 @@ impl Station {
     ///
     /// # Errors
     /// The first failure; the rest waits for the next round.
-    pub async fn round(&self) -> Result<(), StationError> {
+    pub async fn round(self: &Arc<Self>) -> Result<(), StationError> {
+        self.follow_record().await?;
         let now = self.now();
+        self.renew_leases(&now).await?;
         self.abort_overdue(&now).await?;
-        self.release_orphans(&now).await?;
+        self.look_after_sessions(&now).await?;
         self.settle_batches(&now).await?;
         self.refresh_crl().await?;
         let junk = self.junk().due(now.mono);
@@ -67,17 +94,18 @@ impl Station {
         Ok(())
     }
 
-    /// Writes down that the station stops, and ends what runs. Devices that have been given a
-    /// configuration may still commit to it after the next start.
+    /// Writes down that the station stops, and lets go what runs: the next start, or another station, goes
+    /// on with it.
     ///
     /// # Errors
     /// Storage errors.
     pub async fn stop(&self) -> Result<(), StationError> {
         let now = self.now();
         self.batches.abort_all();
+        let leases = self.leases(Self::wall(&now)?);
         self.sessions.abort_all();
-        self.commit_all(&now, vec![AuditEvent::new(EventType::Stopped, Actor::System)], Vec::new())
-            .await
+        let row = AuditEvent::new(EventType::Stopped, Actor::System);
+        self.commit_all(&now, vec![row], leases.into_iter().collect()).await
     }
 
     /// Aborts every certificate that has been pending for too long (D13).
@@ -96,7 +124,7 @@ impl Station {
         Ok(())
     }
 
-    /// Tells the session of an aborted certificate, or ends it in the store when its machine is gone.
+    /// Tells the session of an aborted certificate, or ends it in the store when nobody can go on with it.
     pub(super) async fn session_aborted(
         &self,
         now: &Now,
@@ -108,7 +136,7 @@ impl Station {
         let Some(session) = self.parts.store.session(&row.session).await? else {
             return Ok(());
         };
-        if session.phase.is_final() {
+        if session.phase.is_final() || session.owner.is_some() {
             return Ok(());
         }
         let code = ErrorCode::CommitAborted;
@@ -119,16 +147,37 @@ impl Station {
         self.commit_all(now, vec![audit], writes).await
     }
 
-    /// Ends sessions whose task was lost and whose time is over; those with a certificate end with it.
-    async fn release_orphans(&self, now: &Now) -> Result<(), StationError> {
-        let at = Self::wall(now)?;
+    /// Goes on with sessions that nobody runs any more, and ends those that nobody can go on with once their
+    /// time is over; those with a certificate end with it.
+    async fn look_after_sessions(self: &Arc<Self>, now: &Now) -> Result<(), StationError> {
+        let mut running = self.sessions.epochs();
         for row in self.parts.store.open_sessions().await? {
-            let orphan = self.sessions.get(&row.id).is_none() && is_expired(at, row.expires_at);
-            let certificate = self.parts.store.certificate_of_session(&row.id).await?;
-            if !orphan || certificate.is_some() {
-                continue;
+            match running.remove(&row.id) {
+                Some(epoch) if row.epoch > epoch => self.sessions.give_way(&row.id, epoch),
+                Some(_) => {}
+                None if self.is_run_elsewhere(&row, now)? => {}
+                None => self.look_after(&row, now).await?,
             }
-            self.release_expired(now, &row).await?;
+        }
+        // They have ended: here, a moment ago, or under another owner.
+        for (id, epoch) in running {
+            let row = self.parts.store.session(&id).await?;
+            if row.is_some_and(|row| row.epoch > epoch) {
+                self.sessions.give_way(&id, epoch);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for one that nobody runs.
+    async fn look_after(self: &Arc<Self>, row: &SessionRow, now: &Now) -> Result<(), StationError> {
+        let certificate = self.parts.store.certificate_of_session(&row.id).await?;
+        if certificate.is_none() && is_expired(Self::wall(now)?, row.expires_at) {
+            return self.release_expired(now, row).await;
+        }
+        let _opening = self.opening.lock().await;
+        if self.is_to_be_adopted(row, now)? {
+            self.adopt(row, now).await?;
         }
         Ok(())
     }
@@ -157,39 +206,6 @@ impl Station {
         });
         if stale || self.crl_due.load(Ordering::SeqCst) {
             self.publish_crl().await?;
-        }
-        Ok(())
-    }
-
-    async fn after_restart(
-        &self,
-        row: SessionRow,
-        audit: &mut Vec<AuditEvent>,
-        writes: &mut Vec<StationWrite>,
-    ) -> Result<(), StationError> {
-        if row.phase.is_final() {
-            writes.push(StationWrite::Release { session_id: row.id });
-            return Ok(());
-        }
-        let certificate = self.parts.store.certificate_of_session(&row.id).await?;
-        match certificate.map(|certificate| certificate.state) {
-            Some(CertificateState::Pending) => writes.push(StationWrite::Session {
-                session_id: row.id,
-                phase: SessionPhase::AwaitingCommit,
-                error: None,
-            }),
-            Some(CertificateState::Current | CertificateState::Superseded) => {
-                writes.extend(ended(&row, SessionPhase::Paired, None));
-            }
-            _ => {
-                audit.push(
-                    AuditEvent::new(EventType::SessionReleased, Actor::System)
-                        .device(&row.device_id)
-                        .session(row.id)
-                        .with("reason", "restart"),
-                );
-                writes.extend(ended(&row, SessionPhase::Released, None));
-            }
         }
         Ok(())
     }

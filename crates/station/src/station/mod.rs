@@ -8,7 +8,9 @@ mod certificates;
 mod courier;
 mod decide;
 mod devices;
+mod elsewhere;
 mod fleet;
+mod follow;
 mod housekeeping;
 mod login;
 mod measure;
@@ -21,6 +23,7 @@ mod polls;
 mod progress;
 mod rekey;
 mod renew;
+mod resume;
 mod retire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +34,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use zmon_crypto::{Algorithms, IdentityKey, x509};
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::{ErrorCode, FieldError};
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{DeviceId, InstanceName, Serial};
 use zmon_domain::limits;
 use zmon_domain::time::{Now, Tick, UnixTime};
 use zmon_protocol::station::{SessionContext, SessionTransition, StationAction};
@@ -75,6 +78,8 @@ pub struct ConfigurationSigner {
 pub struct StationParts {
     /// Who it is.
     pub profile: StationProfile,
+    /// Which of the processes that share the store this is. No other may have the name at the same time.
+    pub instance: InstanceName,
     /// What it allows.
     pub policy: StationPolicy,
     /// What it remembers.
@@ -118,6 +123,8 @@ pub struct Station {
     metrics: Metrics,
     batches: batch::Batches,
     crl_due: AtomicBool,
+    /// When it last read what other stations have done to the record.
+    seen: Mutex<Option<Tick>>,
     simulated: bool,
 }
 
@@ -155,6 +162,7 @@ impl Station {
             metrics: Metrics::default(),
             batches: batch::Batches::new(concurrency),
             crl_due: AtomicBool::new(false),
+            seen: Mutex::default(),
             simulated,
         }))
     }

@@ -20,8 +20,8 @@ use zmon_wire::carry::Message;
 use super::certificates::RACES;
 use super::{Checkpoints, Station};
 use crate::error::StationError;
-use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationWrite};
-use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, translate};
+use crate::ports::{DeviceRow, DeviceStatus, Refusal, SessionRow, StationRecord, StationWrite};
+use crate::session::{Command, OpenFacts, SessionDriver, SessionHandle, keep, translate};
 
 /// What an operator read off the screen, parsed.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub(super) enum Opened {
     Live(SessionHandle),
     /// The operator's own session of before that has ended.
     Past(SessionId),
+    /// A session that another process runs, and that this operator may go on with.
+    Elsewhere(SessionId),
 }
 
 impl Station {
@@ -68,9 +70,8 @@ impl Station {
             let row = self.refused(actor, &scan.device_id, code).with("address", "own");
             return self.refuse(&now, row, code.into()).await;
         }
-        let opening = self.opening.lock().await;
-        let (opened, repeated) = self.find_or_open(proof, actor, &scan, pair.as_ref()).await?;
-        drop(opening);
+        self.keep_up(&now).await?;
+        let (opened, repeated) = self.open_here(proof, actor, &scan, pair.as_ref()).await?;
         if let (Opened::Live(handle), true) = (&opened, repeated)
             && self.delivery(&scan, &now) == Route::Push
             && let Some(address) = scan.address
@@ -87,8 +88,29 @@ impl Station {
         Ok(opened)
     }
 
-    /// The session of this scan, and whether it was there before. One caller at a time: whoever comes
-    /// second finds the session, not a reservation that nobody seems to keep.
+    /// The session of this scan, and whether it was there before; one that another process runs is brought
+    /// here first.
+    async fn open_here(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        actor: &Actor,
+        scan: &Scan,
+        pair: Option<&PairDetails>,
+    ) -> Result<(Opened, bool), StationError> {
+        for _ in 0..RACES {
+            let opening = self.opening.lock().await;
+            let found = self.find_or_open(proof, actor, scan, pair).await?;
+            drop(opening);
+            match found {
+                (Opened::Elsewhere(id), _) => drop(self.session_here(&id).await?),
+                found => return Ok(found),
+            }
+        }
+        Err(ErrorCode::StateConflict.into())
+    }
+
+    /// One caller at a time: whoever comes second finds the session, not a reservation that nobody seems to
+    /// keep.
     async fn find_or_open(
         self: &Arc<Self>,
         proof: &OperatorProof,
@@ -101,6 +123,13 @@ impl Station {
             let holder = self.live_reservation(&scan.device_id, &now).await?;
             let holder = match holder {
                 None => None,
+                Some(row)
+                    if row.operator.as_ref().is_none_or(|own| own == proof.id())
+                        && self.sessions.get(&row.id).is_none()
+                        && self.is_run_elsewhere(&row, &now)? =>
+                {
+                    return Ok((Opened::Elsewhere(row.id), true));
+                }
                 // What the device began by itself gives way to a person at it, if that one may pair it.
                 Some(row) if row.operator.is_none() => {
                     let (scan, pair) = (scan.clone(), pair.cloned());
@@ -149,11 +178,9 @@ impl Station {
         holder: Option<SessionRow>,
         pair: Option<PairDetails>,
     ) -> Result<Option<Opened>, StationError> {
-        let config_version = pair.as_ref().map_or(0, |details| details.config_version);
         let now = self.now();
-        let facts = OpenFacts::at(Self::wall(&now)?, &self.parts.policy.session);
         let mut opened = self.propose_scan(proof, scan.clone(), holder, pair).await?;
-        let record = translate(core::mem::take(&mut opened.record), facts, None)?;
+        let record = self.opening_record(&mut opened, &now)?;
         match self.commit_record(&now, &record).await? {
             Ok(()) => {}
             Err(Refusal::DeviceReserved(_)) => return Ok(None),
@@ -166,9 +193,23 @@ impl Station {
             self.alarm(&opened);
             return Err(refusal.clone().into());
         }
-        let (opening, code) = (Some(scan.opening.clone()), Some(scan.code.clone()));
-        let handle = SessionDriver::spawn(self, opened, opening, code, config_version);
-        Ok(Some(Opened::Live(handle)))
+        Ok(Some(Opened::Live(SessionDriver::open(self, opened))))
+    }
+
+    /// The first record of a session, with what a restart needs to go on from it; or that of its refusal.
+    pub(super) fn opening_record(
+        &self,
+        opened: &mut SessionTransition,
+        now: &Now,
+    ) -> Result<StationRecord, StationError> {
+        let (policy, instance) = (&self.parts.policy.session, &self.parts.instance);
+        let facts = OpenFacts::at(Self::wall(now)?, policy, instance);
+        let mut record = translate(core::mem::take(&mut opened.record), &facts, None)?;
+        if let Some(state) = keep(&opened.next, None, now)? {
+            let session_id = opened.next.session_id();
+            record.writes.push(StationWrite::SessionState { session_id, state });
+        }
+        Ok(record)
     }
 
     /// What the machine makes of a scan: a session, or its refusal. Nothing is committed.
@@ -238,16 +279,26 @@ impl Station {
         self.refuse(&self.now(), row, error).await
     }
 
-    /// The session that keeps the device. One whose time is over, and that no task runs, ends here.
+    /// The session that keeps the device. One that nobody runs any more is gone on with, and one whose
+    /// time is over besides ends here. The caller holds `opening`.
     pub(super) async fn live_reservation(
-        &self,
+        self: &Arc<Self>,
         device: &DeviceId,
         now: &Now,
     ) -> Result<Option<SessionRow>, StationError> {
         let Some(row) = self.parts.store.reservation(device).await? else { return Ok(None) };
-        if is_expired(Self::wall(now)?, row.expires_at) && self.sessions.get(&row.id).is_none() {
+        let live = self.sessions.of_epoch(&row.id, row.epoch);
+        let is_kept = live.is_some() || self.is_run_elsewhere(&row, now)?;
+        if is_kept {
+            return Ok(Some(row));
+        }
+        if is_expired(Self::wall(now)?, row.expires_at) {
             self.release_expired(now, &row).await?;
             return Ok(None);
+        }
+        if row.owner.is_some() {
+            let _live = self.adopt(&row, now).await?;
+            return Ok(self.parts.store.reservation(device).await?);
         }
         Ok(Some(row))
     }
@@ -288,7 +339,7 @@ impl Station {
     ) -> Result<bool, StationError> {
         let operator = proof.id().clone();
         let Some(handle) = self.sessions.get(&row.id) else {
-            if Some(&operator) != row.operator.as_ref() {
+            if Some(&operator) != row.operator.as_ref() || self.is_run_elsewhere(row, now)? {
                 return Ok(false);
             }
             self.release(now, row, proof.actor()).await?;

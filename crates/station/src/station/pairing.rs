@@ -103,6 +103,7 @@ impl Station {
         match self.open(proof, &actor, scan, None).await? {
             Opened::Live(handle) => scanned(&handle, &self.answered(&handle).await),
             Opened::Past(id) => self.consumed(proof, &actor, &device, id).await,
+            Opened::Elsewhere(_) => Err(ErrorCode::StateConflict.into()),
         }
     }
 
@@ -180,6 +181,7 @@ impl Station {
         match opened {
             Opened::Live(handle) => self.paired(&handle).await,
             Opened::Past(id) => self.past(&id).await,
+            Opened::Elsewhere(_) => Err(ErrorCode::StateConflict.into()),
         }
     }
 
@@ -193,7 +195,7 @@ impl Station {
         id: &SessionId,
     ) -> Result<PairOutcome, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
-        if let Some(handle) = self.sessions.get(id) {
+        if let Some(handle) = self.running(id).await? {
             if handle.operator.as_ref() != Some(proof.id()) {
                 return Err(ErrorCode::SessionUnknown.into());
             }
@@ -210,13 +212,18 @@ impl Station {
     ///
     /// # Errors
     /// `session_unknown`, `state_conflict` when it has gone too far, storage errors.
-    pub async fn cancel(&self, proof: &OperatorProof, id: &SessionId) -> Result<(), StationError> {
+    pub async fn cancel(
+        self: &Arc<Self>,
+        proof: &OperatorProof,
+        id: &SessionId,
+    ) -> Result<(), StationError> {
         let now = self.now();
         self.authorise(proof, Action::Pair, &now).await?;
-        let handle = self.sessions.get(id).ok_or(ErrorCode::SessionUnknown)?;
-        if handle.operator.as_ref() != Some(proof.id()) {
+        let row = self.parts.store.session(id).await?.ok_or(ErrorCode::SessionUnknown)?;
+        if row.operator.as_ref() != Some(proof.id()) {
             self.authorise(proof, Action::ReleaseReservation, &now).await?;
         }
+        let handle = self.session_here(id).await?.ok_or(ErrorCode::SessionUnknown)?;
         let row = AuditEvent::new(EventType::PairingCancelled, proof.actor())
             .device(&handle.device_id)
             .session(*id);
@@ -227,7 +234,7 @@ impl Station {
 
     /// The operator's own session by id, which must be about this device.
     async fn own_session(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
         device: &DeviceId,
@@ -235,7 +242,7 @@ impl Station {
         let own = |operator: &Option<OperatorId>, of: &DeviceId| {
             operator.as_ref() == Some(proof.id()) && of == device
         };
-        match self.sessions.get(id) {
+        match self.own_session_here(proof, id).await? {
             Some(handle) if own(&handle.operator, &handle.device_id) => Ok(Opened::Live(handle)),
             Some(_) => Err(ErrorCode::SessionUnknown.into()),
             None => match self.parts.store.session(id).await? {
@@ -247,7 +254,7 @@ impl Station {
 
     /// [W §11.3]'s three members name no address: they go with a scan of before, if there was one.
     async fn scanned_before(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         actor: &Actor,
         device: &DeviceId,
@@ -351,13 +358,13 @@ impl Station {
         }
     }
 
-    /// The result of a session whose task has ended.
+    /// The result of a session that does not run here, from the record.
     async fn past(&self, id: &SessionId) -> Result<PairOutcome, StationError> {
         let row = self.parts.store.session(id).await?.ok_or(ErrorCode::SessionUnknown)?;
         let answer =
             row.answer.as_deref().map(|answer| strict::parse(answer, limits::BODY_MAX.max));
         let answer = answer.transpose().map_err(|_| ErrorCode::StorageCorrupt)?;
-        outcome(*id, &SessionView { answer, ..SessionView::of_row(row) })
+        outcome(*id, &SessionView { answer, ..self.view_of(row).await? })
     }
 
     pub(super) async fn details(

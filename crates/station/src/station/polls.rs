@@ -43,7 +43,7 @@ impl Station {
         detached(async move { station.answer_poll(&poll).await }).await
     }
 
-    async fn answer_poll(&self, bytes: &[u8]) -> Result<PollAnswer, StationError> {
+    async fn answer_poll(self: &Arc<Self>, bytes: &[u8]) -> Result<PollAnswer, StationError> {
         let (poll, key) = poll::verify(&self.context(Checkpoints::default()), bytes)?;
         let session = self.operated(&poll.device_id).await?;
         let row = self.parts.store.device(&poll.device_id).await?;
@@ -64,10 +64,16 @@ impl Station {
     }
 
     /// The running session of an operator about this device.
-    async fn operated(&self, device: &DeviceId) -> Result<Option<SessionHandle>, StationError> {
+    async fn operated(
+        self: &Arc<Self>,
+        device: &DeviceId,
+    ) -> Result<Option<SessionHandle>, StationError> {
         let row = self.parts.store.reservation(device).await?;
-        let live = row.filter(|row| row.operator.is_some()).map(|row| row.id);
-        Ok(live.and_then(|id| self.sessions.get(&id)))
+        let Some(row) = row.filter(|row| row.operator.is_some()) else { return Ok(None) };
+        match self.sessions.of_epoch(&row.id, row.epoch) {
+            None if row.owner.is_some() => self.take_if_at_rest(&row, &self.now()).await,
+            live => Ok(live),
+        }
     }
 
     /// Whether the key that signed is this device's: the registry says so, or else what was scanned.

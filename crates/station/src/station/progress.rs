@@ -1,6 +1,7 @@
 //! Following one's own pairing while it runs: for a page that shows each step.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use zmon_domain::error::{ErrorCode, ErrorReport};
@@ -44,8 +45,6 @@ pub struct SessionFeed {
     session_id: SessionId,
     device_id: DeviceId,
     view: watch::Receiver<SessionView>,
-    /// Keeps the view of a session that has ended before; nobody changes it.
-    _past: Option<watch::Sender<SessionView>>,
 }
 
 impl Station {
@@ -54,24 +53,24 @@ impl Station {
     /// # Errors
     /// `session_unknown` for a session that is not this operator's; `not_permitted`, storage errors.
     pub async fn follow(
-        &self,
+        self: &Arc<Self>,
         proof: &OperatorProof,
         id: &SessionId,
     ) -> Result<SessionFeed, StationError> {
         self.authorise(proof, Action::Pair, &self.now()).await?;
-        if let Some(handle) = self.sessions.get(id) {
+        if let Some(handle) = self.running(id).await? {
             if handle.operator.as_ref() != Some(proof.id()) {
                 return Err(ErrorCode::SessionUnknown.into());
             }
             let (device_id, view) = (handle.device_id.clone(), handle.watch());
-            return Ok(SessionFeed { session_id: *id, device_id, view, _past: None });
+            return Ok(SessionFeed { session_id: *id, device_id, view });
         }
         let row = self.parts.store.session(id).await?;
         let own = row.filter(|row| row.operator.as_ref() == Some(proof.id()));
         let row = own.ok_or(ErrorCode::SessionUnknown)?;
         let device_id = row.device_id.clone();
-        let (past, view) = watch::channel(SessionView::of_row(row));
-        Ok(SessionFeed { session_id: *id, device_id, view, _past: Some(past) })
+        let view = self.views_of(row).await?;
+        Ok(SessionFeed { session_id: *id, device_id, view })
     }
 }
 

@@ -25,7 +25,7 @@ use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite, Wanted};
-use crate::session::{Command, OpenFacts, SessionDriver, translate};
+use crate::session::{Command, SessionDriver};
 
 /// A pull that was found genuine, and everything needed to answer it.
 struct Asked {
@@ -87,7 +87,7 @@ impl Station {
     /// As [`Station::admit_peer`]; `session_unknown` for a session that is not this device's renewal;
     /// why the identity document was refused.
     pub async fn renew_identity(
-        &self,
+        self: &Arc<Self>,
         serial: &Serial,
         request: FetchRequest,
     ) -> Result<Vec<u8>, StationError> {
@@ -100,17 +100,20 @@ impl Station {
     ///
     /// # Errors
     /// `session_unknown`; why the identity document was refused.
-    pub async fn recover_identity(&self, request: FetchRequest) -> Result<Vec<u8>, StationError> {
+    pub async fn recover_identity(
+        self: &Arc<Self>,
+        request: FetchRequest,
+    ) -> Result<Vec<u8>, StationError> {
         self.fetch(PullMethod::Recovery, None, request).await
     }
 
     async fn fetch(
-        &self,
+        self: &Arc<Self>,
         method: PullMethod,
         device: Option<&DeviceId>,
         request: FetchRequest,
     ) -> Result<Vec<u8>, StationError> {
-        let handle = self.sessions.get(&request.session_id).filter(|handle| {
+        let handle = self.session_here(&request.session_id).await?.filter(|handle| {
             handle.method == method.method()
                 && device.is_none_or(|device| *device == handle.device_id)
         });
@@ -143,6 +146,7 @@ impl Station {
             Ok(asked) => asked,
             Err(code) => return self.refuse_pull(source, method, row, code, &now).await,
         };
+        self.keep_up(&now).await?;
         let _opening = self.opening.lock().await;
         for _ in 0..RACES {
             match self.try_pull(&asked, &now).await? {
@@ -209,10 +213,8 @@ impl Station {
             return Ok(Ok(None));
         }
         let details = self.details(device_id, Wanted::default()).await?;
-        let config_version = details.config_version;
         let mut opened = self.propose(asked, holder, details, now).await?;
-        let facts = OpenFacts::at(Self::wall(now)?, &self.parts.policy.session);
-        let mut record = translate(core::mem::take(&mut opened.record), facts, None)?;
+        let mut record = self.opening_record(&mut opened, now)?;
         if let Some(counter) = asked.counter.filter(|_| opened.reply.is_ok()) {
             let device_id = device_id.clone();
             record.writes.push(StationWrite::RecoveryCounter { device_id, counter });
@@ -232,7 +234,7 @@ impl Station {
         let (actions, answer) = take_offer(core::mem::take(&mut opened.actions));
         opened.actions = actions;
         let answer = answer.ok_or(ErrorCode::Internal)?;
-        SessionDriver::spawn(self, opened, None, None, config_version);
+        SessionDriver::open(self, opened);
         Ok(Ok(Some(answer)))
     }
 
@@ -259,8 +261,18 @@ impl Station {
 
     /// Ends a session that a device began by itself; its pending certificate is aborted with it,
     /// unless the device was faster and committed to it.
-    pub(super) async fn end_pull(&self, row: &SessionRow, now: &Now) -> Result<(), StationError> {
-        if let Some(handle) = self.sessions.get(&row.id) {
+    /// Another process that runs it loses it: the device itself asks anew, or a person has come. The caller
+    /// holds `opening`.
+    pub(super) async fn end_pull(
+        self: &Arc<Self>,
+        row: &SessionRow,
+        now: &Now,
+    ) -> Result<(), StationError> {
+        let handle = match self.sessions.of_epoch(&row.id, row.epoch) {
+            None if row.owner.is_some() && !row.phase.is_final() => self.adopt(row, now).await?,
+            live => live,
+        };
+        if let Some(handle) = handle {
             // What has ended meanwhile needs no end.
             let _ended = handle.ask(|reply| Command::Cancel(None, reply)).await;
             return Ok(());

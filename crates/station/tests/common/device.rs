@@ -73,6 +73,8 @@ pub(crate) enum Fault {
     DiesBeforeCommit,
     /// It commits, and its first answer never comes, though its connection stands.
     HangsAfterCommit,
+    /// It takes the end of a typed code's run, and its answer is lost.
+    LosesConfirmation,
 }
 
 /// What the device remembers of its window.
@@ -346,6 +348,9 @@ impl FakeDevice {
     /// Answers `POST /api/provisioning/pake/confirm`.
     pub(crate) fn answer_confirm(&self, confirm: &PakeConfirm) -> Result<String, DialError> {
         let mut window = self.window.lock().unwrap();
+        if let Some(session) = window.session.as_ref().filter(|s| s.id == confirm.session_id) {
+            return Ok(session.answer.clone());
+        }
         let (verifier, hello) = window.run.take().ok_or_else(refused)?;
         let claimed = verifier.finish(hello.as_bytes(), &confirm.confirm_p);
         let (prk, _claimed) = claimed.map_err(|_| refused())?;
@@ -353,7 +358,11 @@ impl FakeDevice {
         let document: Hello = strict::parse(payload.payload_unverified(), 65_536).unwrap();
         assert_eq!(document.session_id, confirm.session_id);
         let fault = *self.fault.lock().unwrap();
-        Ok(self.identify(&mut window, &document, hello.as_bytes(), &prk, fault))
+        let answer = self.identify(&mut window, &document, hello.as_bytes(), &prk, fault);
+        if fault == Fault::LosesConfirmation {
+            return Err(DialError::Unreachable { cause: "ordered by the test".to_owned() });
+        }
+        Ok(answer)
     }
 
     /// Answers `POST /api/provisioning/blink`: the MAC must be the session's.

@@ -28,7 +28,7 @@ impl Default for MemoryStore {
         let (orders, commits) = (Arc::<Mutex<Orders>>::default(), Arc::<AtomicUsize>::default());
         let counter = Arc::clone(&commits);
         let store = MemoryStationStore::new(Arc::new(Ram::default()));
-        let store = store.with_witness(Arc::new(move |_, _, _| {
+        let store = store.shared().with_witness(Arc::new(move |_, _, _| {
             counter.fetch_add(1, Ordering::SeqCst);
         }));
         let ordered = Arc::clone(&orders);

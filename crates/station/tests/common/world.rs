@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use zmon_crypto::x509::{Anchor, AnchorSet};
 use zmon_crypto::{Algorithms, IdentityKey};
 use zmon_domain::address::{Network as Cidr, NetworkPolicy, ServerUrl};
-use zmon_domain::ids::{OperatorId, SiteId, StationId, StationName};
+use zmon_domain::ids::{InstanceName, OperatorId, SiteId, StationId, StationName};
 use zmon_domain::role::{OperatorProof, Role, danger};
 use zmon_domain::time::Tick;
 use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
@@ -114,6 +114,47 @@ impl DeviceDialer for Lan {
         let answer = device.answer_window()?;
         Ok((answer, Box::new(Connection(device))))
     }
+
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        Box::new(Again { device: self.reach(target), claim })
+    }
+}
+
+/// A connection that is opened when it is needed, by the claim of before.
+struct Again {
+    device: Result<Arc<FakeDevice>, DialError>,
+    claim: Option<Claim>,
+}
+
+impl Again {
+    fn open(&self) -> Result<Connection, DialError> {
+        let device = self.device.clone()?;
+        match &self.claim {
+            Some(Claim::Token(open)) => drop(device.answer_hello(open)?),
+            Some(Claim::Code(confirm)) => drop(device.answer_confirm(confirm)?),
+            None => {}
+        }
+        Ok(Connection(device))
+    }
+}
+
+#[async_trait]
+impl DeviceConnection for Again {
+    async fn pake_start(&mut self, start: PakeStart) -> Result<PakeStarted, DialError> {
+        self.open()?.pake_start(start).await
+    }
+
+    async fn pake_confirm(&mut self, confirm: PakeConfirm) -> Result<SessionAnswer, DialError> {
+        self.open()?.pake_confirm(confirm).await
+    }
+
+    async fn blink(&mut self, request: BlinkRequest) -> Result<BlinkAnswer, DialError> {
+        self.open()?.blink(request).await
+    }
+
+    async fn deliver(&mut self, envelope: Vec<u8>) -> Result<DeliveryAnswer, DialError> {
+        self.open()?.deliver(envelope).await
+    }
 }
 
 struct Connection(Arc<FakeDevice>);
@@ -163,6 +204,7 @@ pub(crate) fn parts(
                 server_certificate: Some(ca.server_certificate_pem().unwrap()),
             },
         },
+        instance: InstanceName::default(),
         policy: StationPolicy::new(networks),
         store: store.port(),
         dialer,
@@ -217,6 +259,34 @@ impl World {
         // Wall clocks do not start again with the process.
         let station = Self::station(&store, &lan, &clock, 3, change);
         let world = Self { station, store, lan, clock };
+        world.station.start().await.unwrap();
+        world.reconnect();
+        world
+    }
+
+    /// Another process on the same store and network; the one before is not stopped, and may be only slow.
+    /// Devices talk to the new one from now on.
+    pub(crate) async fn beside(&self, instance: &str) -> Self {
+        self.beside_with(instance, |_| {}).await
+    }
+
+    /// The same, composed otherwise.
+    pub(crate) async fn beside_with(
+        &self,
+        instance: &str,
+        change: impl FnOnce(&mut StationParts),
+    ) -> Self {
+        let (store, lan, clock) = (&self.store, &self.lan, &self.clock);
+        let dialer = Arc::clone(lan) as Arc<dyn DeviceDialer>;
+        let mut parts = parts(store, dialer, clock, 50);
+        parts.instance = InstanceName::parse(instance).unwrap();
+        change(&mut parts);
+        let world = Self {
+            station: Station::new(parts).unwrap(),
+            store: Arc::clone(store),
+            lan: Arc::clone(lan),
+            clock: Arc::clone(clock),
+        };
         world.station.start().await.unwrap();
         world.reconnect();
         world

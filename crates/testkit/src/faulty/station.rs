@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use zmon_station::ports::{
-    CertificateIssuer, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer, DialError,
-    IssueError, IssuedCertificate, Target,
+    CertificateIssuer, Claim, ClientCertificateOrder, CrlOrder, DeviceConnection, DeviceDialer,
+    DialError, IssueError, IssuedCertificate, Target,
 };
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
@@ -52,6 +52,11 @@ impl<D: DeviceDialer> DeviceDialer for FaultyDialer<D> {
         }
         let (answer, connection) = self.inner.window(target).await?;
         Ok((answer, Box::new(FaultyConnection { inner: connection, luck: self.luck.clone() })))
+    }
+
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        let inner = self.inner.again(target, claim);
+        Box::new(FaultyConnection { inner, luck: self.luck.clone() })
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use zmon_crypto::Anchor;
+use zmon_crypto::{Anchor, RootSecret};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{Serial, SiteId, StationId, StationName};
@@ -98,6 +98,7 @@ pub struct TestStation {
     dir: TempDir,
     options: StationOptions,
     material: Arc<CaMaterial>,
+    root: RootSecret,
     faults: Faults,
     operators: SocketAddr,
     devices: SocketAddr,
@@ -130,6 +131,7 @@ impl TestStation {
         let mut station = Self {
             dir: disk::private("zmon-station-"),
             material: Arc::new(material.expect("an authority").without_anchor_key()),
+            root: RootSecret::generate(&mut options.seed.rng()),
             options,
             faults: Faults::new(),
             operators: any,
@@ -393,6 +395,7 @@ impl TestStation {
             dir: self.dir.path().to_owned(),
             options: self.options.clone(),
             material: Arc::clone(&self.material),
+            root: self.root.clone(),
             faults: self.faults.clone(),
             operators: self.operators,
             devices: self.devices,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use zmon_crypto::RootSecret;
 use zmon_domain::address::{Network, NetworkPolicy, ServerUrl};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{OperatorId, SiteId, StationId, StationName};
+use zmon_domain::ids::{InstanceName, OperatorId, SiteId, StationId, StationName};
 use zmon_domain::role::{Actor, Role};
 use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_station::ca::CaMaterial;
@@ -36,6 +37,8 @@ pub(super) struct Parts {
     pub(super) dir: PathBuf,
     pub(super) options: StationOptions,
     pub(super) material: Arc<CaMaterial>,
+    /// Under which running sessions are sealed.
+    pub(super) root: RootSecret,
     pub(super) faults: Faults,
     pub(super) operators: SocketAddr,
     pub(super) devices: SocketAddr,
@@ -78,14 +81,14 @@ async fn compose(
     parts: Parts,
     luck: Luck,
 ) -> (Arc<Station>, Arc<dyn StationStore>, StationListeners) {
-    let Parts { dir, options, material, operators, devices, first_start, .. } = parts;
+    let Parts { dir, options, material, root, operators, devices, first_start, .. } = parts;
     let StationOptions { id, site, clock, seed, dial, policy, database } = options;
     let id = StationId::parse(&id).expect("a station id");
     let (store, id) =
         aside(async move || (open_store(&dir, &id, database.as_deref()).await, id)).await;
     let key = material.audit_signer().expect("an audit key");
-    let store: Arc<dyn StationStore> =
-        Arc::new(store.with_checkpoints(key, Arc::new(seed.clone())));
+    let store = store.with_checkpoints(key, Arc::new(seed.clone()));
+    let store: Arc<dyn StationStore> = Arc::new(store.with_sessions(root, Arc::new(seed.clone())));
     if first_start {
         let (store, clock) = (Arc::clone(&store), clock.clone());
         aside(async move || add_operators(&*store, &clock).await).await;
@@ -119,6 +122,7 @@ async fn compose(
                 server_certificate: Some(material.server_certificate_pem().expect("PEM")),
             },
         },
+        instance: InstanceName::default(),
         policy: allowed,
         store: Arc::clone(&store),
         dialer: Arc::new(dialer),
@@ -154,7 +158,9 @@ async fn open_store(
     database: Option<&TestDatabase>,
 ) -> SqlStationStore {
     if let Some(database) = database {
-        return SqlStationStore::connect(&database.parsed(), id).await.expect("a database");
+        return SqlStationStore::connect(&database.parsed(), id, &InstanceName::default())
+            .await
+            .expect("a database");
     }
     let open = || match PrivateDir::open(dir) {
         Err(error) if error.code() == ErrorCode::StateConflict => ready(None),

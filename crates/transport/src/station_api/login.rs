@@ -1,6 +1,7 @@
 //! Login, accounts, health.
 
 use axum::extract::{Request, State};
+use http::StatusCode;
 use zmon_domain::ids::OperatorId;
 use zmon_station::{NewOperator, OperatorSummary, Password};
 use zmon_wire::admin::{Done, Health, LoginRequest, OperatorRequest, PasswordRequest};
@@ -13,6 +14,7 @@ use super::answer::{Answer, Segment, ok, read, segment};
 use super::credential;
 use super::gate::{Caller, source};
 use super::page::with_cookie;
+use crate::problem;
 
 /// `GET /api/health`: whether pairings are taken; no login needed.
 pub(super) async fn health(State(api): State<Api>) -> Answer {
@@ -21,6 +23,13 @@ pub(super) async fn health(State(api): State<Api>) -> Answer {
         ready: api.station.revocation_list().borrow().is_some(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// `GET /api/ready`: for whoever spreads requests over the processes of a station; no login needed.
+pub(super) async fn ready(State(api): State<Api>) -> Answer {
+    let readiness = api.station.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(problem::json(status, &readiness)?)
 }
 
 /// `POST /api/auth/login`.

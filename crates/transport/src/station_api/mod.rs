@@ -12,7 +12,7 @@
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
 //! station's business and are audited there. Who has proved nothing gets one answer a listener, and
-//! only `/api/health` and a login that does not parse say more (D24).
+//! only `/api/health`, `/api/ready` and a login that does not parse say more (D24).
 
 mod answer;
 mod batch_events;
@@ -163,6 +163,7 @@ impl Interfaces {
             .route(paths::REGISTRY_BED, get(registry::bed))
             .route(paths::HEALTH, get(login::health))
             .route(paths::METRICS, get(metrics::metrics))
+            .route(paths::READY, get(login::ready))
             .route(paths::LOGIN, post(login::login))
             .route(paths::LOGOUT, post(login::logout))
             .route(paths::OPERATORS, get(login::operators).post(login::add_operator))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::role::Role;
 use zmon_transport::client::{Answer, Ask, JSON};
@@ -16,9 +16,10 @@ const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 42] = [
+const PATHS: [(&str, &str, bool); 43] = [
     ("GET", paths::HEALTH, false),
     ("GET", paths::METRICS, false),
+    ("GET", paths::READY, false),
     ("POST", paths::LOGIN, true),
     ("POST", paths::OPERATORS, true),
     ("POST", paths::OWN_PASSWORD, true),
@@ -98,6 +99,20 @@ async fn health_needs_no_login() {
 }
 
 #[tokio::test]
+async fn readiness_needs_no_login_and_names_what_is_in_the_way() {
+    let world = World::open().await;
+    let answer = world.tablet().await.get("/api/ready").await;
+    assert_eq!(
+        (answer.status, &answer.body[..]),
+        (StatusCode::OK, &br#"{"ready":true,"reasons":[]}"#[..])
+    );
+    world.store.fail_reads(true);
+    let answer = world.tablet().await.get("/api/ready").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(&answer.body[..], br#"{"ready":false,"reasons":["store"]}"#);
+}
+
+#[tokio::test]
 async fn every_path_refuses_other_methods() {
     let world = World::open().await;
     let mut tablet = world.administrator().await;
@@ -138,7 +153,7 @@ async fn every_path_with_a_body_takes_json_only() {
 async fn strangers_get_one_answer() {
     let world = World::open().await;
     let mut tablet = world.tablet().await;
-    let open = [paths::HEALTH, paths::LOGIN, paths::OUTCOME, paths::PAGE_SESSION];
+    let open = [paths::HEALTH, paths::READY, paths::LOGIN, paths::OUTCOME, paths::PAGE_SESSION];
     let long = "A".repeat(43);
     let bearers = ["", "Bearer", "Bearer x", "Basic YTpi", &format!("Bearer {long}")];
     let mut first = None;

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use zmon_crypto::x509::{Anchor, AnchorSet};
 use zmon_domain::address::{Network, NetworkPolicy, ServerUrl};
-use zmon_domain::ids::{OperatorId, SiteId, StationId, StationName};
+use zmon_domain::ids::{InstanceName, OperatorId, SiteId, StationId, StationName};
 use zmon_domain::role::Role;
 use zmon_domain::time::UnixTime;
 use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
@@ -120,6 +120,7 @@ impl World {
                     server_certificate: Some(ca.server_certificate_pem().unwrap()),
                 },
             },
+            instance: InstanceName::default(),
             policy: StationPolicy::new(networks),
             store: store.clone(),
             dialer: Arc::new(TlsDeviceDialer::with_times(tls.clone(), times)),

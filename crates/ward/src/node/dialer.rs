@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::limits;
 use zmon_provisioning::ports::DeviceEndpoint;
-use zmon_station::ports::{DeviceConnection, DeviceDialer, DialError, Target};
+use zmon_station::ports::{Claim, DeviceConnection, DeviceDialer, DialError, Target};
 use zmon_wire::blink::{BlinkAnswer, BlinkRequest};
 use zmon_wire::pake::{PakeConfirm, PakeStart, PakeStarted, WindowAnswer};
 use zmon_wire::session::{DeliveryAnswer, SessionAnswer, SessionOpen};
@@ -96,8 +96,8 @@ impl Dialer {
         }
     }
 
-    fn pinned(&self, target: &Target, place: Place, claim: Option<Claim>) -> Pinned {
-        Pinned { dialer: self.clone(), target: target.clone(), place: Some(place), claim }
+    fn pinned(&self, target: &Target, place: Option<Place>, claim: Option<Claim>) -> Pinned {
+        Pinned { dialer: self.clone(), target: target.clone(), place, claim }
     }
 }
 
@@ -114,7 +114,7 @@ impl DeviceDialer for Dialer {
     ) -> Result<(SessionAnswer, Box<dyn DeviceConnection>), DialError> {
         let place = self.connect(target).await?;
         let answer = self.open_session(&place, &open).await?;
-        Ok((answer, Box::new(self.pinned(target, place, Some(Claim::Token(open))))))
+        Ok((answer, Box::new(self.pinned(target, Some(place), Some(Claim::Token(open))))))
     }
 
     async fn window(
@@ -124,14 +124,12 @@ impl DeviceDialer for Dialer {
         let place = self.connect(target).await?;
         let request = |device: Arc<dyn DeviceEndpoint>| async move { device.window().await };
         let answer = self.ask(&place, REQUEST, false, request).await?;
-        Ok((answer, Box::new(self.pinned(target, place, None))))
+        Ok((answer, Box::new(self.pinned(target, Some(place), None))))
     }
-}
 
-/// The request that claimed the window.
-enum Claim {
-    Token(SessionOpen),
-    Code(PakeConfirm),
+    fn again(&self, target: &Target, claim: Option<Claim>) -> Box<dyn DeviceConnection> {
+        Box::new(self.pinned(target, None, claim))
+    }
 }
 
 /// The connection of one pairing, opened again if it broke: by the same claim.

@@ -1,6 +1,7 @@
 //! The station's issuer, with a ledger of what it has signed.
 
 use async_trait::async_trait;
+use zmon_domain::ids::Serial;
 use zmon_station::ca::EmbeddedCa;
 use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, IssuedCertificate,
@@ -19,13 +20,23 @@ pub(super) struct Issuer {
     pub(super) twice: bool,
 }
 
+/// Another serial number.
+fn another(serial: &Serial) -> Serial {
+    let mut bytes = serial.as_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    Serial::from_bytes(&bytes).unwrap_or(*serial)
+}
+
 #[async_trait]
 impl CertificateIssuer for Issuer {
     async fn issue(&self, order: &ClientCertificateOrder) -> Result<IssuedCertificate, IssueError> {
         self.life.go_on().await;
-        for _ in 0..=u8::from(self.twice) {
-            if let Some(watch) = &self.watch {
-                watch.issued(&order.spki);
+        if let Some(watch) = &self.watch {
+            watch.issued(&order.spki, order.serial);
+            if self.twice {
+                watch.issued(&order.spki, another(&order.serial));
             }
         }
         self.ca.issue(order).await

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 use tokio::time::Instant;
 use zmon_crypto::Algorithms;
 use zmon_domain::address::{Network, NetworkPolicy};
+use zmon_domain::ids::InstanceName;
 use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_domain::settings::SyncInterval;
@@ -148,6 +149,7 @@ impl StationNode {
         let issuer = Issuer { ca: pki.ca.issuer().ok()?, life: life.clone(), watch, twice };
         Some(StationParts {
             profile: pki.profile()?,
+            instance: InstanceName::default(),
             policy: policy()?,
             store: Arc::new(store),
             dialer: Arc::new(Dialer { lan: Arc::clone(lan), life: life.clone() }),

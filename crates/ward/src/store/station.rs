@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use zmon_crypto::IdentityKey;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, StationId, Thumbprint, TokenId,
-    WindowId,
+    BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, StationId,
+    Thumbprint, TokenId, WindowId,
 };
 use zmon_domain::limits;
 use zmon_domain::time::{Now, UnixTime};
@@ -15,7 +15,8 @@ use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow,
     CertificateState, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal,
-    RevocationRow, SessionPhase, SessionRow, StationRecord, StationStore, StationWrite, StoreError,
+    RevocationRow, SessionPhase, SessionRow, SessionStanding, SessionState, StationRecord,
+    StationStore, StationWrite, StoreError,
 };
 
 use super::tables::Tables;
@@ -36,6 +37,7 @@ pub struct MemoryStationStore {
     hook: Mutex<Option<Hook>>,
     witness: Option<Witness>,
     signer: Option<(Arc<dyn IdentityKey>, Arc<dyn Entropy>)>,
+    shared: bool,
 }
 
 impl Default for MemoryStationStore {
@@ -49,7 +51,7 @@ impl MemoryStationStore {
     /// The store of a station on this medium.
     #[must_use]
     pub fn new(medium: Arc<dyn Medium<Tables>>) -> Self {
-        Self { medium, hook: Mutex::default(), witness: None, signer: None }
+        Self { medium, hook: Mutex::default(), witness: None, signer: None, shared: false }
     }
 
     /// What an empty disk of this station holds.
@@ -68,6 +70,12 @@ impl MemoryStationStore {
     #[must_use]
     pub fn with_checkpoints(self, key: Arc<dyn IdentityKey>, entropy: Arc<dyn Entropy>) -> Self {
         Self { signer: Some((key, entropy)), ..self }
+    }
+
+    /// The same store, to which several stations write.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// From now on this runs before every record; `None`: nothing does.
@@ -113,6 +121,10 @@ impl MemoryStationStore {
 
 #[async_trait]
 impl StationStore for MemoryStationStore {
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     async fn commit(
         &self,
         now: &Now,
@@ -193,6 +205,27 @@ impl StationStore for MemoryStationStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         self.read(|t| t.sessions.get(id).cloned())
+    }
+
+    async fn sessions_of(&self, owner: &InstanceName) -> Result<Vec<SessionStanding>, StoreError> {
+        let running =
+            |row: &&SessionRow| row.owner.as_ref() == Some(owner) && !row.phase.is_final();
+        self.read(|t| {
+            let standing = |row: &SessionRow| SessionStanding {
+                id: row.id,
+                epoch: row.epoch,
+                certificate: t
+                    .certificates
+                    .values()
+                    .find(|certificate| certificate.session == row.id)
+                    .map(|made| (made.serial, made.state, made.committed_at.is_some())),
+            };
+            t.sessions.values().filter(running).map(standing).collect()
+        })
+    }
+
+    async fn session_state(&self, id: &SessionId) -> Result<Option<SessionState>, StoreError> {
+        self.read(|t| t.states.get(id).cloned())
     }
 
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
@@ -283,6 +316,10 @@ impl StationStore for MemoryStationStore {
         self.read(|t| {
             t.certificates.values().filter(|row| row.not_after >= at).filter_map(line).collect()
         })
+    }
+
+    async fn crl_number(&self) -> Result<u64, StoreError> {
+        self.read(|t| t.crl.as_ref().map_or(0, |crl| crl.number))
     }
 
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {

@@ -11,7 +11,7 @@ use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow, DeviceStatus,
     ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason,
-    SessionPhase, SessionRow, StationWrite,
+    SessionPhase, SessionRow, SessionState, StationWrite,
 };
 
 use crate::log::Log;
@@ -34,6 +34,8 @@ pub struct Tables {
     pub logins: BTreeMap<[u8; 32], LoginRow>,
     /// Sessions.
     pub sessions: BTreeMap<SessionId, SessionRow>,
+    /// What is kept of running ones.
+    pub states: BTreeMap<SessionId, SessionState>,
     /// Which session has claimed which token.
     pub tokens: BTreeMap<TokenId, SessionId>,
     /// Runs of typed codes.
@@ -175,6 +177,46 @@ impl Tables {
                     Some(row) => {
                         row.phase = *phase;
                         row.error = error.or(row.error);
+                        if phase.is_final() {
+                            self.states.remove(session_id);
+                        }
+                    }
+                }
+            }
+            StationWrite::Hold { session_id, epoch } => {
+                let row = self.sessions.get(session_id).ok_or(Refusal::SessionEnded(None))?;
+                if row.epoch != *epoch {
+                    return Err(Refusal::SessionTaken { epoch: row.epoch });
+                }
+            }
+            StationWrite::SessionState { session_id, state } => {
+                let phase = self.sessions.get(session_id).map(|row| row.phase);
+                if phase.is_none_or(SessionPhase::is_final) {
+                    return Err(Refusal::SessionEnded(phase));
+                }
+                self.states.insert(*session_id, state.clone());
+            }
+            StationWrite::TakeSession { session_id, from, owner, lease_until } => {
+                let Some(row) = self.sessions.get_mut(session_id) else {
+                    return Err(Refusal::SessionEnded(None));
+                };
+                if row.phase.is_final() {
+                    return Err(Refusal::SessionEnded(Some(row.phase)));
+                }
+                if row.epoch != *from {
+                    return Err(Refusal::SessionTaken { epoch: row.epoch });
+                }
+                row.owner.clone_from(owner);
+                (row.epoch, row.lease_until) = (from + 1, *lease_until);
+                if owner.is_none() {
+                    self.states.remove(session_id);
+                }
+            }
+            StationWrite::RenewLeases { owner, sessions, until } => {
+                for id in sessions {
+                    let row = self.sessions.get_mut(id);
+                    if let Some(row) = row.filter(|row| row.owner.as_ref() == Some(owner)) {
+                        row.lease_until = *until;
                     }
                 }
             }
@@ -265,6 +307,7 @@ impl Tables {
                 old.reserved = false;
                 if !old.phase.is_final() {
                     old.phase = SessionPhase::Released;
+                    self.states.remove(&holder.id);
                 }
             }
         }

@@ -45,8 +45,8 @@ struct Inner {
     devices: Vec<Known>,
     /// Tokens by whose claim the station has a row.
     claimed: BTreeMap<TokenId, SessionId>,
-    /// Certificates that were ever signed, by key.
-    issued: BTreeSet<Vec<u8>>,
+    /// Serial numbers of the certificates that were ever signed, by key.
+    issued: BTreeMap<Vec<u8>, Serial>,
     /// Whose revocation an operator was told of.
     revoked: BTreeSet<Serial>,
     counts: Counts,
@@ -123,7 +123,7 @@ impl Watch {
             station,
             devices: devices.iter().map(known).collect(),
             claimed: BTreeMap::new(),
-            issued: BTreeSet::new(),
+            issued: BTreeMap::new(),
             revoked: BTreeSet::new(),
             counts: Counts::default(),
         })))
@@ -174,10 +174,12 @@ impl Watch {
         change(&mut lock(&self.0).counts);
     }
 
-    /// Every certificate is for a key of its own: a second one for the same key is one too many.
-    pub(crate) fn issued(&self, spki: &[u8]) {
+    /// Every certificate is for a key of its own: a second one for the same key is one too many. The same
+    /// one may be signed again, by a station that was switched off before it could write it down.
+    pub(crate) fn issued(&self, spki: &[u8], serial: Serial) {
         let mut inner = lock(&self.0);
-        if !inner.issued.insert(spki.to_vec()) {
+        let first = inner.issued.insert(spki.to_vec(), serial);
+        if first.is_some_and(|first| first != serial) {
             inner.broke("double issue: two certificates for one key".to_owned());
         }
     }

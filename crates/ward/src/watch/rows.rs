@@ -20,6 +20,7 @@ pub(super) fn of_station(write: &StationWrite) -> &'static [EventType] {
         StationWrite::RecoveryCounter { .. } => {
             &[EventType::SessionOpened, EventType::RenewalStarted]
         }
+        StationWrite::TakeSession { .. } => &[EventType::SessionTakenOver],
         StationWrite::InsertCertificate(_) => &[EventType::CertificateIssued],
         StationWrite::Batch(write) => match write {
             BatchWrite::Open(..) => &[EventType::BatchOpened],

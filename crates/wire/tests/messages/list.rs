@@ -119,6 +119,7 @@ goldens! {
     fleet::Overview: "overview";
     fleet::PolicyView: "policy";
     admin::Health: "health";
+    admin::Readiness: "readiness";
     admin::TestAnswer: "test-answer";
     control::ControlRequest: "control-status", "control-enter", "control-reprovision", "control-qr",
         "control-regenerate", "control-cancel", "control-retry", "control-reset", "control-deprovision",

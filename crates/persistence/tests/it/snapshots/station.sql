@@ -143,6 +143,10 @@ CREATE TABLE security_audit_log (
       'configuration_received', 'configuration_applied', 'connection_tested',
       'provisioning_completed', 'provisioning_failed', 'reprovisioning_started'))
 );
+CREATE TABLE session_states (
+  session_id BLOB PRIMARY KEY REFERENCES sessions (id),
+  sealed BLOB NOT NULL
+) STRICT;
 CREATE TABLE sessions (
   id BLOB PRIMARY KEY CHECK (length(id) = 16),
   device_id TEXT NOT NULL,
@@ -156,7 +160,7 @@ CREATE TABLE sessions (
   expires_at INTEGER NOT NULL,
   error TEXT NULL,
   answer BLOB NULL
-) STRICT;
+, owner TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0), lease_until INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE typed_tries (
   session_id BLOB PRIMARY KEY CHECK (length(session_id) = 16),
   operator TEXT NOT NULL,
@@ -201,6 +205,12 @@ CREATE TRIGGER security_audit_log_is_not_cut BEFORE DELETE ON security_audit_log
 BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never deleted'); END;
 CREATE TRIGGER security_audit_log_is_not_edited BEFORE UPDATE ON security_audit_log
 BEGIN SELECT RAISE(ABORT, 'security_audit_log: rows are never changed'); END;
+CREATE TRIGGER sessions_change_owner_by_epoch BEFORE UPDATE OF owner, epoch ON sessions
+WHEN NEW.epoch < OLD.epoch OR (NEW.epoch = OLD.epoch AND NEW.owner IS NOT OLD.owner)
+BEGIN SELECT RAISE(ABORT, 'sessions: each owner has an epoch of its own'); END;
+CREATE TRIGGER sessions_forget_at_their_end AFTER UPDATE OF phase ON sessions
+WHEN NEW.phase IN ('paired', 'failed', 'released')
+BEGIN DELETE FROM session_states WHERE session_id = NEW.id; END;
 CREATE VIEW provisioning_events AS
 SELECT id, timestamp, event_type, device_id, pairing_code, success, error_message,
        configuration_hash

@@ -13,7 +13,7 @@ use crate::station::Station;
 
 impl Station {
     /// Ends the items that are at work by the book, and by no task of this process: those of an earlier
-    /// run whose sessions have ended, and those that never got one.
+    /// run, or of another process, whose sessions have ended, and those that never got one.
     pub(in crate::station) async fn settle_batches(&self, now: &Now) -> Result<(), StationError> {
         for item in self.parts.store.running_batch_items().await? {
             if !self.batches.is_running(&(item.batch, item.number)) {
@@ -23,8 +23,8 @@ impl Station {
         Ok(())
     }
 
-    /// The registry learns what a device carries from its session, which is gone where the commit came to
-    /// another run of the station: there the item says it.
+    /// The registry learns what a device carries from whoever runs its session. Where nobody could go on
+    /// with that, the item says it.
     async fn carried(
         &self,
         item: &BatchItemRow,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{code, ended, item, look, manifest, open, row, scan, states, ward};
 use crate::common::{FakeDevice, Fault, World, pass, technician};
-use zmon_crypto::{IdentityKey, Suite};
+use zmon_crypto::{IdentityKey, SecretBytes, Suite};
 use zmon_domain::audit::EventType;
 use zmon_domain::batch::{BatchState, ItemState};
 use zmon_domain::error::ErrorCode;
 use zmon_domain::settings::{Language, MeasurementUnit};
-use zmon_station::ports::{CertificateRow, CertificateState};
+use zmon_station::ports::{CertificateRow, CertificateState, SessionState};
 use zmon_wire::batch::BatchCounts;
 
 #[tokio::test(start_paused = true)]
@@ -168,18 +168,25 @@ async fn a_batch_goes_on_after_a_restart_of_its_station() {
     let before = states(&look(&world, &batch).await);
     assert_eq!(before, [Paired, Pairing, Pairing, Pairing, Pairing, Pairing, Waiting]);
 
+    // Of one session nothing is kept that the next process can read.
+    let session = item(&world, &batch, 3).await.session_id.unwrap();
+    let broken = SessionState::new(SecretBytes::copy_from(b"\x09"));
+    world.store.put(|tables| drop(tables.states.insert(session, broken))).await;
+
     let world = world.restart_with(policy).await;
     let view = look(&world, &batch).await;
-    assert_eq!(view.state, BatchState::Open);
-    assert_eq!(states(&view), [Paired, Pairing, Pairing, Pairing, Pairing, Failed, Waiting]);
-    assert_eq!(code(&view.items[5]), Some(ErrorCode::SessionExpired));
+    assert_eq!((view.state, states(&view)), (BatchState::Open, before), "their sessions go on");
 
     // What had been delivered the device may still commit to (D13); what it does not is aborted.
     let housekeeping = tokio::spawn(Arc::clone(&world.station).run());
-    let session = view.items[2].session_id.unwrap();
     let certificates = world.store.certificates();
     let issued = certificates.iter().find(|row| row.session == session).unwrap();
     devices[2].commit(&session, &issued.serial).await.unwrap();
+    // Whoever waited to pair what was only claimed is gone.
+    while item(&world, &batch, 6).await.state == Pairing {
+        pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(code(&item(&world, &batch, 6).await), Some(ErrorCode::SessionExpired));
     let again = world.station.retry_batch(&technician(), &batch, None).await.unwrap();
     assert_eq!(again.rows, [6]);
     for device in &devices[5..] {
@@ -187,10 +194,8 @@ async fn a_batch_goes_on_after_a_restart_of_its_station() {
         scan(&world, &batch, device).await.unwrap();
     }
     let view = ended(&world, &batch).await;
-    assert_eq!(states(&view), [Paired, Failed, Paired, Failed, Failed, Paired, Paired]);
-    for item in view.items.iter().filter(|item| item.state == Failed) {
-        assert_eq!(code(item), Some(ErrorCode::CommitAborted), "row {}", item.row);
-    }
+    assert_eq!(states(&view), [Paired, Failed, Paired, Paired, Paired, Paired, Paired]);
+    assert_eq!(code(&view.items[1]), Some(ErrorCode::DeviceUnreachable), "it never committed");
     for (device, item) in devices.iter().zip(&view.items) {
         let mut certificates = world.store.certificates().into_iter();
         let current = |row: &CertificateRow| {
@@ -198,9 +203,32 @@ async fn a_batch_goes_on_after_a_restart_of_its_station() {
         };
         assert_eq!(certificates.any(|row| current(&row)), item.state == Paired, "{}", device.id);
     }
-    // Its session was gone when it committed; the registry knows its bed all the same.
+    // Nobody ran its session when it committed; the registry knows its bed all the same.
     let registered = world.station.device(&technician(), &devices[2].id).await.unwrap();
     assert_eq!(registered.bed_id.unwrap().as_str(), format!("BED-{}", devices[2].id));
+    housekeeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_ends_as_its_session_does_at_whatever_station_that_is() {
+    let south = World::new().await;
+    let devices = ward(&south, 2).await;
+    devices[1].misbehave(Fault::SlowDelivery);
+    let north = south.beside("north").await;
+    let batch = open(&south, &manifest(&devices)).await.batch_id;
+    let housekeeping = tokio::spawn(Arc::clone(&north.station).run());
+    scan(&north, &batch, &devices[0]).await.unwrap();
+    assert_eq!(scan(&south, &batch, &devices[0]).await, Err(ErrorCode::BatchItemTaken));
+
+    // Whoever took this scan renews no lease: the other one goes on with its session.
+    scan(&south, &batch, &devices[1]).await.unwrap();
+    pass(Duration::from_secs(25)).await;
+    let session = item(&south, &batch, 2).await.session_id.unwrap();
+    let row = north.store.tables().sessions[&session].clone();
+    assert_eq!((row.owner.unwrap().as_str(), row.epoch), ("north", 2));
+    assert_eq!(states(&ended(&south, &batch).await), [ItemState::Paired; 2]);
+    assert_eq!(south.store.certificates().len(), 2, "one each");
+    assert_eq!(south.store.count(EventType::BatchItemEnded), 2);
     housekeeping.abort();
 }
 

@@ -3,21 +3,22 @@
 #![expect(clippy::disallowed_methods, reason = "virtual time is tokio's")]
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::CryptoRng;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceSerial, OperatorId, Serial, SessionId, Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, Thumbprint,
+    TokenId, WindowId,
 };
 use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CertificateState, Clock,
     CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionPhase,
-    SessionRow, StationRecord, StationStore, StoreError,
+    SessionRow, SessionStanding, SessionState, StationRecord, StationStore, StoreError,
 };
 
 use super::tables::Tables;
@@ -70,7 +71,10 @@ impl Entropy for SeededEntropy {
 
 /// The store. Commits are atomic; a refused record leaves no trace.
 #[derive(Default)]
-pub(crate) struct MemoryStore(Mutex<Tables>);
+pub(crate) struct MemoryStore {
+    tables: Mutex<Tables>,
+    gone: AtomicBool,
+}
 
 impl MemoryStore {
     pub(crate) fn certificates(&self) -> Vec<CertificateRow> {
@@ -78,22 +82,30 @@ impl MemoryStore {
     }
 
     pub(crate) fn put_certificate(&self, row: CertificateRow) {
-        self.0.lock().unwrap().certificates.insert(row.serial, row);
+        self.tables.lock().unwrap().certificates.insert(row.serial, row);
+    }
+
+    /// From now on it cannot be said whether anything is there.
+    pub(crate) fn fail_reads(&self, fail: bool) {
+        self.gone.store(fail, Ordering::SeqCst);
     }
 
     pub(super) fn read<T>(&self, f: impl FnOnce(&Tables) -> T) -> T {
-        f(&self.0.lock().unwrap())
+        f(&self.tables.lock().unwrap())
     }
 }
 
 #[async_trait]
 impl StationStore for MemoryStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
     async fn commit(
         &self,
         _now: &Now,
         record: &StationRecord,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let mut tables = self.0.lock().unwrap();
+        let mut tables = self.tables.lock().unwrap();
         let mut next = tables.clone();
         for write in &record.writes {
             if let Err(refusal) = next.apply(write) {
@@ -140,6 +152,12 @@ impl StationStore for MemoryStore {
     }
     async fn session(&self, id: &SessionId) -> Result<Option<SessionRow>, StoreError> {
         Ok(self.read(|t| t.sessions.get(id).cloned()))
+    }
+    async fn sessions_of(&self, _: &InstanceName) -> Result<Vec<SessionStanding>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn session_state(&self, _: &SessionId) -> Result<Option<SessionState>, StoreError> {
+        Ok(None)
     }
     async fn claimed_by(&self, token: &TokenId) -> Result<Option<SessionId>, StoreError> {
         Ok(self.read(|t| t.tokens.get(token).copied()))
@@ -211,6 +229,12 @@ impl StationStore for MemoryStore {
             });
             revoked.collect()
         }))
+    }
+    async fn crl_number(&self) -> Result<u64, StoreError> {
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("ordered by the test".to_owned()));
+        }
+        Ok(self.read(|t| t.crl.as_ref().map_or(0, |crl| crl.number)))
     }
     async fn latest_crl(&self) -> Result<Option<CrlRow>, StoreError> {
         Ok(self.read(|t| t.crl.clone()))
