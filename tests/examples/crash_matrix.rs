@@ -2,11 +2,11 @@
 //! them: killed before it, or told that it failed.
 //!
 //! ```text
-//! cargo build -p zmon-device && cargo run -p zmon-tests --example crash_matrix -- 1/4 20
+//! cargo build -p zmon-device && cargo run -p zmon-tests --example crash_matrix -- --for 20m
 //! ```
 //!
-//! The first argument is the share of the matrix (`1/1`: all rows), the second the minutes after which it
-//! stops by itself. It prints each row as it ends, and the sums.
+//! A seed is a row of the matrix; a row that is begun is gone through. After the last row comes the first
+//! again, with other random numbers.
 #![expect(clippy::print_stdout, reason = "its report")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
 
@@ -17,10 +17,15 @@ mod matrix;
 #[path = "../tests/crash/strace.rs"]
 mod strace;
 
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use clap::Parser;
 use flow::Flow;
+use futures_util::FutureExt;
 use matrix::{Bedside, Row};
 use strace::Misfortune;
-use tokio::time::{Duration, Instant};
+use zmon_reliability::{Args, FAULTS, LedgerError};
 use zmon_testkit::Seed;
 
 /// What is done to the disk and the network, by the names of the system's calls.
@@ -53,33 +58,24 @@ fn matrix() -> Vec<Row> {
 }
 
 #[tokio::main]
-async fn main() {
-    let argument = |place: usize| std::env::args().nth(place);
-    let share = argument(1).unwrap_or_else(|| "1/1".to_owned());
-    let (part, parts) = share.split_once('/').expect("a share: 1/4");
-    let number = |text: &str| text.parse::<usize>().expect("a number");
-    let (part, parts) = (number(part), number(parts));
-    assert!((1..=parts).contains(&part), "a share: 1/4");
-    let minutes = argument(2).map_or(20, |text| text.parse().expect("minutes"));
+async fn main() -> Result<ExitCode, LedgerError> {
+    let mut run = Args::parse().begin(&FAULTS)?;
     strace::permitted().expect("strace");
-    #[expect(clippy::disallowed_methods, reason = "a bound on the wall's time")]
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    #[expect(clippy::disallowed_methods, reason = "a bound on the wall's time")]
-    let go_on = || Instant::now() < end;
-
-    let seed = Seed::from_environment();
-    println!("ZMON_SEED={}", seed.number());
-    let mut bedside = Bedside::new(seed).await;
-    let (mut times, mut ended) = (0, 0);
-    let mine: Vec<Row> = matrix().into_iter().skip(part - 1).step_by(parts).collect();
-    for &row in &mine {
-        if !go_on() {
-            break;
+    let rows = matrix();
+    let all = u64::try_from(rows.len()).expect("a number");
+    while let Some(seed) = run.next() {
+        let place = usize::try_from((seed.max(1) - 1) % all).expect("a place");
+        let row = rows[place];
+        let going = async move { Bedside::new(Seed::new(seed)).await.row(row, || true).await };
+        // What does not hold panics with its story.
+        match AssertUnwindSafe(going).catch_unwind().await {
+            Ok(seen) => {
+                println!("{} {} {:?}: {seen}", row.flow, row.call, row.what);
+                run.count(seen.times.into());
+            }
+            Err(_panic) => run.fail(seed, "see above"),
         }
-        let seen = bedside.row(row, go_on).await;
-        println!("{} {} {:?}: {seen}", row.flow, row.call, row.what);
-        times += seen.times;
-        ended += usize::from(go_on());
     }
-    println!("{times} times, {ended} of {} rows to their end", mine.len());
+    println!("a matrix has {all} rows");
+    Ok(run.end())
 }

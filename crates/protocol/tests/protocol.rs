@@ -22,6 +22,9 @@ mod command;
 #[path = "protocol/configuration.rs"]
 mod configuration;
 #[cfg(test)]
+#[path = "protocol/cross.rs"]
+mod cross;
+#[cfg(test)]
 #[path = "protocol/doubt.rs"]
 mod doubt;
 #[cfg(test)]
@@ -33,6 +36,9 @@ mod explore;
 #[cfg(test)]
 #[path = "protocol/flow.rs"]
 mod flow;
+#[cfg(test)]
+#[path = "protocol/guesses.rs"]
+mod guesses;
 #[cfg(test)]
 #[path = "protocol/identity.rs"]
 mod identity;

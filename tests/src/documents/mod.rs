@@ -11,6 +11,7 @@ use std::{
 };
 
 use zmon_domain::{error, limits, role};
+use zmon_reliability::{Ledger, LedgerError};
 
 const LIMITS_HEAD: &str = "# Limits
 
@@ -31,6 +32,8 @@ and its own log) needs no PIN either and is no action here; reading registry and
 ";
 const BEGIN: &str = "<!-- worked example: begin -->\n";
 const END: &str = "<!-- worked example: end -->\n";
+const TABLE_BEGIN: &str = "<!-- reliability: begin -->\n";
+const TABLE_END: &str = "<!-- reliability: end -->\n";
 
 /// Why a document could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +45,12 @@ pub enum DocumentError {
     /// A published vector lacks a member, or the code does not accept it.
     #[error("the vectors of suite {0}: {1}")]
     Vector(u8, String),
-    /// `docs/PROTOCOL.md` has lost its markers.
-    #[error("docs/PROTOCOL.md has no worked example between its two markers")]
-    Markers,
+    /// A document has lost the markers between which something is made.
+    #[error("{0} has lost its two markers")]
+    Markers(&'static str),
+    /// The ledger of long runs, or what its rows are about.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// Every document that is made from code: its path under the project's root, and its text.
@@ -56,7 +62,8 @@ pub fn all() -> Result<Vec<(&'static str, String)>, DocumentError> {
         ("docs/ERRORS.md", error::markdown()),
         ("docs/LIMITS.md", [LIMITS_HEAD, &limits::markdown()].concat()),
         ("docs/ROLES.md", [ROLES_HEAD, &role::markdown()].concat()),
-        ("docs/PROTOCOL.md", protocol(&read("docs/PROTOCOL.md")?)?),
+        ("docs/PROTOCOL.md", protocol()?),
+        ("docs/RELIABILITY.md", reliability()?),
     ])
 }
 
@@ -89,10 +96,28 @@ pub fn root() -> PathBuf {
 }
 
 /// The protocol with its worked example made anew.
-fn protocol(text: &str) -> Result<String, DocumentError> {
-    let (before, rest) = text.split_once(BEGIN).ok_or(DocumentError::Markers)?;
-    let (_, after) = rest.split_once(END).ok_or(DocumentError::Markers)?;
+fn protocol() -> Result<String, DocumentError> {
     let first = example::p256(&read("docs/vectors/pairing-p256.json")?)?;
     let second = example::rsa2048(&read("docs/vectors/pairing-rsa2048.json")?)?;
-    Ok([before, BEGIN, &first, &second, END, after].concat())
+    between("docs/PROTOCOL.md", BEGIN, END, &[&first, &second])
+}
+
+/// What long runs have counted.
+fn reliability() -> Result<String, DocumentError> {
+    let ledger = Ledger::read(&root().join(zmon_reliability::PATH))?;
+    let table = zmon_reliability::markdown(&ledger, &root())?;
+    between("docs/RELIABILITY.md", TABLE_BEGIN, TABLE_END, &[&table])
+}
+
+/// A document with what stands between two markers made anew.
+fn between(
+    path: &'static str,
+    begin: &str,
+    end: &str,
+    made: &[&str],
+) -> Result<String, DocumentError> {
+    let text = read(path)?;
+    let (before, rest) = text.split_once(begin).ok_or(DocumentError::Markers(path))?;
+    let (_, after) = rest.split_once(end).ok_or(DocumentError::Markers(path))?;
+    Ok([before, begin, &made.concat(), end, after].concat())
 }

@@ -1,7 +1,6 @@
 //! `kill -9` of the shipped `device` at random instants of applying a configuration (D13): always
 //! wholly old or wholly new, and it says which. More rounds:
-//! `cargo run -p zmon-tests --example kill_device -- 200`, and under a steady heartbeat with half of them
-//! undisturbed: `cargo run -p zmon-tests --example reprovision_kill -- 100 50`
+//! `cargo run -p zmon-tests --example kill_device -- --for 20m`
 
 #![expect(clippy::print_stdout, reason = "seed and report of a run")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
