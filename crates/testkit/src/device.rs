@@ -91,16 +91,23 @@ impl DeviceOptions {
     /// The device `ZM-001` with the anchor, clock and seed of `station`.
     #[must_use]
     pub fn new(station: &TestStation) -> Self {
+        let (clock, seed) = (station.clock().clone(), station.seed().clone());
+        Self::alone(vec![station.anchor()], clock, seed)
+    }
+
+    /// The device `ZM-001`, with no station behind its anchors.
+    #[must_use]
+    pub fn alone(anchors: Vec<Anchor>, clock: TestClock, seed: Seed) -> Self {
         Self {
             id: "ZM-001".to_owned(),
             serial: "SN-2024-001234".to_owned(),
-            anchors: vec![station.anchor()],
+            anchors,
             suite: Suite::P256,
             code_format: CodeFormat::Grouped9,
             window: limits::WINDOW.default,
             address: IpAddr::from([127, 0, 0, 1]),
-            clock: station.clock().clone(),
-            seed: station.seed().clone(),
+            clock,
+            seed,
             recovery: false,
             station_made_keys: false,
             proximity: false,
