@@ -14,6 +14,8 @@
 mod flow;
 #[path = "../tests/crash/matrix.rs"]
 mod matrix;
+#[path = "../tests/crash/permitted.rs"]
+mod permitted;
 #[path = "../tests/crash/strace.rs"]
 mod strace;
 
@@ -60,7 +62,7 @@ fn matrix() -> Vec<Row> {
 #[tokio::main]
 async fn main() -> Result<ExitCode, LedgerError> {
     let mut run = Args::parse().begin(&FAULTS)?;
-    strace::permitted().expect("strace");
+    permitted::permitted().expect("strace");
     let rows = matrix();
     let all = u64::try_from(rows.len()).expect("a number");
     while let Some(seed) = run.next() {

@@ -79,7 +79,7 @@ pub const POWER_LOSS: Row = Row {
     holds: "the device opens it, is wholly old or wholly new, its log verifies, nothing acknowledged is lost",
     target: Target::Cases(50_000),
     about: &["crates/domain", "crates/persistence", "migrations/device", "migrations/station"],
-    command: "cargo run --release -p zmon-tests --example power_loss --",
+    command: "cargo build -p zmon-device && cargo run -p zmon-tests --example power_loss --",
     gate: "1,000 images",
 };
 

@@ -21,6 +21,7 @@
 //! | [`TestStation`] | a station on ephemeral ports of `127.0.0.1`; stops, crashes, restarts |
 //! | [`SimulatedDevice`] | a device with its directory; enters, shows its code, restarts, loses power |
 //! | [`DeviceProgram`] | the shipped `device` program as a process, for `kill -9` |
+//! | [`Stored`] | what a device's directory holds while nobody runs there |
 //! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
 //! | [`Relay`] | a wire between two of them that a test can cut |
 //! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
@@ -55,6 +56,7 @@ mod program;
 mod relay;
 mod seed;
 mod station;
+mod stored;
 pub mod wait;
 
 pub use clock::{DOUBT, RETRIES, RunningTime, TestClock};
@@ -67,6 +69,7 @@ pub use program::{DeviceProgram, binary};
 pub use relay::Relay;
 pub use seed::Seed;
 pub use station::{PASSWORD, StationOptions, TestStation};
+pub use stored::Stored;
 
 /// A station and a device that is in its registry, not yet paired.
 ///

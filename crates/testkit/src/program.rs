@@ -3,13 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
 use tempfile::TempDir;
 use zmon_domain::ids::DeviceId;
-use zmon_persistence::{AuditLog, FileKeyStore, PrivateDir, SqliteDeviceStore};
 use zmon_protocol::device::BootState;
-use zmon_provisioning::ports::{DeviceStore, KeyStore};
 use zmon_transport::control::{ControlClient, ControlError};
 use zmon_wire::control::{ControlAnswer, ControlRequest, StatusView};
 use zmon_wire::kind::True;
@@ -20,8 +17,8 @@ use zmon_wire::secret::SecretText;
 use zmon_wire::strict;
 
 use crate::disk;
-use crate::power::aside;
 use crate::seed::Seed;
+use crate::stored::Stored;
 use crate::{PIN, TestStation};
 
 /// Its identifier.
@@ -213,19 +210,9 @@ impl DeviceProgram {
     /// While it is on, and when the disk holds anything but whole slots and a whole log.
     pub async fn on_disk(&self) -> BootState {
         assert!(self.running.is_none(), "the device is on");
-        let (dir, rng) = (self.directory(), self.seed.shared_rng());
-        aside(async move || {
-            let dir = Arc::new(PrivateDir::open(&dir).expect("the directory is free"));
-            let keys = FileKeyStore::open(Arc::clone(&dir)).expect("whole key files");
-            let keys: Arc<dyn KeyStore> = Arc::new(keys);
-            let id = DeviceId::parse(ID).expect("a device id");
-            let store = SqliteDeviceStore::open(dir, id, keys, rng).await.expect("a database");
-            let log: &AuditLog = store.audit_log();
-            let verified = log.verify().await.expect("the log is read");
-            assert_eq!(verified.damage(), None, "the device's audit log");
-            store.load().await.expect("whole slots")
-        })
-        .await
+        let id = DeviceId::parse(ID).expect("a device id");
+        let stored = Stored::read(self.directory(), id, self.seed.clone()).await;
+        stored.unwrap_or_else(|what| panic!("the device's directory: {what}")).boot
     }
 
     /// Its directory.

@@ -42,16 +42,6 @@ impl fmt::Display for Injection {
     }
 }
 
-/// Whether this machine has a tracer that may attach; why not, if not.
-pub(crate) fn permitted() -> Result<(), String> {
-    let tried = Command::new("strace").args(["-e", "trace=none", "true"]).output();
-    match tried {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// A tracer on a running program.
 pub(crate) struct Tracer {
     child: Child,
