@@ -11,6 +11,8 @@ use crate::error::{PersistenceError, Result};
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
+/// More than the cipher uses of the stack, in bytes.
+const STACK: usize = 32 * 1024;
 
 /// `nonce(12) ‖ ciphertext ‖ tag(16)`.
 ///
@@ -25,8 +27,9 @@ pub(crate) fn seal(
 ) -> Result<Vec<u8>> {
     let mut nonce = [0; NONCE];
     rng.fill_bytes(&mut nonce);
-    let sealed = cipher(key)
-        .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad })
+    let sealed = cipher(key).encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad });
+    wipe_stack();
+    let sealed = sealed
         .map_err(|_| PersistenceError::new(ErrorCode::Internal, "a value cannot be sealed"))?;
     Ok([nonce.as_slice(), &sealed].concat())
 }
@@ -43,10 +46,16 @@ pub(crate) fn open(
     if body.len() < TAG {
         return Err(damaged());
     }
-    cipher(key)
-        .decrypt(&Nonce::from(*nonce), Payload { msg: body, aad })
-        .map(Zeroizing::new)
-        .map_err(|_| damaged())
+    let plain = cipher(key).decrypt(&Nonce::from(*nonce), Payload { msg: body, aad });
+    wipe_stack();
+    plain.map(Zeroizing::new).map_err(|_| damaged())
+}
+
+/// Overwrites what the cipher has left below the caller's frame: it works on up to a kilobyte of plaintext at a
+/// time, in registers where there are enough of them and on the stack where not.
+#[inline(never)]
+fn wipe_stack() {
+    core::hint::black_box(&mut [0_u8; STACK]);
 }
 
 fn cipher(key: &Secret32) -> Aes256Gcm {

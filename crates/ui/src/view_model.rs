@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use zeroize::Zeroizing;
 use zmon_domain::role::OperatorProof;
 use zmon_domain::time::{Tick, UnixTime};
 use zmon_provisioning::ports::Clock;
@@ -161,7 +162,7 @@ struct Follower {
     clock: Arc<dyn Clock>,
     views: watch::Receiver<ServiceView>,
     properties: watch::Sender<ProvisioningProperties>,
-    drawn: Option<(Arc<str>, Arc<[u8]>)>,
+    drawn: Option<(Arc<Zeroizing<String>>, Arc<[u8]>)>,
 }
 
 impl Follower {
@@ -192,11 +193,12 @@ impl Follower {
             return Arc::default();
         };
         match &self.drawn {
-            Some((content, image)) if **content == *qr.content.as_str() => Arc::clone(image),
+            Some((content, image)) if content.as_str() == qr.content.as_str() => Arc::clone(image),
             _ => match self.service.generate_qr_code().await {
                 Ok(data) => {
                     let image: Arc<[u8]> = data.qr_code_image().into();
-                    self.drawn = Some((data.qr_code_content().into(), Arc::clone(&image)));
+                    let content = Arc::new(Zeroizing::new(data.qr_code_content().to_owned()));
+                    self.drawn = Some((content, Arc::clone(&image)));
                     image
                 }
                 // The window closed meanwhile; the next view says so.

@@ -120,7 +120,7 @@ fn encode(slot: &Slot) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(size));
     out.push(VERSION);
     put(&mut out, slot.session_id.as_bytes());
-    put(&mut out, &slot.configuration);
+    put(&mut out, slot.configuration.expose());
     put(&mut out, key);
     put(&mut out, &slot.configuration_hash);
     put(&mut out, slot.serial.as_bytes());
@@ -133,7 +133,7 @@ fn decode(generation: u64, plain: &[u8]) -> Option<Slot> {
         return None;
     }
     let session_id = SessionId::from_bytes(take(&mut rest)?.try_into().ok()?);
-    let configuration = take(&mut rest)?.to_vec();
+    let configuration = SecretBytes::copy_from(take(&mut rest)?);
     let client_key = SecretBytes::copy_from(take(&mut rest)?);
     let configuration_hash = take(&mut rest)?.try_into().ok()?;
     let serial = Serial::from_bytes(take(&mut rest)?).ok()?;

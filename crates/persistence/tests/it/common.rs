@@ -170,7 +170,7 @@ pub(crate) fn slot(generation: u64) -> Slot {
         generation,
         session_id: session(n),
         configuration_hash: sha256(&configuration),
-        configuration,
+        configuration: SecretBytes::new(configuration),
         client_key: SecretBytes::copy_from(PRIVATE_KEY),
         serial: Serial::from_bytes(&[n, 1, 2, 3]).unwrap(),
     }

@@ -271,9 +271,13 @@ async fn no_flipped_byte_serves_another_configuration() {
         };
         served += 1;
         let a = boot.slot_a.unwrap_or_else(|| panic!("byte {offset}: the configuration is lost"));
-        assert_eq!(a.configuration, slot(1).configuration, "byte {offset}");
+        assert_eq!(a.configuration.expose(), slot(1).configuration.expose(), "byte {offset}");
         assert_eq!(a.client_key.expose(), crate::common::PRIVATE_KEY, "byte {offset}");
-        assert_eq!(boot.slot_b.unwrap().0.configuration, slot(2).configuration, "byte {offset}");
+        assert_eq!(
+            boot.slot_b.unwrap().0.configuration.expose(),
+            slot(2).configuration.expose(),
+            "byte {offset}"
+        );
         assert_eq!(store.current().unwrap().bed.unwrap().as_str(), "ICU-1", "byte {offset}");
         noticed += usize::from(!store.verify_audit().await.is_ok_and(|report| report.is_intact()));
     }
@@ -303,7 +307,7 @@ async fn flipped_bytes_in_the_write_ahead_log_never_panic() {
         if let Ok(store) = open(&copy).await
             && let Ok(boot) = store.load().await
         {
-            assert_eq!(boot.slot_a.unwrap().configuration, slot(1).configuration);
+            assert_eq!(boot.slot_a.unwrap().configuration.expose(), slot(1).configuration.expose());
         }
     }
 }

@@ -48,7 +48,7 @@ async fn one_pairing_survives_a_restart_at_every_step() {
     device = Device::open(&home).await;
     let (b, sent) = device.store.load().await.unwrap().slot_b.unwrap();
     assert!(!sent);
-    assert_eq!(b.configuration, slot(1).configuration);
+    assert_eq!(b.configuration.expose(), slot(1).configuration.expose());
     assert_eq!(b.client_key.expose(), slot(1).client_key.expose());
     assert_eq!((b.serial, b.session_id), (slot(1).serial, session(1)));
     assert_eq!(device.store.current(), None, "settings wait for the flip");
@@ -70,7 +70,7 @@ async fn one_pairing_survives_a_restart_at_every_step() {
     drop(device);
     device = Device::open(&home).await;
     let boot = device.store.load().await.unwrap();
-    assert_eq!(boot.slot_a.unwrap().configuration, slot(1).configuration);
+    assert_eq!(boot.slot_a.unwrap().configuration.expose(), slot(1).configuration.expose());
     assert!(boot.slot_b.is_none() && !boot.window_open);
     assert_eq!(boot.generation, 1);
     assert_eq!(device.store.current(), Some(settings));
@@ -241,7 +241,7 @@ async fn a_slot_whose_configuration_cannot_be_read_is_not_flipped_to() {
     let home = Home::new();
     let device = Device::create(&home).await;
     let mut slot = slot(1);
-    slot.configuration = b"{}".to_vec();
+    slot.configuration = zmon_crypto::SecretBytes::copy_from(b"{}");
     commit(&device, &[], vec![DeviceWrite::StageB(slot)]).await;
     let flip = record(&[], vec![DeviceWrite::Flip]);
     assert!(matches!(device.store.commit(&now(), &flip).await, Err(StoreError::Corrupt(_))));

@@ -16,6 +16,7 @@ use super::configuration::{self, Opened};
 use super::machine::Core;
 use super::output::{DeviceEvent, DeviceReply, DeviceWrite};
 use super::signer::{Permit, Standing};
+use super::slot::Slot;
 use super::state::{Begun, Configuring, Evidence, Pairing, Staged, State};
 use super::step::{Outcome, Step};
 use super::{confirm, end};
@@ -215,14 +216,13 @@ pub(super) fn stage(
 ) -> Outcome {
     let applied = row(step, EventType::ConfigurationApplied, &opened);
     step.out.row(applied);
-    let Opened { loaded, proofs, station_log, .. } = opened;
-    let slot = &loaded.slot;
+    let Opened { loaded, slot, proofs, station_log, .. } = opened;
     core.generation = slot.generation;
     if let Some(code) = station_log {
         let row = step.failure(EventType::CheckpointReceived, Actor::Peer, code);
         step.out.row(row.session(slot.session_id));
     }
-    step.out.write(DeviceWrite::StageB(slot.clone()));
+    step.out.write(DeviceWrite::StageB(Slot::clone(&slot)));
     let claim = pairing.claim;
     let opening = claim.begun.opening().cloned();
     let staged = Staged {

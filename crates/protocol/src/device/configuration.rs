@@ -7,7 +7,7 @@ use zmon_crypto::envelope::client_key::{self, Binding};
 use zmon_crypto::evidence::ChainVerified;
 use zmon_crypto::jws::{Typ, Unverified, Verified};
 use zmon_crypto::x509::{self, CertificateChain, ClientCertificate, ClientExpectation};
-use zmon_crypto::{IdentityKey, TlsKey, sha256};
+use zmon_crypto::{IdentityKey, SecretBytes, TlsKey, sha256};
 use zmon_domain::code::PairingCode;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 use zmon_domain::ids::StationId;
@@ -28,6 +28,8 @@ use crate::convert::wire_suite;
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) loaded: Arc<Loaded>,
+    /// The same with everything that goes to the disk.
+    pub(super) slot: Arc<Slot>,
     pub(super) proofs: Proofs,
     /// What was proved of who signed it.
     pub(super) standing: Standing,
@@ -56,9 +58,9 @@ pub(super) fn check(
         configuration_hash: sha256(verified.payload()),
         client_key,
         serial: *certificate.serial(),
-        configuration: verified.payload().to_vec(),
+        configuration: SecretBytes::copy_from(verified.payload()),
     };
-    let loaded = Loaded::from_document(slot, &document)
+    let loaded = Loaded::from_document(&slot, &document)
         .map_err(|field| report(ErrorCode::ConfigurationMalformed, field))?;
     if matches!(standing, Standing::Shown(_)) && loaded.credentials.server_pin.is_none() {
         // Without an anchor it is by this key that the device knows its station again.
@@ -66,7 +68,8 @@ pub(super) fn check(
         return Err(report(ErrorCode::ConfigurationMalformed, field));
     }
     let proofs = Proofs { _signature: verified.proof(), _client: client };
-    Ok(Opened { loaded: Arc::new(loaded), proofs, standing, station_log })
+    let (loaded, slot) = (Arc::new(loaded), Arc::new(slot));
+    Ok(Opened { loaded, slot, proofs, standing, station_log })
 }
 
 fn report(code: ErrorCode, field: FieldError) -> ErrorReport {
@@ -179,9 +182,8 @@ fn check_station_log(
 
 /// The checkpoint of this station in the configuration in force.
 fn kept(active: &Loaded, station: &StationId) -> Option<String> {
-    let document = ConfigurationDocument::parse(&active.slot.configuration).ok()?;
-    let kept = document.audit_checkpoint.filter(|_| document.station_id == *station)?;
-    checkpoint::vouched(&kept, None).ok().map(|_| kept)
+    let kept = active.checkpoint.as_ref().filter(|_| active.station_id == *station)?;
+    checkpoint::vouched(kept, None).ok().map(|_| kept.clone())
 }
 
 /// Chain, key match, validity, EKU, name; and a key of the station only where both sides allow it.

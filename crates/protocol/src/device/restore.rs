@@ -123,7 +123,7 @@ fn unusable(out: Outbox, core: Core, base: Base, report: ErrorReport) -> DeviceT
 /// (D20).
 fn read(slot: Option<Slot>, ctx: &DeviceContext<'_>) -> Result<Option<Arc<Loaded>>, ErrorReport> {
     let Some(slot) = slot else { return Ok(None) };
-    let loaded = Loaded::read(slot)?;
+    let loaded = Loaded::read(&slot)?;
     if loaded.is_simulated() == ctx.anchors.is_simulated() {
         Ok(Some(Arc::new(loaded)))
     } else {

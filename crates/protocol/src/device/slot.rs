@@ -1,5 +1,6 @@
 //! A slot: one signed configuration with its client key, and what can be read out of it.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -19,8 +20,8 @@ pub struct Slot {
     pub generation: u64,
     /// The session that brought it.
     pub session_id: SessionId,
-    /// The payload of the configuration JWS, exact bytes.
-    pub configuration: Vec<u8>,
+    /// The payload of the configuration JWS, exact bytes; the pairing code is in it.
+    pub configuration: SecretBytes,
     /// The client's TLS key, PKCS#8 DER.
     pub client_key: SecretBytes,
     /// SHA-256 of `configuration`.
@@ -69,9 +70,17 @@ pub struct SlotSummary {
     pub trust: Option<TrustLevel>,
 }
 
-/// A slot that has been read.
+/// Which slot it is, without what was secret of the pairing.
+pub(super) struct SlotRecord {
+    pub(super) generation: u64,
+    pub(super) session_id: SessionId,
+    pub(super) configuration_hash: [u8; 32],
+    pub(super) serial: Serial,
+}
+
+/// A slot that has been read. The configuration itself stays on the disk: its code is of no use any more.
 pub(super) struct Loaded {
-    pub(super) slot: Slot,
+    pub(super) slot: SlotRecord,
     pub(super) station_id: StationId,
     pub(super) credentials: LinkCredentials,
     pub(super) settings: DeviceSettings,
@@ -79,6 +88,8 @@ pub(super) struct Loaded {
     pub(super) validity: ValidityWindow,
     /// What the client certificate says of the pairing (D8); none in one of before there were levels.
     pub(super) trust: Option<TrustLevel>,
+    /// What the station has stated of its log (D16).
+    pub(super) checkpoint: Option<String>,
 }
 
 impl Slot {
@@ -87,7 +98,7 @@ impl Slot {
     /// # Errors
     /// `StorageCorrupt` when the stored bytes are not a configuration.
     pub fn credentials(&self) -> Result<LinkCredentials, ErrorReport> {
-        Loaded::read(self.clone()).map(|loaded| loaded.credentials)
+        Loaded::read(self).map(|loaded| loaded.credentials)
     }
 
     /// Reads the settings out of the stored configuration.
@@ -95,7 +106,7 @@ impl Slot {
     /// # Errors
     /// `StorageCorrupt` when the stored bytes are not a configuration.
     pub fn settings(&self) -> Result<DeviceSettings, ErrorReport> {
-        Loaded::read(self.clone()).map(|loaded| loaded.settings)
+        Loaded::read(self).map(|loaded| loaded.settings)
     }
 }
 
@@ -106,8 +117,8 @@ impl Loaded {
     }
 
     /// Reads a stored slot.
-    pub(super) fn read(slot: Slot) -> Result<Self, ErrorReport> {
-        let document: ConfigurationDocument = ConfigurationDocument::parse(&slot.configuration)
+    pub(super) fn read(slot: &Slot) -> Result<Self, ErrorReport> {
+        let document = ConfigurationDocument::parse(slot.configuration.expose())
             .map_err(|_| ErrorCode::StorageCorrupt)?;
         Self::from_document(slot, &document)
             .map_err(|field| ErrorReport::field(ErrorCode::StorageCorrupt, field))
@@ -115,7 +126,7 @@ impl Loaded {
 
     /// Reads a document that was just verified, or just stored.
     pub(super) fn from_document(
-        slot: Slot,
+        slot: &Slot,
         document: &ConfigurationDocument,
     ) -> Result<Self, FieldError> {
         let chain = |field: &'static str, text: &str| {
@@ -150,7 +161,14 @@ impl Loaded {
         let trust = x509::trust_level_of(client.leaf()).map_err(|_| {
             FieldError::new("clientCertificate", "must say a trust level that is known")
         })?;
-        Ok(Self { station_id, credentials, settings, slot, validity, trust })
+        let checkpoint = document.audit_checkpoint.clone();
+        let slot = SlotRecord {
+            generation: slot.generation,
+            session_id: slot.session_id,
+            configuration_hash: slot.configuration_hash,
+            serial: slot.serial,
+        };
+        Ok(Self { station_id, credentials, settings, slot, validity, trust, checkpoint })
     }
 
     pub(super) fn summary(&self) -> SlotSummary {

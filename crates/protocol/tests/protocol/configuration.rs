@@ -348,7 +348,7 @@ fn unknown_members_are_ignored() {
     forge.deliver(&mut pair, envelope).unwrap();
     assert_eq!(pair.device.machine.kind(), StateKind::Provisioned);
     let stored = &pair.device.stored.slot_a.as_ref().unwrap().configuration;
-    assert_eq!(stored.as_slice(), json.as_bytes(), "the exact signed bytes are kept");
+    assert_eq!(stored.expose(), json.as_bytes(), "the exact signed bytes are kept");
 }
 
 fn spki(forge: &Forge) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Commit, doubt, and the signed answer that alone ends it (D13): never neither, never two for ever.
 
+use zmon_crypto::SecretBytes;
 use zmon_crypto::jws::Typ;
 use zmon_crypto::x509::{self, AnchorSet, CertificateChain};
 use zmon_domain::audit::EventType as E;
@@ -446,7 +447,7 @@ fn an_answer_that_never_comes_is_asked_for_again() {
 #[test]
 fn a_stored_slot_that_cannot_be_read_stops_the_start() {
     let mut pair = Pair::provisioned(57);
-    pair.device.stored.slot_a.as_mut().unwrap().configuration = b"{}".to_vec();
+    pair.device.stored.slot_a.as_mut().unwrap().configuration = SecretBytes::copy_from(b"{}");
     let rows = pair.device.audit.len();
     let report = pair.restart().unwrap_err();
     assert_eq!(report.code, ErrorCode::StorageCorrupt);
@@ -455,7 +456,7 @@ fn a_stored_slot_that_cannot_be_read_stops_the_start() {
     assert!(pair.trace.is_empty());
 
     let mut pair = doubt([Commit::RequestLost; 3], &[]);
-    pair.device.stored.slot_b.as_mut().unwrap().0.configuration.clear();
+    pair.device.stored.slot_b.as_mut().unwrap().0.configuration = SecretBytes::new(Vec::new());
     assert_eq!(pair.restart().unwrap_err().code, ErrorCode::StorageCorrupt);
     assert!(pair.device.stored.slot_b.is_some());
 }
@@ -465,13 +466,13 @@ fn a_simulated_slot_stops_the_start_of_a_device_with_real_anchors() {
     let mut pair = Pair::provisioned(58);
     pair.station.ca.trust = zmon_wire::kind::TrustLevel::Simulated;
     let slot = pair.device.stored.slot_a.as_mut().unwrap();
-    let mut document = ConfigurationDocument::parse(&slot.configuration).unwrap();
+    let mut document = ConfigurationDocument::parse(slot.configuration.expose()).unwrap();
     let old = CertificateChain::from_base64_pem(document.client_certificate.as_str()).unwrap();
     let spki = x509::spki_of(old.leaf()).unwrap();
     let (chain, _) = pair.station.ca.issue(&spki, &document.device_id, start());
     let chain = CertificateChain::from_der(chain).unwrap();
     document.client_certificate = PemBase64::from_pem(&chain.to_pem()).unwrap();
-    slot.configuration = document.to_json().unwrap().to_vec();
+    slot.configuration = SecretBytes::copy_from(&document.to_json().unwrap());
 
     let rows = pair.device.audit.len();
     let report = pair.restart().unwrap_err();

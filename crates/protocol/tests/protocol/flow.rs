@@ -135,7 +135,7 @@ fn the_station_records_the_same_pairing() {
 fn a_configuration_lives_an_hour_and_says_what_it_is_for() {
     let pair = first_pairing(Suite::P256);
     let slot = pair.device.stored.slot_a.as_ref().unwrap();
-    let document = ConfigurationDocument::parse(&slot.configuration).unwrap();
+    let document = ConfigurationDocument::parse(slot.configuration.expose()).unwrap();
     assert_eq!(document.timestamp, pair.now().wall.unwrap());
     assert_eq!(document.expires_at, document.timestamp + limits::PAYLOAD_LIFETIME.default);
     assert_eq!(document.sync_interval, SyncInterval::default());

@@ -142,7 +142,7 @@ fn a_renewal_is_a_session_without_a_window_and_swaps_the_slots() {
     );
     // No code was shown, none is in the configuration, and the settings stay.
     let slot = pair.device.stored.slot_a.as_ref().unwrap();
-    let document = ConfigurationDocument::parse(&slot.configuration).unwrap();
+    let document = ConfigurationDocument::parse(slot.configuration.expose()).unwrap();
     assert!(document.pairing_code.is_none());
     assert_eq!(document.method, Method::Renewal);
     // The next one is planned from the new certificate.

@@ -32,7 +32,7 @@ fn key_in_force(pair: &Pair) -> Vec<u8> {
 
 fn configuration(pair: &Pair) -> ConfigurationDocument {
     let slot = pair.device.stored.slot_a.as_ref().unwrap();
-    ConfigurationDocument::parse(&slot.configuration).unwrap()
+    ConfigurationDocument::parse(slot.configuration.expose()).unwrap()
 }
 
 #[test]

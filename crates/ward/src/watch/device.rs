@@ -136,7 +136,7 @@ impl Inner {
         if !row.is_some_and(|row| row.device_id == id && row.session == slot.session_id) {
             self.broke(format!("device {index} stages what its station has not issued to it"));
         }
-        let read = ConfigurationDocument::parse(&slot.configuration);
+        let read = ConfigurationDocument::parse(slot.configuration.expose());
         let fits = read.is_ok_and(|document| {
             document.device_id == id && document.session_id == slot.session_id
         });

@@ -18,7 +18,7 @@ fn staging(generation: u64) -> DeviceRecord {
         generation,
         session_id: SessionId::from_bytes([1; 16]),
         configuration_hash: sha256(b"{}"),
-        configuration: b"{}".to_vec(),
+        configuration: SecretBytes::copy_from(b"{}"),
         client_key: SecretBytes::copy_from(b"key"),
         serial: Serial::from_bytes(&[1]).unwrap(),
     };
