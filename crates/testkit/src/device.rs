@@ -91,16 +91,22 @@ impl DeviceOptions {
     /// The device `ZM-001` with the anchor, clock and seed of `station`.
     #[must_use]
     pub fn new(station: &TestStation) -> Self {
+        Self::trusting(station.anchor(), station.clock().clone(), station.seed().clone())
+    }
+
+    /// The device `ZM-001` with this anchor, clock and seed, whose station is a program.
+    #[must_use]
+    pub fn trusting(anchor: Anchor, clock: TestClock, seed: Seed) -> Self {
         Self {
             id: "ZM-001".to_owned(),
             serial: "SN-2024-001234".to_owned(),
-            anchors: vec![station.anchor()],
+            anchors: vec![anchor],
             suite: Suite::P256,
             code_format: CodeFormat::Grouped9,
             window: limits::WINDOW.default,
             address: IpAddr::from([127, 0, 0, 1]),
-            clock: station.clock().clone(),
-            seed: station.seed().clone(),
+            clock,
+            seed,
             recovery: false,
             station_made_keys: false,
             proximity: false,

@@ -20,9 +20,10 @@
 //! |---|---|
 //! | [`TestStation`] | a station on ephemeral ports of `127.0.0.1`; stops, crashes, restarts |
 //! | [`SimulatedDevice`] | a device with its directory; enters, shows its code, restarts, loses power |
+//! | [`StationProgram`] | the shipped `mock-central-station` as one process or several, for `kill -9` |
 //! | [`DeviceProgram`] | the shipped `device` program as a process, for `kill -9` |
 //! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
-//! | [`Relay`] | a wire between two of them that a test can cut |
+//! | [`Relay`] | a wire between two of them that a test can cut, or a balancer before several |
 //! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
 //! | [`TestDatabase`] | a database of PostgreSQL, if the station is to keep its memory there |
 //! | [`TestClock`] | time that stands still until a test moves it |
@@ -55,6 +56,7 @@ mod program;
 mod relay;
 mod seed;
 mod station;
+mod station_program;
 pub mod wait;
 
 pub use clock::{DOUBT, RETRIES, RunningTime, TestClock};
@@ -67,6 +69,7 @@ pub use program::{DeviceProgram, binary};
 pub use relay::Relay;
 pub use seed::Seed;
 pub use station::{PASSWORD, StationOptions, TestStation};
+pub use station_program::StationProgram;
 
 /// A station and a device that is in its registry, not yet paired.
 ///
