@@ -140,7 +140,7 @@ impl StationProgram {
     /// # Panics
     /// When it does not get ready, or there is no such host.
     pub fn start(&mut self, name: &str, host: usize) {
-        let dir = self.home.path().join(name);
+        let dir = self.directory_of(name);
         if !dir.exists() {
             copy(&self.directory(), &dir);
         }
@@ -228,6 +228,12 @@ impl StationProgram {
     #[must_use]
     pub fn directory(&self) -> PathBuf {
         self.home.path().join("station")
+    }
+
+    /// The copy that the process of a name serves.
+    #[must_use]
+    pub fn directory_of(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 
     /// The wires to it, of operators and of devices.
