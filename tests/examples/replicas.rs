@@ -4,6 +4,7 @@
 //! ```text
 //! cargo build --bins
 //! cargo run -p zmon-tests --example replicas -- kill 500       one process is killed with -9 half-way
+//! cargo run -p zmon-tests --example replicas -- stall 100      one process stands still until it has lost all
 //! cargo run -p zmon-tests --example replicas -- redeem 1000 64 2   64 operators redeem each code at once, at 2
 //! cargo run -p zmon-tests --example replicas -- outage 8 10    no database for ten seconds
 //! ```
@@ -34,6 +35,7 @@ mod verdict;
 use core::time::Duration;
 use std::process::ExitCode;
 
+use kill::Misfortune;
 use zmon_testkit::Seed;
 
 /// After so long it is stuck.
@@ -51,8 +53,10 @@ async fn main() -> ExitCode {
     };
     let run = async {
         match argument(1).as_deref() {
-            Some("kill") => {
-                let plan = kill::Plan { devices: number(2, 500), hands: number(3, HANDS) };
+            Some(verb @ ("kill" | "stall")) => {
+                let misfortune = if verb == "kill" { Misfortune::Kill } else { Misfortune::Stall };
+                let (devices, hands) = (number(2, 500), number(3, HANDS));
+                let plan = kill::Plan { devices, hands, misfortune };
                 let (_fleet, seen) = kill::run(plan, &seed).await;
                 print!("{seen}");
                 seen.all.breaks.is_empty() && seen.cut > 0 && seen.taken_over > 0
@@ -70,7 +74,7 @@ async fn main() -> ExitCode {
                 print!("{seen}");
                 seen.breaks.is_empty()
             }
-            other => panic!("kill, redeem or outage, not {other:?}"),
+            other => panic!("kill, stall, redeem or outage, not {other:?}"),
         }
     };
     match tokio::time::timeout(MOST, run).await {

@@ -174,6 +174,22 @@ impl StationProgram {
         child.wait().expect("gone");
     }
 
+    /// Holds a process where it stands, connections and locks included, until [`StationProgram::resume`].
+    ///
+    /// # Panics
+    /// When it is not running, or the system refuses.
+    pub fn pause(&self, name: &str) {
+        signal("-STOP", self.pid(name));
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it is not running, or the system refuses.
+    pub fn resume(&self, name: &str) {
+        signal("-CONT", self.pid(name));
+    }
+
     /// The process of a name.
     ///
     /// # Panics
@@ -290,6 +306,11 @@ impl Drop for StationProgram {
         }
         self.seed.tell_if_failing();
     }
+}
+
+fn signal(signal: &str, pid: u32) {
+    let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill {signal} {pid}");
 }
 
 /// Its memory, before a process serves it.

@@ -1,4 +1,5 @@
-//! Devices are being paired at two processes, and one of them is killed half-way.
+//! Devices are being paired at two processes, and one of them is killed half-way, or stands still until the
+//! other has taken over what it had.
 
 use core::fmt;
 use core::time::Duration;
@@ -22,11 +23,21 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long a device may need to find the station again, after the last technician has gone.
 const SETTLING: Duration = Duration::from_secs(120);
 
-/// How many devices, and how many are paired at a time.
+/// What happens to the first process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misfortune {
+    /// `kill -9`.
+    Kill,
+    /// It is stopped where it stands, and goes on when nothing is its own any more.
+    Stall,
+}
+
+/// How many devices, how many are paired at a time, and what happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) devices: usize,
     pub(crate) hands: usize,
+    pub(crate) misfortune: Misfortune,
 }
 
 /// What became of everybody.
@@ -43,9 +54,9 @@ pub(crate) struct Gathered {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) all: Gathered,
-    /// Devices that had an end when it was done.
+    /// Devices that had an end when it happened.
     ended_before: usize,
-    /// Sessions that the killed process had.
+    /// Sessions that the process had then.
     pub(crate) cut: usize,
     /// Of these and others: gone on with by the process that lives.
     pub(crate) taken_over: i64,
@@ -59,7 +70,16 @@ pub(crate) async fn run(plan: Plan, seed: &Seed) -> (Fleet, Seen) {
     let begun = now();
     let attempts = begin(&fleet, &ended);
     let (cut, ended_before) = at_work(&fleet, &ended, plan.devices / 2).await;
-    fleet.station.kill(NAMES[0]);
+    match plan.misfortune {
+        Misfortune::Kill => fleet.station.kill(NAMES[0]),
+        Misfortune::Stall => {
+            fleet.station.pause(NAMES[0]);
+            while running(&fleet).await > 0 {
+                sleep(LOOK).await;
+            }
+            fleet.station.resume(NAMES[0]);
+        }
+    }
     let all = gather(&fleet, attempts).await;
     let pairing = now() - begun;
     let taken_over = format!(
@@ -114,22 +134,27 @@ pub(crate) fn begin(fleet: &Fleet, ended: &Arc<AtomicUsize>) -> JoinSet<(usize, 
 /// Waits until so many devices have ended and the first process has sessions at work; how many, and how
 /// many devices have ended by then.
 async fn at_work(fleet: &Fleet, ended: &AtomicUsize, half: usize) -> (usize, usize) {
-    let running = format!(
-        "SELECT count(*) FROM sessions WHERE owner = '{}' \
-         AND phase NOT IN ('paired', 'failed', 'released')",
-        NAMES[0]
-    );
     loop {
         let so_far = ended.load(Ordering::SeqCst);
         assert!(so_far < fleet.devices.len(), "everybody was done before the kill");
         if so_far >= half {
-            let cut = usize::try_from(fleet.database.number(&running).await).unwrap_or(0);
+            let cut = running(fleet).await;
             if cut > 0 {
                 return (cut, so_far);
             }
         }
         sleep(LOOK).await;
     }
+}
+
+/// Sessions that the first process runs.
+async fn running(fleet: &Fleet) -> usize {
+    let running = format!(
+        "SELECT count(*) FROM sessions WHERE owner = '{}' \
+         AND phase NOT IN ('paired', 'failed', 'released')",
+        NAMES[0]
+    );
+    usize::try_from(fleet.database.number(&running).await).unwrap_or(0)
 }
 
 /// A device that was paired finds the station again; one that was refused comes to rest.
@@ -155,7 +180,7 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.pairing.as_secs_f64();
         writeln!(f, "| what | seen |\n|---|---|")?;
-        writeln!(f, "| had an end when one process was killed | {} |", self.ended_before)?;
+        writeln!(f, "| had an end when it happened to one process | {} |", self.ended_before)?;
         writeln!(f, "| sessions that it had then | {} |", self.cut)?;
         writeln!(f, "| sessions that the other has taken over | {} |", self.taken_over)?;
         writeln!(f, "| seconds from the first scan to rest | {seconds:.1} |")?;

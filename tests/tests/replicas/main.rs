@@ -24,7 +24,7 @@ use verdict::{Record, breaks};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
-    let plan = kill::Plan { devices: 12, hands: 6 };
+    let plan = kill::Plan { devices: 12, hands: 6, misfortune: kill::Misfortune::Kill };
     let (fleet, seen) = kill::run(plan, &Seed::from_environment()).await;
     println!("{seen}");
     assert!(seen.all.breaks.is_empty(), "{seen}");
@@ -42,6 +42,15 @@ async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("not exactly one current certificate"), "{found:?}");
     assert!(found[1].contains("its log"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_processes_stands_still_and_changes_nothing_that_was_taken_over() {
+    let plan = kill::Plan { devices: 8, hands: 8, misfortune: kill::Misfortune::Stall };
+    let (_fleet, seen) = kill::run(plan, &Seed::from_environment()).await;
+    println!("{seen}");
+    assert!(seen.all.breaks.is_empty(), "{seen}");
+    assert!(seen.cut > 0 && seen.taken_over > 0, "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
