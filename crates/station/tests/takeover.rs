@@ -394,6 +394,42 @@ async fn what_was_sealed_by_another_program_or_key_is_released_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_process_cannot_read_is_left_to_others_until_its_time_is_over() {
+    for comes_back in [true, false] {
+        let device = FakeDevice::new(1, Suite::P256);
+        let main = world(&device).await;
+        let tess = technician();
+        let scan = main.station.scan(&tess, device.scan_request()).await.unwrap();
+        let id = scan.scanned().unwrap().session_id;
+        main.station.stop().await.unwrap();
+        let kept = main.store.tables().states[&id].clone();
+        let unreadable = SessionState::new(SecretBytes::copy_from(b"\x09"));
+        main.store.put(|tables| drop(tables.states.insert(id, unreadable))).await;
+
+        let north = main.beside("north").await;
+        pass(LEASE).await;
+        north.station.round().await.unwrap();
+        let row = &north.store.sessions()[0];
+        assert_eq!((row.phase, row.epoch, row.reserved), (SessionPhase::Identified, 1, true));
+        assert!(north.store.tables().states.contains_key(&id));
+        if comes_back {
+            main.store.put(|tables| drop(tables.states.insert(id, kept))).await;
+            let main = north.beside("main").await;
+            let request = PairRequest { session_id: Some(id), ..device.pair_request() };
+            let outcome = main.station.pair(&tess, request).await.unwrap();
+            assert!(matches!(outcome, PairOutcome::Paired(_)));
+            once(&main, &device);
+        } else {
+            pass(limits::SESSION_LIFETIME.default).await;
+            north.station.round().await.unwrap();
+            let row = &north.store.sessions()[0];
+            assert_eq!((row.phase, row.reserved), (SessionPhase::Released, false));
+            assert!(north.store.tables().states.is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_is_renewed_keeps_others_away_and_one_that_is_not_does_not() {
     let device = FakeDevice::new(1, Suite::P256);
     let main = world(&device).await;

@@ -64,6 +64,14 @@ impl TestClock {
         Self(Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0) }))
     }
 
+    /// A synchronised clock at the date of this run, for programs beside it that read the machine's clock.
+    #[must_use]
+    pub fn today() -> Self {
+        let now = std::time::SystemTime::now();
+        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::starting_at(i64::try_from(since.as_secs()).unwrap_or(0))
+    }
+
     /// A clock of its own that shows the same time; from now on each moves alone.
     #[must_use]
     pub fn apart(&self) -> Self {
@@ -107,11 +115,18 @@ impl TestClock {
     /// clocks of their own.
     #[must_use]
     pub fn run(&self) -> RunningTime {
+        self.run_by(BEAT)
+    }
+
+    /// The same in steps of `beat`: each of them wakes everybody who sleeps, which for hundreds of devices is
+    /// work.
+    #[must_use]
+    pub fn run_by(&self, beat: Duration) -> RunningTime {
         let clock = self.clone();
         let task = tokio::spawn(async move {
             let mut before = tokio::time::Instant::now();
             loop {
-                tokio::time::sleep(BEAT).await;
+                tokio::time::sleep(beat).await;
                 let now = tokio::time::Instant::now();
                 clock.advance(now - before);
                 before = now;

@@ -91,17 +91,16 @@ impl DeviceOptions {
     /// The device `ZM-001` with the anchor, clock and seed of `station`.
     #[must_use]
     pub fn new(station: &TestStation) -> Self {
-        let (clock, seed) = (station.clock().clone(), station.seed().clone());
-        Self::alone(vec![station.anchor()], clock, seed)
+        Self::trusting(station.anchor(), station.clock().clone(), station.seed().clone())
     }
 
-    /// The device `ZM-001`, with no station behind its anchors.
+    /// The device `ZM-001` with this anchor, clock and seed, whose station is a program.
     #[must_use]
-    pub fn alone(anchors: Vec<Anchor>, clock: TestClock, seed: Seed) -> Self {
+    pub fn trusting(anchor: Anchor, clock: TestClock, seed: Seed) -> Self {
         Self {
             id: "ZM-001".to_owned(),
             serial: "SN-2024-001234".to_owned(),
-            anchors,
+            anchors: vec![anchor],
             suite: Suite::P256,
             code_format: CodeFormat::Grouped9,
             window: limits::WINDOW.default,

@@ -20,10 +20,11 @@
 //! |---|---|
 //! | [`TestStation`] | a station on ephemeral ports of `127.0.0.1`; stops, crashes, restarts |
 //! | [`SimulatedDevice`] | a device with its directory; enters, shows its code, restarts, loses power |
+//! | [`StationProgram`] | the shipped `mock-central-station` as one process or several, for `kill -9` |
 //! | [`DeviceProgram`] | the shipped `device` program as a process, for `kill -9` |
 //! | [`Stored`] | what a device's directory holds while nobody runs there |
 //! | [`Operator`] | an operator's tablet: HTTPS with a bearer token |
-//! | [`Relay`] | a wire between two of them that a test can cut |
+//! | [`Relay`] | a wire between two of them that a test can cut, or a balancer before several |
 //! | [`Peer`] | whoever else connects: arbitrary bytes to any listener |
 //! | [`TestDatabase`] | a database of PostgreSQL, if the station is to keep its memory there |
 //! | [`TestClock`] | time that stands still until a test moves it |
@@ -56,6 +57,7 @@ mod program;
 mod relay;
 mod seed;
 mod station;
+mod station_program;
 mod stored;
 pub mod wait;
 
@@ -69,6 +71,7 @@ pub use program::{DeviceProgram, binary};
 pub use relay::Relay;
 pub use seed::Seed;
 pub use station::{PASSWORD, StationOptions, TestStation};
+pub use station_program::StationProgram;
 pub use stored::Stored;
 
 /// A station and a device that is in its registry, not yet paired.

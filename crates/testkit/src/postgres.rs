@@ -63,6 +63,31 @@ impl TestDatabase {
         PgConnection::connect(&self.url()).await.expect("the database is there")
     }
 
+    /// The number that a query finds.
+    ///
+    /// # Panics
+    /// When the database is gone, or finds no number.
+    pub async fn number(&self, query: &str) -> i64 {
+        number(&mut self.sql().await, query).await
+    }
+
+    /// The pairs of texts that a query finds.
+    ///
+    /// # Panics
+    /// When the database is gone, or finds something else.
+    pub async fn pairs(&self, query: &str) -> Vec<(String, String)> {
+        let found = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut self.sql().await).await;
+        found.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Runs statements of whoever may do anything.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn run(&self, statements: &str) {
+        run(&mut self.sql().await, statements).await;
+    }
+
     /// A connection to another database of the same server.
     ///
     /// # Panics

@@ -1,6 +1,8 @@
-//! A wire that a test can cut.
+//! A wire that a test can cut, and one that leads to several.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -9,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use crate::wait;
 
-/// Passes TCP connections on to one listener until it is dropped.
+/// Passes TCP connections on to one listener, or to one of several, until it is dropped.
 pub struct Relay {
     address: SocketAddr,
     /// Counts cuts.
@@ -26,7 +28,24 @@ impl Relay {
     /// When the place is taken.
     pub async fn between(at: SocketAddr, to: SocketAddr) -> Self {
         let listener = TcpListener::bind(at).await.expect("a free place");
+        Self::passing(listener, &[to])
+    }
+
+    /// A balancer: it listens at a free port of `at` and passes each connection on to the same port of one of
+    /// `hosts`, in turn; where nobody listens the next one gets it.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn balancing(at: IpAddr, hosts: &[IpAddr]) -> Self {
+        let listener = TcpListener::bind((at, 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("a bound place").port();
+        let to: Vec<_> = hosts.iter().map(|host| SocketAddr::new(*host, port)).collect();
+        Self::passing(listener, &to)
+    }
+
+    fn passing(listener: TcpListener, to: &[SocketAddr]) -> Self {
         let address = listener.local_addr().expect("a bound place");
+        let (to, turn): (Arc<[SocketAddr]>, _) = (to.into(), Arc::new(AtomicUsize::new(0)));
         let (cuts, (counter, connections)) = (watch::Sender::default(), watch::channel(0));
         let cut = cuts.subscribe();
         let task = tokio::spawn(async move {
@@ -34,10 +53,11 @@ impl Relay {
                 counter.send_modify(|count| *count += 1);
                 let mut cut = cut.clone();
                 cut.mark_unchanged();
+                let (to, first) = (Arc::clone(&to), turn.fetch_add(1, Ordering::Relaxed));
                 tokio::spawn(async move {
                     // The relay may go before the connection does.
                     tokio::select! {
-                        _ = pass(near, to) => {}
+                        _ = pass(near, &to, first) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -79,8 +99,13 @@ impl Drop for Relay {
     }
 }
 
-async fn pass(mut near: TcpStream, to: SocketAddr) -> std::io::Result<()> {
-    let mut far = TcpStream::connect(to).await?;
-    copy_bidirectional(&mut near, &mut far).await?;
+/// The `first` of them is asked first.
+async fn pass(mut near: TcpStream, to: &[SocketAddr], first: usize) -> std::io::Result<()> {
+    for place in to.iter().cycle().skip(first % to.len()).take(to.len()) {
+        if let Ok(mut far) = TcpStream::connect(place).await {
+            copy_bidirectional(&mut near, &mut far).await?;
+            break;
+        }
+    }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Power cuts before and after every transaction of a pairing: wholly old or wholly new, and it says
 //! which (D13). The same by `kill -9` of the shipped program is in `kill`.
 
+use zmon_domain::error::ErrorCode;
 use zmon_domain::state::ProvisioningState;
 use zmon_station::ports::CertificateState;
 use zmon_testkit::{
     DOUBT, Kind, RETRIES, SimulatedDevice, StationOptions, Step, TestStation, paired, registered,
-    registered_with,
+    registered_with, wait,
 };
 
 /// Transactions of one pairing after the window was opened: claim, slot B, commit sent, flip.
@@ -106,14 +107,14 @@ async fn an_open_window_does_not_survive_a_power_cut() {
     device.start().await.unwrap();
     assert_eq!(device.state(), ProvisioningState::NotProvisioned);
     let refused = station.pair(&qr).await.unwrap_err();
-    assert_eq!(refused.code(), zmon_domain::error::ErrorCode::DeviceUnreachable);
+    assert_eq!(refused.code(), ErrorCode::DeviceUnreachable);
     let events = device.events().await;
     let voided = zmon_domain::audit::EventType::WindowVoidedByRestart;
     assert!(events.iter().any(|(event, _)| *event == voided));
 }
 
 #[tokio::test]
-async fn a_station_that_dies_at_any_step_of_a_pairing_can_be_paired_with_afterwards() {
+async fn a_station_that_dies_at_any_step_of_a_pairing_goes_on_with_it() {
     for step in [Step::Dial, Step::Session, Step::Identity, Step::Issue, Step::Deliver] {
         let (mut station, device) = registered().await;
         let qr = device.open_window().await;
@@ -123,14 +124,20 @@ async fn a_station_that_dies_at_any_step_of_a_pairing_can_be_paired_with_afterwa
         station.crash();
         station.faults().clear();
         station.restart().await;
-        assert!(!device.view().is_provisioned);
-        assert!(station.certificates(&device, CertificateState::Current).await.is_empty());
 
-        let proof = device.technician().await;
-        zmon_provisioning::IProvisioningService::reset(&**device.service(), proof).await.unwrap();
-        let qr = device.open_window().await;
-        station.pair(&qr).await.unwrap_or_else(|error| panic!("{step:?}: {error:?}"));
-        device.until_connected().await;
+        // Nobody goes back to the monitor: the same session ends as if nothing had been.
+        let clock = station.clock().clone();
+        clock.hurry(RETRIES, device.until_connected()).await;
+        let current = station.certificates(&device, CertificateState::Current).await;
+        let [current] = &current[..] else { panic!("{step:?}: {current:?}") };
+        for state in [CertificateState::Pending, CertificateState::Revoked] {
+            assert!(station.certificates(&device, state).await.is_empty(), "{step:?}: one, once");
+        }
+        let over = || async { station.technician().result(current.session).await.ok() };
+        wait::eventually("the end of the session", over).await;
+        let again = station.technician().pair(&qr).await.unwrap_err();
+        assert_eq!(again.code(), ErrorCode::PairingCodeConsumed, "{step:?}");
+        assert!(again.problem.instance.unwrap().ends_with(&current.session.to_string()));
         station.audit_verified().await;
         device.audit_verified().await;
     }

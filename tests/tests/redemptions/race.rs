@@ -21,7 +21,7 @@ impl Race {
     pub(crate) async fn new(seed: Seed) -> Self {
         let redeemers = Redeemers::new(seed.rng());
         let clock = TestClock::starting_at(START);
-        let options = DeviceOptions::alone(vec![redeemers.anchor()], clock, seed);
+        let options = DeviceOptions::trusting(redeemers.anchor(), clock, seed);
         Self { device: SimulatedDevice::with(options).await, redeemers }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sqlx::sqlite::Sqlite;
-use sqlx::{Connection, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 use zmon_domain::error::ErrorCode;
 
@@ -52,6 +52,7 @@ impl Database {
         let mut writer = connect::writer(&path).await?;
         check::quick(&mut writer, name).await?;
         migrated(schema.migrations.run(&mut writer).await, name, schema.version())?;
+        stamp(&mut writer, name, schema).await?;
         check::shape(&mut writer, name, schema).await?;
         // Brings `user_version` from the log into the header, where the next start looks first.
         truncate_log(&mut writer).await?;
@@ -160,6 +161,22 @@ impl Database {
             .await
             .map_err(|error| PersistenceError::database("a transaction cannot be started", error))
     }
+}
+
+/// The header says how new the schema is, whatever order its migrations came in: one that was written on
+/// another branch may be applied after one with a higher number.
+async fn stamp(writer: &mut SqliteConnection, name: &str, schema: &Schema) -> Result<()> {
+    let fail = |error| {
+        PersistenceError::database(format!("{name}: the schema version cannot be set"), error)
+    };
+    let newest = schema.version();
+    let said: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *writer).await.map_err(fail)?;
+    if said != newest {
+        let set = AssertSqlSafe(format!("PRAGMA user_version = {newest}"));
+        sqlx::query(set).execute(writer).await.map_err(fail)?;
+    }
+    Ok(())
 }
 
 async fn open_readers(path: &Path, count: usize) -> Result<Vec<Mutex<SqliteConnection>>> {

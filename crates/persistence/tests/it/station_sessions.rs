@@ -224,3 +224,31 @@ async fn a_store_without_the_root_secret_opens_no_session() {
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert_eq!(store.session(&session(1)).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_session_of_the_schema_before_has_no_owner_and_the_header_names_the_newest() {
+    let memory = Memory::sqlite();
+    let store = memory.open().await;
+    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    drop(store);
+    let mut sql = memory.sql().await;
+    sql.run(
+        "DROP TRIGGER sessions_change_owner_by_epoch; DROP TRIGGER sessions_forget_at_their_end; \
+         DROP TABLE session_states; \
+         ALTER TABLE sessions DROP COLUMN lease_until; \
+         ALTER TABLE sessions DROP COLUMN epoch; \
+         ALTER TABLE sessions DROP COLUMN owner; \
+         DELETE FROM _sqlx_migrations WHERE version = 15; \
+         PRAGMA user_version = 13",
+    )
+    .await;
+    let row = memory.open().await.session(&session(1)).await.unwrap().unwrap();
+    assert_eq!((row.owner, row.epoch, row.reserved), (None, 0, true));
+
+    // As after a migration with a lower number that came later.
+    let version = "SELECT CAST(user_version AS text) FROM pragma_user_version";
+    assert_eq!(sql.text(version).await, "15");
+    sql.run("PRAGMA user_version = 14").await;
+    drop(memory.open().await);
+    assert_eq!(sql.text(version).await, "15");
+}

@@ -62,8 +62,15 @@ impl Station {
             }
         }
         self.follow_revocations().await?;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        self.has_read(asked);
         Ok(())
+    }
+
+    /// All that others had done to the record at `asked` is known here.
+    pub(super) fn has_read(&self, asked: Tick) {
+        if self.parts.store.is_shared() {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        }
     }
 
     /// Before anything is claimed, issued or committed: a process that is behind reads first, and one that

@@ -49,7 +49,9 @@ impl Station {
             }
         }
         self.settle_batches(&now).await?;
-        self.publish_crl().await
+        self.publish_crl().await?;
+        self.has_read(now.mono);
+        Ok(())
     }
 
     /// Works until it is dropped: aborts certificates nobody committed to, keeps the revocation list

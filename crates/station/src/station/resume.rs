@@ -11,7 +11,7 @@ use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::{InstanceName, SessionId};
 use zmon_domain::limits;
 use zmon_domain::role::Actor;
-use zmon_domain::time::{Now, UnixTime};
+use zmon_domain::time::{Now, UnixTime, is_expired};
 use zmon_protocol::station::{SessionMachine, SessionPhase};
 
 use super::housekeeping::ended;
@@ -137,8 +137,13 @@ impl Station {
         }
     }
 
-    /// Nobody can go on with this session.
+    /// This process cannot go on with a session. Its owner may, or a process of another version or with
+    /// the right key: one that is not this process's own has until its time is over.
     async fn disown(&self, row: &SessionRow, now: &Now) -> Result<(), StationError> {
+        let is_own = row.owner.as_ref() == Some(&self.parts.instance);
+        if !is_own && !is_expired(Self::wall(now)?, row.expires_at) {
+            return Ok(());
+        }
         let mut audit = vec![self.taken_over(row).with("phase", "lost")];
         let mut writes = Vec::new();
         self.end_of_orphan(row, &mut audit, &mut writes).await?;

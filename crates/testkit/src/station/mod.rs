@@ -23,6 +23,7 @@ use zmon_wire::pair::PairAnswer;
 use zmon_wire::qr::QrContent;
 
 use self::running::Running;
+pub(crate) use self::running::tls;
 use crate::clock::{RETRIES, TestClock};
 use crate::fault::Faults;
 use crate::operator::{ApiError, Operator};
@@ -72,7 +73,7 @@ impl StationOptions {
     /// A station beside programs as they ship, which read the machine's clock: it begins today.
     #[must_use]
     pub fn beside_programs() -> Self {
-        Self { clock: TestClock::starting_at(today()), ..Self::default() }
+        Self { clock: TestClock::today(), ..Self::default() }
     }
 }
 
@@ -414,23 +415,16 @@ impl Drop for TestStation {
     }
 }
 
-/// The date of this run.
-fn today() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "the programs beside it read this clock")]
-    let now = std::time::SystemTime::now();
-    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_secs()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_test_begins_at_one_date_and_one_beside_programs_today() {
-        let began = |options: StationOptions| options.clock.now().wall.expect("a date").unix();
+        let date = |clock: &TestClock| clock.now().wall.expect("a date").unix();
+        let began = |options: StationOptions| date(&options.clock);
         assert_eq!(began(StationOptions::default()), BEGINNING);
         assert_eq!(began(StationOptions::impatient()), BEGINNING);
-        assert!((began(StationOptions::beside_programs()) - today()).abs() < 60);
+        assert!((began(StationOptions::beside_programs()) - date(&TestClock::today())).abs() < 60);
     }
 }

@@ -144,7 +144,7 @@ async fn compose(
 }
 
 /// The TLS set-up of a station and of its operators' tablets.
-pub(super) fn tls(clock: &TestClock) -> TlsContext {
+pub(crate) fn tls(clock: &TestClock) -> TlsContext {
     let clock = clock.clone();
     TlsContext::new(provider::aws_lc().tls, move || {
         clock.now().wall.and_then(|time| u64::try_from(time.unix()).ok())

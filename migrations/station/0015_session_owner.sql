@@ -20,4 +20,4 @@ CREATE TRIGGER sessions_forget_at_their_end AFTER UPDATE OF phase ON sessions
 WHEN NEW.phase IN ('paired', 'failed', 'released')
 BEGIN DELETE FROM session_states WHERE session_id = NEW.id; END;
 
-PRAGMA user_version = 11;
+PRAGMA user_version = 15;
