@@ -48,7 +48,7 @@ pub const REDEMPTIONS: Row = Row {
         "migrations/device",
     ],
     command: "cargo run --release -p zmon-tests --example redemptions --",
-    gate: "500 codes",
+    gate: "50 codes",
 };
 
 /// Programs killed while they apply a configuration.
@@ -69,7 +69,7 @@ pub const KILLS: Row = Row {
         "migrations/device",
     ],
     command: "cargo build -p zmon-device && cargo run -p zmon-tests --example kill_device --",
-    gate: "23 kills, and two flows of the crash matrix",
+    gate: "23 kills",
 };
 
 /// Disks as they are after the power went.
@@ -101,7 +101,7 @@ pub const FAULTS: Row = Row {
         "migrations/device",
     ],
     command: "cargo build -p zmon-device && cargo run -p zmon-tests --example crash_matrix --",
-    gate: "the writes of two flows",
+    gate: "every sync of every flow, every write of a pairing",
 };
 
 /// Whole wards.
