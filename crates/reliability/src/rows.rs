@@ -97,10 +97,12 @@ pub const FAULTS: Row = Row {
         "crates/provisioning",
         "crates/persistence",
         "crates/transport",
+        "crates/station",
         "bins/device",
-        "migrations/device",
+        "bins/mock-central-station",
+        "migrations",
     ],
-    command: "cargo build -p zmon-device && cargo run -p zmon-tests --example crash_matrix --",
+    command: "cargo build --bins && cargo run -p zmon-tests --example crash_matrix --",
     gate: "every sync of every flow, every write of a pairing",
 };
 

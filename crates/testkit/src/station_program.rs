@@ -190,6 +190,19 @@ impl StationProgram {
         signal("-CONT", self.pid(name));
     }
 
+    /// Whether the process of a name has ended by itself or by another's hand; it does not run then.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn has_ended(&mut self, name: &str) -> bool {
+        let Some(child) = self.running.get_mut(name) else { return true };
+        let ended = child.try_wait().expect("the system says").is_some();
+        if ended {
+            self.running.remove(name);
+        }
+        ended
+    }
+
     /// The process of a name.
     ///
     /// # Panics

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use zmon_domain::error::ErrorCode;
 use zmon_testkit::{
     DeviceOptions, Operator, RunningTime, Seed, SimulatedDevice, StationProgram, TestClock,
     TestDatabase, binary, wait,
@@ -92,9 +91,4 @@ async fn made(count: usize, options: &DeviceOptions) -> Vec<Arc<SimulatedDevice>
         });
     }
     making.join_all().await
-}
-
-/// Whether a refusal says to come back: nothing was done, and the same request is good later.
-pub(crate) fn is_passing(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::StorageUnavailable | ErrorCode::StateConflict)
 }

@@ -11,8 +11,6 @@ use zmon_wire::problem::Problem;
 use zmon_wire::qr::QrContent;
 use zmon_wire::strict;
 
-use super::fleet::is_passing;
-
 /// How long a technician stays at a bed. A session that its process has left is taken over after 15 s.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two tries.
@@ -91,4 +89,9 @@ fn verdict(answer: Result<Answer, ClientError>) -> Verdict {
         _ if is_passing(problem.code) => Verdict::Again,
         _ => Verdict::Told(Told::Refused(problem.code)),
     }
+}
+
+/// Whether a refusal says to come back: nothing was done, and the same request is good later.
+fn is_passing(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::StorageUnavailable | ErrorCode::StateConflict)
 }
