@@ -9,6 +9,7 @@ mod courier;
 mod decide;
 mod devices;
 mod elsewhere;
+mod enrol;
 mod fleet;
 mod follow;
 mod housekeeping;
@@ -55,6 +56,7 @@ use crate::session::Sessions;
 
 pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
 pub use devices::{ImportFault, ImportRefusal};
+pub use enrol::EnrolmentRight;
 pub use fleet::{CertificatesOf, FilterText, FleetFilter, FleetOrder, FleetState};
 pub use pairing::{PairOutcome, ScanOutcome};
 pub use peer::Peer;
@@ -117,6 +119,7 @@ pub struct Station {
     tested: Mutex<BTreeSet<Serial>>,
     alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
     links: Mutex<Links>,
+    enrolments: Mutex<enrol::Enrolments>,
     /// When it was composed.
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
@@ -157,6 +160,7 @@ impl Station {
             tested: Mutex::default(),
             alarmed: Mutex::default(),
             links: Mutex::default(),
+            enrolments: Mutex::default(),
             since,
             polls: Mutex::default(),
             metrics: Metrics::default(),
