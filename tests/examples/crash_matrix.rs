@@ -8,6 +8,7 @@
 //! A seed is a row of the matrix; a row that is begun is gone through. After the last row comes the first
 //! again, with other random numbers.
 #![expect(clippy::print_stdout, reason = "its report")]
+#![expect(clippy::indexing_slicing, reason = "numbers of its own lists")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
 
 #[path = "../tests/crash/central.rs"]

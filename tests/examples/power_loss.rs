@@ -3,6 +3,7 @@
 //! ```text
 //! cargo build -p zmon-device && cargo run -p zmon-tests --example power_loss -- --for 20m
 //! ```
+#![expect(clippy::indexing_slicing, reason = "numbers of its own lists")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
 #![expect(clippy::print_stdout, reason = "its report")]
 

@@ -175,6 +175,7 @@ mod tests {
     use super::*;
     use crate::WARD;
 
+    #[expect(clippy::unwrap_in_result, reason = "what is looked at is how the run begins")]
     fn run(path: &std::path::Path, arguments: &[&str]) -> Result<Run, LedgerError> {
         let path = path.to_str().unwrap();
         let given = ["run", "--ledger", path].into_iter().chain(arguments.iter().copied());

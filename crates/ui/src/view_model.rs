@@ -162,7 +162,7 @@ struct Follower {
     clock: Arc<dyn Clock>,
     views: watch::Receiver<ServiceView>,
     properties: watch::Sender<ProvisioningProperties>,
-    drawn: Option<(Arc<Zeroizing<String>>, Arc<[u8]>)>,
+    drawn: Option<(Zeroizing<String>, Arc<[u8]>)>,
 }
 
 impl Follower {
@@ -197,7 +197,7 @@ impl Follower {
             _ => match self.service.generate_qr_code().await {
                 Ok(data) => {
                     let image: Arc<[u8]> = data.qr_code_image().into();
-                    let content = Arc::new(Zeroizing::new(data.qr_code_content().to_owned()));
+                    let content = Zeroizing::new(data.qr_code_content().to_owned());
                     self.drawn = Some((content, Arc::clone(&image)));
                     image
                 }

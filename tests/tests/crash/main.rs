@@ -3,6 +3,7 @@
 //! `cargo run -p zmon-tests --example crash_matrix`
 
 #![expect(clippy::print_stdout, reason = "counts of a run")]
+#![expect(clippy::indexing_slicing, reason = "numbers of its own lists")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
 
 mod central;

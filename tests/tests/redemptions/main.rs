@@ -2,7 +2,6 @@
 //! `cargo run --release -p zmon-tests --example redemptions -- --for 20m`
 
 #![expect(clippy::expect_used, reason = "a failed round is its report")]
-#![expect(clippy::print_stdout, reason = "the seed of a run")]
 
 mod race;
 mod station;

@@ -52,9 +52,11 @@ impl Race {
         }
         let ended = device.service().exit_provisioning_mode(None).await;
         ended.map_err(|error| format!("the claimed session does not end: {error:?}"))?;
-        match device.state() {
-            ProvisioningState::NotProvisioned => Ok(()),
-            state => Err(format!("{state} after it")),
+        let state = device.state();
+        if state == ProvisioningState::NotProvisioned {
+            Ok(())
+        } else {
+            Err(format!("{state} after it"))
         }
     }
 

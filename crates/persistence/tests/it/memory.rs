@@ -1,4 +1,5 @@
-//! Where a station of a test keeps its memory: the same suite runs on both databases.
+//! Where a station of a test keeps its memory: the same suite runs on both databases, and on the store of
+//! simulated wards, which must promise nothing else.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use zmon_domain::ids::{InstanceName, StationId};
 use zmon_persistence::{AuditLog, STATION_DATABASE, SqlStationStore};
 use zmon_station::ports::StationStore;
 use zmon_testkit::TestDatabase;
+use zmon_ward::{Medium, MemoryStationStore, Ram, Tables};
 
 use crate::common::Home;
 use crate::station_store::Seeded;
@@ -16,6 +18,7 @@ use crate::station_store::Seeded;
 pub(crate) enum Memory {
     Sqlite(Home),
     Postgres(TestDatabase),
+    Simulated(Arc<Ram<Tables>>),
 }
 
 impl Memory {
@@ -27,8 +30,24 @@ impl Memory {
         Self::Postgres(TestDatabase::create().await)
     }
 
+    /// The store of simulated wards, on memory that never fails.
+    pub(crate) async fn simulated() -> Self {
+        let ram: Arc<Ram<Tables>> = Arc::default();
+        let empty = MemoryStationStore::empty(&StationId::parse("cs-1").unwrap());
+        ram.write(empty, Box::new(|| ())).await.unwrap();
+        Self::Simulated(ram)
+    }
+
     /// The station's store, made if need be.
-    pub(crate) async fn open(&self) -> SqlStationStore {
+    pub(crate) async fn open(&self) -> Arc<dyn StationStore> {
+        match self {
+            Self::Simulated(ram) => Arc::new(MemoryStationStore::new(Arc::clone(ram) as _)),
+            Self::Sqlite(_) | Self::Postgres(_) => Arc::new(self.open_sql().await),
+        }
+    }
+
+    /// The same in SQL.
+    pub(crate) async fn open_sql(&self) -> SqlStationStore {
         let station = StationId::parse("cs-1").unwrap();
         let store = match self {
             Self::Sqlite(home) => SqlStationStore::open(home.dir(), &station).await,
@@ -36,6 +55,7 @@ impl Memory {
                 let main = InstanceName::default();
                 SqlStationStore::connect(&database.parsed(), &station, &main).await
             }
+            Self::Simulated(_) => panic!("there is no SQL in it"),
         };
         store.unwrap().with_sessions(root(7), Arc::new(Seeded))
     }
@@ -47,6 +67,7 @@ impl Memory {
             Self::Postgres(database) => {
                 AuditLog::connect_station(&database.parsed()).await.unwrap()
             }
+            Self::Simulated(_) => panic!("there is no SQL in it"),
         }
     }
 
@@ -55,6 +76,7 @@ impl Memory {
         match self {
             Self::Sqlite(home) => Sql::Sqlite(home.sql(STATION_DATABASE).await),
             Self::Postgres(database) => Sql::Postgres(database.sql().await),
+            Self::Simulated(_) => panic!("there is no SQL in it"),
         }
     }
 }
@@ -164,8 +186,25 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
+/// The same, and a test on the store of simulated wards.
+macro_rules! on_every_store {
+    ($($name:ident,)*) => {
+        crate::memory::on_both_databases! { $($name,)* }
+        mod in_a_ward {
+            use crate::memory::Memory;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    super::$name(&Memory::simulated().await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
 /// How many rows the audit log has.
-pub(crate) async fn rows(store: &SqlStationStore) -> usize {
+pub(crate) async fn rows(store: &(impl StationStore + ?Sized)) -> usize {
     let page = zmon_station::ports::AuditPage { after: 0, limit: 1000 };
     store.audit(page).await.unwrap().len()
 }

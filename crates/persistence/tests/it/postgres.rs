@@ -103,7 +103,7 @@ async fn two_stations_append_to_lanes_of_their_own() {
     assert_eq!(taken, 64);
     let expected = [("station:cs-1".to_owned(), 32), ("station:cs-2".to_owned(), 32)];
     assert_eq!(lanes(&database).await, expected);
-    assert_eq!(rows(&stores[1]).await, 32, "a station shows its own lane");
+    assert_eq!(rows(&*stores[1]).await, 32, "a station shows its own lane");
 }
 
 #[tokio::test]
@@ -263,8 +263,8 @@ async fn what_cannot_be_reached_is_named_without_its_password() {
 async fn a_database_belongs_to_the_station_that_wrote_first() {
     let (database, stores) = pair().await;
     assert_eq!(stores[0].owner().await.unwrap(), None);
-    answer(&stores[1], vec![]).await.unwrap();
-    answer(&stores[0], vec![]).await.unwrap();
+    answer(&*stores[1], vec![]).await.unwrap();
+    answer(&*stores[0], vec![]).await.unwrap();
     for store in &stores {
         assert_eq!(store.owner().await.unwrap().unwrap().as_str(), "cs-2");
     }

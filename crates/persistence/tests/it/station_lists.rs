@@ -1,7 +1,7 @@
 //! What a console lists: places, certificates by state, the newest audit rows, how many were paired.
 
 use crate::common::{at, device_id, now, session};
-use crate::memory::{Memory, on_both_databases};
+use crate::memory::{Memory, on_every_store};
 use crate::station_store::answer;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::{BedId, DeviceLabel, DeviceSerial, OperatorId, Serial, Thumbprint, TokenId};
@@ -10,12 +10,12 @@ use zmon_domain::settings::{Language, MeasurementUnit};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
     CertificateRow, DeviceRow, DeviceStatus, Page, RevocationReason, SessionRow, StationRecord,
-    StationStore, StationWrite,
+    StationWrite,
 };
 
 use CertificateState::{Current, Pending, Revoked};
 
-on_both_databases! {
+on_every_store! {
     a_place_is_written_whole_and_the_other_settings_stay,
     certificates_of_a_state_come_in_their_order_and_in_pages,
     the_newest_rows_come_first_and_go_on_where_a_page_ended,
@@ -72,16 +72,16 @@ async fn a_place_is_written_whole_and_the_other_settings_stay(memory: &Memory) {
         sync_interval: None,
         registered_at: at(1000),
     };
-    answer(&store, vec![StationWrite::ImportDevices(vec![row.clone()])]).await.unwrap();
+    answer(&*store, vec![StationWrite::ImportDevices(vec![row.clone()])]).await.unwrap();
     let place = |bed: Option<&str>, label: Option<&str>| StationWrite::Place {
         device_id: device_id(),
         bed: bed.map(|bed| BedId::parse(bed).unwrap()),
         label: label.map(|label| DeviceLabel::parse(label).unwrap()),
     };
-    answer(&store, vec![place(Some("ICU-2"), None)]).await.unwrap();
+    answer(&*store, vec![place(Some("ICU-2"), None)]).await.unwrap();
     let moved = DeviceRow { bed: BedId::parse("ICU-2").ok(), label: None, ..row.clone() };
     assert_eq!(store.device(&row.id).await.unwrap(), Some(moved));
-    answer(&store, vec![place(None, Some("new"))]).await.unwrap();
+    answer(&*store, vec![place(None, Some("new"))]).await.unwrap();
     let moved = DeviceRow { bed: None, label: DeviceLabel::parse("new").ok(), ..row.clone() };
     assert_eq!(store.device(&row.id).await.unwrap(), Some(moved));
 }
@@ -90,14 +90,14 @@ async fn certificates_of_a_state_come_in_their_order_and_in_pages(memory: &Memor
     let store = memory.open().await;
     let rows = [(1, 9000), (2, 8000), (3, 7000), (4, 6000)];
     let inserts = rows.map(|(n, end)| StationWrite::InsertCertificate(certificate(n, end)));
-    answer(&store, inserts.into_iter().collect()).await.unwrap();
+    answer(&*store, inserts.into_iter().collect()).await.unwrap();
     let listed = async |state, page| {
         let rows = store.certificates(state, page).await.unwrap();
         rows.iter().map(|row| row.serial).collect::<Vec<_>>()
     };
     assert_eq!(listed(Pending, ALL).await, [serial(4), serial(3), serial(2), serial(1)]);
     assert_eq!(listed(Pending, Page { offset: 1, limit: 2 }).await, [serial(3), serial(2)]);
-    answer(&store, vec![revoked(1, 2000), revoked(4, 3000)]).await.unwrap();
+    answer(&*store, vec![revoked(1, 2000), revoked(4, 3000)]).await.unwrap();
     assert_eq!(listed(Revoked, ALL).await, [serial(4), serial(1)], "the latest first");
     assert_eq!(store.count_certificates(Revoked).await.unwrap(), 2);
     assert_eq!(store.count_certificates(Current).await.unwrap(), 0);
@@ -154,7 +154,7 @@ async fn only_pairings_of_operators_that_succeeded_are_counted(memory: &Memory) 
         row(3, Some("tess"), SessionPhase::Failed, 6000),
         row(4, None, SessionPhase::Paired, 6000),
     ];
-    answer(&store, writes).await.unwrap();
+    answer(&*store, writes).await.unwrap();
     assert_eq!(store.paired_since(at(5000)).await.unwrap(), 1);
     assert_eq!(store.paired_since(at(0)).await.unwrap(), 2);
 }

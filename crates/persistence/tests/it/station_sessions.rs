@@ -13,17 +13,24 @@ use zmon_station::ports::{
 };
 
 use crate::common::{at, now, session};
-use crate::memory::{Memory, on_both_databases, root};
+use crate::memory::{Memory, on_both_databases, on_every_store, root};
 use crate::station_store::{Seeded, answer, certificate, race, reservation};
 
-on_both_databases! {
+on_every_store! {
     each_owner_has_an_epoch_and_only_the_last_one_writes,
     of_64_takers_exactly_one_becomes_the_owner,
     a_lease_is_renewed_by_its_owner_only,
     an_owner_is_told_where_its_running_sessions_stand,
     what_is_kept_comes_back_and_is_erased_with_the_session,
-    what_is_kept_opens_in_its_own_row_under_its_own_key_only,
-    the_schema_itself_keeps_the_epochs_and_erases_what_was_kept,
+}
+
+mod by_sql {
+    use super::*;
+
+    on_both_databases! {
+        what_is_kept_opens_in_its_own_row_under_its_own_key_only,
+        the_schema_itself_keeps_the_epochs_and_erases_what_was_kept,
+    }
 }
 
 fn name(text: &str) -> InstanceName {
@@ -54,31 +61,31 @@ fn state(n: u8, bytes: &[u8]) -> StationWrite {
 
 async fn each_owner_has_an_epoch_and_only_the_last_one_writes(memory: &Memory) {
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
-    answer(&store, vec![hold(1, 1), phase(1, SessionPhase::Identified)]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    answer(&*store, vec![hold(1, 1), phase(1, SessionPhase::Identified)]).await.unwrap();
 
-    answer(&store, vec![take(1, 1, Some("north"))]).await.unwrap();
+    answer(&*store, vec![take(1, 1, Some("north"))]).await.unwrap();
     let row = store.session(&session(1)).await.unwrap().unwrap();
     assert_eq!((row.owner, row.epoch, row.lease_until), (Some(name("north")), 2, at(2000)));
 
     // The old owner was only slow: nothing of what it writes is there, its audit row neither.
     let before = store.newest_audit(0, 100).await.unwrap().len();
-    let late = answer(&store, vec![hold(1, 1), phase(1, SessionPhase::Issuing)]).await;
+    let late = answer(&*store, vec![hold(1, 1), phase(1, SessionPhase::Issuing)]).await;
     assert_eq!(late, Err(Refusal::SessionTaken { epoch: 2 }));
     assert_eq!(store.newest_audit(0, 100).await.unwrap().len(), before);
-    let late = answer(&store, vec![take(1, 1, Some("main"))]).await;
+    let late = answer(&*store, vec![take(1, 1, Some("main"))]).await;
     assert_eq!(late, Err(Refusal::SessionTaken { epoch: 2 }));
-    answer(&store, vec![hold(1, 2), phase(1, SessionPhase::Paired)]).await.unwrap();
+    answer(&*store, vec![hold(1, 2), phase(1, SessionPhase::Paired)]).await.unwrap();
 
-    let over = answer(&store, vec![take(1, 2, Some("main"))]).await;
+    let over = answer(&*store, vec![take(1, 2, Some("main"))]).await;
     assert_eq!(over, Err(Refusal::SessionEnded(Some(SessionPhase::Paired))));
-    assert_eq!(answer(&store, vec![take(9, 1, None)]).await, Err(Refusal::SessionEnded(None)));
-    assert_eq!(answer(&store, vec![hold(9, 1)]).await, Err(Refusal::SessionEnded(None)));
+    assert_eq!(answer(&*store, vec![take(9, 1, None)]).await, Err(Refusal::SessionEnded(None)));
+    assert_eq!(answer(&*store, vec![hold(9, 1)]).await, Err(Refusal::SessionEnded(None)));
 }
 
 async fn of_64_takers_exactly_one_becomes_the_owner(memory: &Memory) {
-    let store = Arc::new(memory.open().await);
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    let store = memory.open().await;
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
     let stores = [Arc::clone(&store)];
     let winners = race(&stores, |n| vec![take(1, 1, Some(&format!("n{n}")))]).await;
     assert_eq!(winners, 1);
@@ -89,7 +96,7 @@ async fn of_64_takers_exactly_one_becomes_the_owner(memory: &Memory) {
 
 async fn a_lease_is_renewed_by_its_owner_only(memory: &Memory) {
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
     let renew = |owner, until| {
         let sessions = vec![session(1), session(9)];
         StationWrite::RenewLeases { owner: name(owner), sessions, until: at(until) }
@@ -110,10 +117,10 @@ async fn an_owner_is_told_where_its_running_sessions_stand(memory: &Memory) {
     for n in 1..=6 {
         let mut row = reservation(n, 1000);
         row.device_id = format!("ZM-{n}").parse().unwrap();
-        answer(&store, vec![StationWrite::Reserve(row.clone())]).await.unwrap();
+        answer(&*store, vec![StationWrite::Reserve(row.clone())]).await.unwrap();
         if n <= 3 {
             let certificate = CertificateRow { device_id: row.device_id, ..certificate(n) };
-            answer(&store, vec![StationWrite::InsertCertificate(certificate)]).await.unwrap();
+            answer(&*store, vec![StationWrite::InsertCertificate(certificate)]).await.unwrap();
         }
     }
     let serial = |n| certificate(n).serial;
@@ -122,7 +129,7 @@ async fn an_owner_is_told_where_its_running_sessions_stand(memory: &Memory) {
         StationWrite::Certificate { serial: serial(2), from, to, at: at(1100), reason: None };
     let abort = StationWrite::AbortPending { serial: serial(3), at: at(1100) };
     let other = take(5, 1, Some("north"));
-    answer(&store, vec![commit, abort, other, phase(6, SessionPhase::Released)]).await.unwrap();
+    answer(&*store, vec![commit, abort, other, phase(6, SessionPhase::Released)]).await.unwrap();
 
     let standing = async |owner| {
         let mut found = store.sessions_of(&name(owner)).await.unwrap();
@@ -150,22 +157,22 @@ async fn what_is_kept_comes_back_and_is_erased_with_the_session(memory: &Memory)
         let row = reservation(n, 1000 + i64::from(n) * 2000);
         let id = row.id;
         assert_eq!(store.session_state(&id).await.unwrap(), None);
-        answer(&store, vec![StationWrite::Reserve(row), state(n, b"first")]).await.unwrap();
-        answer(&store, vec![hold(n, 1), state(n, b"second")]).await.unwrap();
+        answer(&*store, vec![StationWrite::Reserve(row), state(n, b"first")]).await.unwrap();
+        answer(&*store, vec![hold(n, 1), state(n, b"second")]).await.unwrap();
         let kept = store.session_state(&id).await.unwrap().unwrap();
         assert_eq!(kept.expose(), b"second");
-        answer(&store, vec![hold(n, 1), phase(n, end)]).await.unwrap();
+        answer(&*store, vec![hold(n, 1), phase(n, end)]).await.unwrap();
         assert_eq!(store.session_state(&id).await.unwrap(), None);
-        let late = answer(&store, vec![state(n, b"third")]).await;
+        let late = answer(&*store, vec![state(n, b"third")]).await;
         assert_eq!(late, Err(Refusal::SessionEnded(Some(end))));
     }
     // A reservation that ran out, and a session that nobody can go on with.
     let row = reservation(4, 10_000);
-    answer(&store, vec![StationWrite::Reserve(row), state(4, b"x")]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(row), state(4, b"x")]).await.unwrap();
     let row = reservation(5, 20_000);
-    answer(&store, vec![StationWrite::Reserve(row), state(5, b"x")]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(row), state(5, b"x")]).await.unwrap();
     assert_eq!(store.session_state(&session(4)).await.unwrap(), None);
-    answer(&store, vec![take(5, 1, None)]).await.unwrap();
+    answer(&*store, vec![take(5, 1, None)]).await.unwrap();
     assert_eq!(store.session_state(&session(5)).await.unwrap(), None);
     let row = store.session(&session(5)).await.unwrap().unwrap();
     assert_eq!((row.owner, row.epoch), (None, 2));
@@ -173,7 +180,7 @@ async fn what_is_kept_comes_back_and_is_erased_with_the_session(memory: &Memory)
 
 async fn what_is_kept_opens_in_its_own_row_under_its_own_key_only(memory: &Memory) {
     const SECRET: &[u8] = b"the key of this session";
-    let store = memory.open().await;
+    let store = memory.open_sql().await;
     for n in [1, 2] {
         let mut row = reservation(n, 1000);
         row.device_id = format!("ZM-{n}").parse().unwrap();
@@ -196,8 +203,8 @@ async fn what_is_kept_opens_in_its_own_row_under_its_own_key_only(memory: &Memor
 async fn the_schema_itself_keeps_the_epochs_and_erases_what_was_kept(memory: &Memory) {
     let store = memory.open().await;
     let row = reservation(1, 1000);
-    answer(&store, vec![StationWrite::Reserve(row), state(1, b"x")]).await.unwrap();
-    answer(&store, vec![take(1, 1, Some("north"))]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(row), state(1, b"x")]).await.unwrap();
+    answer(&*store, vec![take(1, 1, Some("north"))]).await.unwrap();
     let mut sql = memory.sql().await;
     for wrong in [
         "UPDATE sessions SET epoch = 1",
@@ -229,7 +236,7 @@ async fn a_store_without_the_root_secret_opens_no_session() {
 async fn a_session_of_the_schema_before_has_no_owner_and_the_header_names_the_newest() {
     let memory = Memory::sqlite();
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
     drop(store);
     let mut sql = memory.sql().await;
     sql.run(

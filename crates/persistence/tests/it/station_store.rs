@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::common::{at, device_id, now, seeded, session};
-use crate::memory::{Memory, on_both_databases, rows};
+use crate::memory::{Memory, on_both_databases, on_every_store, rows};
 use rand_core::CryptoRng;
 use zmon_crypto::IdentityKey;
 use zmon_crypto::jws::{self, Typ};
@@ -16,7 +16,6 @@ use zmon_domain::ids::{
 };
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInterval};
-use zmon_persistence::SqlStationStore;
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
     AuditPage, CertificateRow, CrlRow, DeviceRow, DeviceStatus, Entropy, ImportConflictKind, Page,
@@ -33,26 +32,33 @@ impl Entropy for Seeded {
     }
 }
 
-on_both_databases! {
+on_every_store! {
     devices_are_imported_whole_or_not_at_all,
     a_device_is_found_by_each_of_its_names_and_keeps_what_is_known,
-    a_devices_counter_only_rises_and_each_value_counts_once,
     a_session_of_the_device_itself_has_no_operator,
     the_first_reservation_wins_and_the_second_learns_whose_it_is,
     a_finished_session_keeps_its_phase_when_its_reservation_runs_out,
-    a_token_is_claimed_once_and_for_ever,
     typed_tries_are_held_to_a_window_and_an_hour,
     a_session_moves_until_it_has_ended_and_keeps_its_answer,
-    a_certificate_lives_as_the_design_says,
     an_abort_is_too_late_after_the_commit,
     revocation_lists_count_up_without_gaps,
     a_refused_record_leaves_no_trace,
-    without_an_audit_row_there_is_no_operation,
     of_64_at_once_exactly_one_wins,
     a_commit_that_is_dropped_half_way_is_whole_or_not_there,
-    the_log_is_paged_verified_and_signed,
-    damaged_rows_are_errors_and_not_values,
     everything_is_there_after_a_restart,
+}
+
+mod by_sql {
+    use super::*;
+
+    on_both_databases! {
+        a_devices_counter_only_rises_and_each_value_counts_once,
+        a_token_is_claimed_once_and_for_ever,
+        a_certificate_lives_as_the_design_says,
+        without_an_audit_row_there_is_no_operation,
+        the_log_is_paged_verified_and_signed,
+        damaged_rows_are_errors_and_not_values,
+    }
 }
 
 pub(crate) fn device(n: u8) -> DeviceRow {
@@ -128,19 +134,19 @@ fn record(writes: Vec<StationWrite>) -> StationRecord {
 
 /// Commits writes with a row of their own; the store's verdict.
 pub(crate) async fn answer(
-    store: &SqlStationStore,
+    store: &(impl StationStore + ?Sized),
     writes: Vec<StationWrite>,
 ) -> Result<(), Refusal> {
     store.commit(&now(), &record(writes)).await.unwrap()
 }
 
-async fn state(store: &SqlStationStore, n: u8) -> CertificateState {
+async fn state(store: &(impl StationStore + ?Sized), n: u8) -> CertificateState {
     store.certificate(&serial(n)).await.unwrap().unwrap().state
 }
 
 async fn devices_are_imported_whole_or_not_at_all(memory: &Memory) {
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::ImportDevices(vec![device(1), device(2)])]).await.unwrap();
+    answer(&*store, vec![StationWrite::ImportDevices(vec![device(1), device(2)])]).await.unwrap();
     let clash = |id: u8, serial: u8, identity: u8| DeviceRow {
         id: device(id).id,
         serial: device(serial).serial,
@@ -156,8 +162,8 @@ async fn devices_are_imported_whole_or_not_at_all(memory: &Memory) {
         clash(8, 1, 1),
         device(1),
     ];
-    let before = rows(&store).await;
-    let refused = answer(&store, vec![StationWrite::ImportDevices(import)]).await;
+    let before = rows(&*store).await;
+    let refused = answer(&*store, vec![StationWrite::ImportDevices(import)]).await;
     let Err(Refusal::DeviceConflicts(conflicts)) = refused else { panic!("{refused:?}") };
     let found: Vec<_> = conflicts.iter().map(|c| (c.index, c.kind, c.existing.as_str())).collect();
     assert_eq!(
@@ -171,10 +177,10 @@ async fn devices_are_imported_whole_or_not_at_all(memory: &Memory) {
         ]
     );
     assert_eq!(store.device(&device(3).id).await.unwrap(), None);
-    assert_eq!(rows(&store).await, before, "no row without its operation");
+    assert_eq!(rows(&*store).await, before, "no row without its operation");
     // Two rows of one import can clash with each other.
     let twins = vec![device(5), clash(5, 6, 6)];
-    assert!(answer(&store, vec![StationWrite::ImportDevices(twins)]).await.is_err());
+    assert!(answer(&*store, vec![StationWrite::ImportDevices(twins)]).await.is_err());
 }
 
 async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: &Memory) {
@@ -182,7 +188,7 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: 
     let mut known = device(1);
     known.bed = Some(BedId::parse("ICU-3B").unwrap());
     known.unit = Some(MeasurementUnit::Imperial);
-    answer(&store, vec![StationWrite::ImportDevices(vec![known.clone(), device(2)])])
+    answer(&*store, vec![StationWrite::ImportDevices(vec![known.clone(), device(2)])])
         .await
         .unwrap();
     assert_eq!(store.device(&known.id).await.unwrap().as_ref(), Some(&known));
@@ -193,7 +199,7 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: 
     let mut again = device(1);
     again.label = Some(DeviceLabel::parse("Monitor 1").unwrap());
     again.model = Some(DeviceModel::parse("Z Monitor 12").unwrap());
-    answer(&store, vec![StationWrite::ImportDevices(vec![again.clone()])]).await.unwrap();
+    answer(&*store, vec![StationWrite::ImportDevices(vec![again.clone()])]).await.unwrap();
     (known.label, known.model) = (again.label, again.model);
     assert_eq!(store.device(&known.id).await.unwrap().as_ref(), Some(&known));
 
@@ -208,7 +214,7 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: 
     let assign = StationWrite::Assign { device_id: id.clone(), settings };
     let status = DeviceStatus::Decommissioned;
     let retire = StationWrite::DeviceStatus { device_id: id.clone(), status };
-    answer(&store, vec![assign, retire]).await.unwrap();
+    answer(&*store, vec![assign, retire]).await.unwrap();
     let row = store.device(&id).await.unwrap().unwrap();
     assert_eq!((row.label, row.status), (None, DeviceStatus::Decommissioned));
     assert_eq!(row.bed.unwrap().as_str(), "ICU-4");
@@ -232,21 +238,21 @@ async fn a_device_is_found_by_each_of_its_names_and_keeps_what_is_known(memory: 
         device_id: id.clone(),
         ..certificate(1)
     })];
-    assert_eq!(answer(&store, writes).await, Err(Refusal::DeviceDecommissioned));
+    assert_eq!(answer(&*store, writes).await, Err(Refusal::DeviceDecommissioned));
     assert_eq!(store.certificate(&serial(1)).await.unwrap(), None);
 
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
     // Two requests of a device were answered at a time: what is kept never moves back.
     let [one, two, other] = [(1, 1), (2, 2), (2, 3)].map(|(seq, hash)| signed_heads(seq, hash));
-    answer(&store, vec![checkpoint(&two), checkpoint(&one), checkpoint(&other)]).await.unwrap();
+    answer(&*store, vec![checkpoint(&two), checkpoint(&one), checkpoint(&other)]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(two));
     let three = signed_heads(3, 4);
-    answer(&store, vec![checkpoint(&three)]).await.unwrap();
+    answer(&*store, vec![checkpoint(&three)]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(three));
     let forget = StationWrite::ForgetPeerCheckpoint { device_id: id.clone() };
-    answer(&store, vec![forget]).await.unwrap();
+    answer(&*store, vec![forget]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), None);
-    answer(&store, vec![checkpoint(&one)]).await.unwrap();
+    answer(&*store, vec![checkpoint(&one)]).await.unwrap();
     assert_eq!(store.peer_checkpoint(&id).await.unwrap(), Some(one), "a new log begins");
 }
 
@@ -269,18 +275,18 @@ async fn a_devices_counter_only_rises_and_each_value_counts_once(memory: &Memory
     let store = memory.open().await;
     let raise = |n: u8, counter| StationWrite::RecoveryCounter { device_id: device(n).id, counter };
     assert_eq!(store.recovery_counter(&device(1).id).await.unwrap(), 0);
-    answer(&store, vec![raise(1, 3), raise(2, 1)]).await.unwrap();
+    answer(&*store, vec![raise(1, 3), raise(2, 1)]).await.unwrap();
     for counter in [3, 2] {
-        let refused = answer(&store, vec![raise(1, counter)]).await.unwrap_err();
+        let refused = answer(&*store, vec![raise(1, counter)]).await.unwrap_err();
         assert_eq!(refused, Refusal::CounterBehind { latest: 3 });
     }
     // It goes with the rest of its record, or not at all.
-    let refused = answer(&store, vec![raise(1, 4), raise(2, 1)]).await.unwrap_err();
+    let refused = answer(&*store, vec![raise(1, 4), raise(2, 1)]).await.unwrap_err();
     assert_eq!(refused, Refusal::CounterBehind { latest: 1 });
-    answer(&store, vec![raise(1, 4)]).await.unwrap();
+    answer(&*store, vec![raise(1, 4)]).await.unwrap();
     drop(store);
     let store = memory.open().await;
-    let refused = answer(&store, vec![raise(1, 4)]).await.unwrap_err();
+    let refused = answer(&*store, vec![raise(1, 4)]).await.unwrap_err();
     assert_eq!(refused, Refusal::CounterBehind { latest: 4 });
     // Not by SQL either.
     let mut sql = memory.sql().await;
@@ -292,25 +298,25 @@ async fn a_devices_counter_only_rises_and_each_value_counts_once(memory: &Memory
 async fn a_session_of_the_device_itself_has_no_operator(memory: &Memory) {
     let store = memory.open().await;
     let own = SessionRow { operator: None, ..reservation(1, 1000) };
-    answer(&store, vec![StationWrite::Reserve(own.clone())]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(own.clone())]).await.unwrap();
     assert_eq!(store.session(&own.id).await.unwrap(), Some(own.clone()));
-    let refused = answer(&store, vec![StationWrite::Reserve(reservation(2, 1000))]).await;
+    let refused = answer(&*store, vec![StationWrite::Reserve(reservation(2, 1000))]).await;
     assert_eq!(refused, Err(Refusal::DeviceReserved(Box::new(own))), "it keeps the device");
 }
 
 async fn the_first_reservation_wins_and_the_second_learns_whose_it_is(memory: &Memory) {
     let store = memory.open().await;
     let first = reservation(1, 1000);
-    answer(&store, vec![StationWrite::Reserve(first.clone())]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(first.clone())]).await.unwrap();
     let second = reservation(2, 1900);
-    let refused = answer(&store, vec![StationWrite::Reserve(second.clone())]).await;
+    let refused = answer(&*store, vec![StationWrite::Reserve(second.clone())]).await;
     assert_eq!(refused, Err(Refusal::DeviceReserved(Box::new(first.clone()))));
     assert_eq!(store.reservation(&device_id()).await.unwrap(), Some(first.clone()));
     assert_eq!(store.session(&second.id).await.unwrap(), None);
 
     // After its last second it no longer holds the device.
     let late = reservation(3, 1901);
-    answer(&store, vec![StationWrite::Reserve(late.clone())]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(late.clone())]).await.unwrap();
     let lost = store.session(&first.id).await.unwrap().unwrap();
     assert_eq!((lost.phase, lost.reserved), (SessionPhase::Released, false));
     assert_eq!(store.reservation(&device_id()).await.unwrap(), Some(late.clone()));
@@ -318,10 +324,10 @@ async fn the_first_reservation_wins_and_the_second_learns_whose_it_is(memory: &M
 
     // Given back, it is free at once; giving it back twice is the same.
     let release = || StationWrite::Release { session_id: late.id };
-    answer(&store, vec![release()]).await.unwrap();
-    answer(&store, vec![release()]).await.unwrap();
+    answer(&*store, vec![release()]).await.unwrap();
+    answer(&*store, vec![release()]).await.unwrap();
     assert_eq!(store.reservation(&device_id()).await.unwrap(), None);
-    answer(&store, vec![StationWrite::Reserve(second)]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(second)]).await.unwrap();
     assert_eq!(store.open_sessions().await.unwrap().len(), 2, "the other one has not ended");
 }
 
@@ -329,8 +335,8 @@ async fn a_finished_session_keeps_its_phase_when_its_reservation_runs_out(memory
     let store = memory.open().await;
     let paired =
         StationWrite::Session { session_id: session(1), phase: SessionPhase::Paired, error: None };
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000)), paired]).await.unwrap();
-    answer(&store, vec![StationWrite::Reserve(reservation(2, 2000))]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000)), paired]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(2, 2000))]).await.unwrap();
     let first = store.session(&session(1)).await.unwrap().unwrap();
     assert_eq!((first.phase, first.reserved), (SessionPhase::Paired, false));
 }
@@ -341,16 +347,16 @@ async fn a_token_is_claimed_once_and_for_ever(memory: &Memory) {
         session_id: session(by),
         token_id: TokenId::from_bytes([9; 16]),
     };
-    answer(&store, vec![claim(1)]).await.unwrap();
-    answer(&store, vec![claim(1)]).await.unwrap();
-    assert_eq!(answer(&store, vec![claim(2)]).await, Err(Refusal::TokenUsed(session(1))));
+    answer(&*store, vec![claim(1)]).await.unwrap();
+    answer(&*store, vec![claim(1)]).await.unwrap();
+    assert_eq!(answer(&*store, vec![claim(2)]).await, Err(Refusal::TokenUsed(session(1))));
     let claimed = async |n: u8| store.claimed_by(&TokenId::from_bytes([n; 16])).await.unwrap();
     assert_eq!((claimed(9).await, claimed(8).await), (Some(session(1)), None));
     drop(store);
     let store = memory.open().await;
     let mut row = reservation(3, 5000);
     row.token_id = TokenId::from_bytes([9; 16]);
-    let refused = answer(&store, vec![StationWrite::Reserve(row)]).await;
+    let refused = answer(&*store, vec![StationWrite::Reserve(row)]).await;
     assert_eq!(refused, Err(Refusal::TokenUsed(session(1))));
     let mut sql = memory.sql().await;
     for statement in
@@ -371,9 +377,9 @@ async fn typed_tries_are_held_to_a_window_and_an_hour(memory: &Memory) {
         at: at(seconds),
     };
     for n in 0..5 {
-        answer(&store, vec![spend(n, 1, 1000)]).await.unwrap();
+        answer(&*store, vec![spend(n, 1, 1000)]).await.unwrap();
     }
-    assert_eq!(answer(&store, vec![spend(5, 1, 1000)]).await, Err(Refusal::TriesSpent));
+    assert_eq!(answer(&*store, vec![spend(5, 1, 1000)]).await, Err(Refusal::TriesSpent));
     drop(store);
     let store = memory.open().await;
     let tries = async |w: u8, seconds| {
@@ -383,15 +389,15 @@ async fn typed_tries_are_held_to_a_window_and_an_hour(memory: &Memory) {
     assert_eq!((first.window, first.hour), (5, 5));
     // Fifteen more in other windows; one that claimed its window is no guess.
     for n in 10..25 {
-        answer(&store, vec![spend(n, n / 5, 2000)]).await.unwrap();
+        answer(&*store, vec![spend(n, n / 5, 2000)]).await.unwrap();
     }
-    assert_eq!(answer(&store, vec![spend(30, 9, 2000)]).await, Err(Refusal::TriesSpent));
+    assert_eq!(answer(&*store, vec![spend(30, 9, 2000)]).await, Err(Refusal::TriesSpent));
     let token_id = TokenId::from_bytes([3; 16]);
     let claim = StationWrite::ClaimToken { session_id: session(15), token_id };
-    answer(&store, vec![claim]).await.unwrap();
+    answer(&*store, vec![claim]).await.unwrap();
     assert_eq!(tries(3, 2000).await.hour, 19);
-    answer(&store, vec![spend(31, 9, 2000)]).await.unwrap();
-    assert_eq!(answer(&store, vec![spend(32, 9, 2000)]).await, Err(Refusal::TriesSpent));
+    answer(&*store, vec![spend(31, 9, 2000)]).await.unwrap();
+    assert_eq!(answer(&*store, vec![spend(32, 9, 2000)]).await, Err(Refusal::TriesSpent));
     // Another operator starts afresh, and so does everybody an hour later.
     let tom = StationWrite::SpendTry {
         session_id: session(40),
@@ -399,26 +405,26 @@ async fn typed_tries_are_held_to_a_window_and_an_hour(memory: &Memory) {
         window_id: window(9),
         at: at(2000),
     };
-    answer(&store, vec![tom]).await.unwrap();
+    answer(&*store, vec![tom]).await.unwrap();
     assert_eq!(tries(9, 5600).await.hour, 0);
-    answer(&store, vec![spend(41, 9, 5600)]).await.unwrap();
+    answer(&*store, vec![spend(41, 9, 5600)]).await.unwrap();
 }
 
 async fn a_session_moves_until_it_has_ended_and_keeps_its_answer(memory: &Memory) {
     let store = memory.open().await;
     let to = |phase, error| StationWrite::Session { session_id: session(1), phase, error };
-    let unknown = answer(&store, vec![to(SessionPhase::Issuing, None)]).await;
+    let unknown = answer(&*store, vec![to(SessionPhase::Issuing, None)]).await;
     assert_eq!(unknown, Err(Refusal::SessionEnded(None)));
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
     let code = ErrorCode::DeviceUnreachable;
-    answer(&store, vec![to(SessionPhase::Issuing, Some(code))]).await.unwrap();
-    answer(&store, vec![to(SessionPhase::Failed, None)]).await.unwrap();
-    let late = answer(&store, vec![to(SessionPhase::Paired, None)]).await;
+    answer(&*store, vec![to(SessionPhase::Issuing, Some(code))]).await.unwrap();
+    answer(&*store, vec![to(SessionPhase::Failed, None)]).await.unwrap();
+    let late = answer(&*store, vec![to(SessionPhase::Paired, None)]).await;
     assert_eq!(late, Err(Refusal::SessionEnded(Some(SessionPhase::Failed))));
     let session_id = session(1);
     let kept = StationWrite::SessionAnswer { session_id, answer: b"{}".to_vec() };
     let deadline = StationWrite::SessionDeadline { session_id, expires_at: at(7777) };
-    answer(&store, vec![kept, deadline]).await.unwrap();
+    answer(&*store, vec![kept, deadline]).await.unwrap();
     drop(store);
     let row = memory.open().await.session(&session_id).await.unwrap().unwrap();
     assert_eq!((row.error, row.answer.as_deref()), (Some(code), Some(b"{}".as_slice())));
@@ -430,7 +436,7 @@ async fn a_certificate_lives_as_the_design_says(memory: &Memory) {
     let store = memory.open().await;
     assert_eq!(store.config_version(&device_id()).await.unwrap(), 0);
     for n in [1, 2] {
-        answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
+        answer(&*store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
     }
     assert_eq!(store.config_version(&device_id()).await.unwrap(), 2);
     assert_eq!(store.certificate(&serial(1)).await.unwrap(), Some(certificate(1)));
@@ -439,23 +445,23 @@ async fn a_certificate_lives_as_the_design_says(memory: &Memory) {
 
     let mut twin = certificate(3);
     twin.session = session(1);
-    let refused = answer(&store, vec![StationWrite::InsertCertificate(twin)]).await;
+    let refused = answer(&*store, vec![StationWrite::InsertCertificate(twin)]).await;
     assert_eq!(refused, Err(Refusal::CertificateExists(Box::new(certificate(1)))));
 
-    answer(&store, vec![moved(1, Pending, Current, 1100)]).await.unwrap();
-    let again = answer(&store, vec![moved(1, Pending, Current, 1200)]).await;
+    answer(&*store, vec![moved(1, Pending, Current, 1100)]).await.unwrap();
+    let again = answer(&*store, vec![moved(1, Pending, Current, 1200)]).await;
     let standing = Refusal::CertificateState { serial: serial(1), state: Some(Current) };
     assert_eq!(again, Err(standing));
-    let second = answer(&store, vec![moved(2, Pending, Current, 1200)]).await;
+    let second = answer(&*store, vec![moved(2, Pending, Current, 1200)]).await;
     assert_eq!(second, Err(Refusal::OtherCurrent(serial(1))));
-    let unknown = answer(&store, vec![moved(9, Pending, Current, 1200)]).await;
+    let unknown = answer(&*store, vec![moved(9, Pending, Current, 1200)]).await;
     assert_eq!(unknown, Err(Refusal::CertificateState { serial: serial(9), state: None }));
 
     // The commit of the second one: both moves in one record.
     let swap = vec![moved(1, Current, Superseded, 1300), moved(2, Pending, Current, 1300)];
-    answer(&store, swap).await.unwrap();
-    assert_eq!((state(&store, 1).await, state(&store, 2).await), (Superseded, Current));
-    answer(&store, vec![moved(1, Superseded, Revoked, 1400)]).await.unwrap();
+    answer(&*store, swap).await.unwrap();
+    assert_eq!((state(&*store, 1).await, state(&*store, 2).await), (Superseded, Current));
+    answer(&*store, vec![moved(1, Superseded, Revoked, 1400)]).await.unwrap();
     let row = store.certificate(&serial(1)).await.unwrap().unwrap();
     assert_eq!(row.committed_at, Some(at(1100)), "kept for ever");
     assert_eq!(row.revoked, Some((at(1400), RevocationReason::Superseded)));
@@ -487,18 +493,18 @@ fn device_id_ref() -> &'static DeviceId {
 async fn an_abort_is_too_late_after_the_commit(memory: &Memory) {
     let store = memory.open().await;
     for n in [1, 2] {
-        answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
+        answer(&*store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
     }
     let abort = |n| StationWrite::AbortPending { serial: serial(n), at: at(1500) };
-    answer(&store, vec![abort(1)]).await.unwrap();
-    answer(&store, vec![abort(1)]).await.unwrap();
+    answer(&*store, vec![abort(1)]).await.unwrap();
+    answer(&*store, vec![abort(1)]).await.unwrap();
     let row = store.certificate(&serial(1)).await.unwrap().unwrap();
     assert_eq!(row.revoked, Some((at(1500), RevocationReason::Aborted)));
-    answer(&store, vec![moved(2, Pending, Current, 1100)]).await.unwrap();
-    let late = answer(&store, vec![abort(2)]).await;
+    answer(&*store, vec![moved(2, Pending, Current, 1100)]).await.unwrap();
+    let late = answer(&*store, vec![abort(2)]).await;
     let standing = Refusal::CertificateState { serial: serial(2), state: Some(Current) };
     assert_eq!(late, Err(standing));
-    let unknown = answer(&store, vec![abort(9)]).await;
+    let unknown = answer(&*store, vec![abort(9)]).await;
     assert_eq!(unknown, Err(Refusal::CertificateState { serial: serial(9), state: None }));
 }
 
@@ -513,20 +519,20 @@ async fn revocation_lists_count_up_without_gaps(memory: &Memory) {
     assert_eq!(store.latest_crl().await.unwrap(), None);
     assert_eq!(store.crl_number().await.unwrap(), 0);
     for (number, latest) in [(2, 0), (0, 0)] {
-        let refused = answer(&store, vec![StationWrite::PublishCrl(list(number))]).await;
+        let refused = answer(&*store, vec![StationWrite::PublishCrl(list(number))]).await;
         assert_eq!(refused, Err(Refusal::CrlBehind { latest }));
     }
-    answer(&store, vec![StationWrite::PublishCrl(list(1))]).await.unwrap();
-    answer(&store, vec![StationWrite::PublishCrl(list(2))]).await.unwrap();
-    let refused = answer(&store, vec![StationWrite::PublishCrl(list(2))]).await;
+    answer(&*store, vec![StationWrite::PublishCrl(list(1))]).await.unwrap();
+    answer(&*store, vec![StationWrite::PublishCrl(list(2))]).await.unwrap();
+    let refused = answer(&*store, vec![StationWrite::PublishCrl(list(2))]).await;
     assert_eq!(refused, Err(Refusal::CrlBehind { latest: 2 }));
     assert_eq!(store.latest_crl().await.unwrap(), Some(list(2)));
     assert_eq!(store.crl_number().await.unwrap(), 2);
 
     for n in [1, 2] {
-        answer(&store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
+        answer(&*store, vec![StationWrite::InsertCertificate(certificate(n))]).await.unwrap();
         let abort = StationWrite::AbortPending { serial: serial(n), at: at(1500) };
-        answer(&store, vec![abort]).await.unwrap();
+        answer(&*store, vec![abort]).await.unwrap();
     }
     let revoked = store.revocations(at(9000)).await.unwrap();
     assert_eq!(revoked.iter().map(|row| row.serial).collect::<Vec<_>>(), [serial(1), serial(2)]);
@@ -535,17 +541,17 @@ async fn revocation_lists_count_up_without_gaps(memory: &Memory) {
 
 async fn a_refused_record_leaves_no_trace(memory: &Memory) {
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
-    let before = rows(&store).await;
+    answer(&*store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
+    let before = rows(&*store).await;
     let writes = vec![
         StationWrite::ImportDevices(vec![device(1)]),
         StationWrite::Reserve(reservation(1, 1000)),
         moved(1, Current, Superseded, 1100),
     ];
-    assert!(answer(&store, writes).await.is_err());
+    assert!(answer(&*store, writes).await.is_err());
     assert_eq!(store.device(&device(1).id).await.unwrap(), None);
     assert_eq!(store.session(&session(1)).await.unwrap(), None);
-    assert_eq!(rows(&store).await, before);
+    assert_eq!(rows(&*store).await, before);
 }
 
 async fn without_an_audit_row_there_is_no_operation(memory: &Memory) {
@@ -567,7 +573,7 @@ async fn without_an_audit_row_there_is_no_operation(memory: &Memory) {
 
 /// T5: the race is decided by the database, whoever asks and however many.
 async fn of_64_at_once_exactly_one_wins(memory: &Memory) {
-    let store = [Arc::new(memory.open().await)];
+    let store = [memory.open().await];
     for round in 0..4_u8 {
         let token_id = TokenId::from_bytes([200 + round; 16]);
         let winners = race(&store, move |n| {
@@ -594,13 +600,13 @@ async fn of_64_at_once_exactly_one_wins(memory: &Memory) {
     };
     assert_eq!(race(&[Arc::clone(&store)], commit).await, 1, "commits of one certificate");
     // 4 + 3 winners wrote a row each, the losers none.
-    assert_eq!(rows(&store).await, 7);
+    assert_eq!(rows(&*store).await, 7);
     assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
 /// How many of 64 records that are committed at once, each to the next of the stores, are taken.
-pub(crate) async fn race(
-    stores: &[Arc<SqlStationStore>],
+pub(crate) async fn race<S: StationStore + ?Sized + 'static>(
+    stores: &[Arc<S>],
     writes: impl Fn(u8) -> Vec<StationWrite>,
 ) -> usize {
     let start = Arc::new(tokio::sync::Barrier::new(64));
@@ -642,13 +648,13 @@ async fn a_commit_that_is_dropped_half_way_is_whole_or_not_there(memory: &Memory
     store.commit(&now(), &last).await.unwrap().unwrap();
     let devices = store.devices(Page { offset: 0, limit: 1000 }).await.unwrap();
     assert!(!devices.is_empty());
-    assert_eq!(rows(&store).await, devices.len(), "a row for each device and no other");
+    assert_eq!(rows(&*store).await, devices.len(), "a row for each device and no other");
     assert!(store.verify_audit().await.unwrap().damage.is_none());
 }
 
 async fn the_log_is_paged_verified_and_signed(memory: &Memory) {
     let key = Arc::new(crate::common::identity(70));
-    let store = memory.open().await.with_checkpoints(key.clone(), Arc::new(Seeded));
+    let store = memory.open_sql().await.with_checkpoints(key.clone(), Arc::new(Seeded));
     let tess = Actor::Operator { id: OperatorId::parse("tess").unwrap(), role: Role::Technician };
     let refused =
         AuditEvent::failed(EventType::LoginRefused, tess.clone(), ErrorCode::AuthenticationFailed)
@@ -684,15 +690,15 @@ async fn the_log_is_paged_verified_and_signed(memory: &Memory) {
     let stranger = log.signed_by(crate::common::identity(71).public().clone());
     assert!(stranger.verify().await.unwrap().damage().is_some());
     drop(store);
-    let unsigned = memory.open().await;
+    let unsigned = memory.open_sql().await;
     assert_eq!(unsigned.write_checkpoint(&now()).await.unwrap(), None);
 }
 
 async fn damaged_rows_are_errors_and_not_values(memory: &Memory) {
     let store = memory.open().await;
-    answer(&store, vec![StationWrite::ImportDevices(vec![device(1)])]).await.unwrap();
-    answer(&store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
-    answer(&store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
+    answer(&*store, vec![StationWrite::ImportDevices(vec![device(1)])]).await.unwrap();
+    answer(&*store, vec![StationWrite::Reserve(reservation(1, 1000))]).await.unwrap();
+    answer(&*store, vec![StationWrite::InsertCertificate(certificate(1))]).await.unwrap();
     let mut sql = memory.sql().await;
     sql.drop_checks().await;
     for edit in ["bed = 'not a bed'", "status = 'gone'", "sync_interval = 0", "registered_at = -1"]
@@ -719,12 +725,12 @@ async fn everything_is_there_after_a_restart(memory: &Memory) {
         StationWrite::Reserve(reservation(1, 1000)),
         StationWrite::InsertCertificate(certificate(1)),
     ];
-    answer(&store, writes).await.unwrap();
+    answer(&*store, writes).await.unwrap();
     drop(store);
     let store = memory.open().await;
     assert_eq!(store.device(&device(1).id).await.unwrap(), Some(device(1)));
     assert_eq!(store.session(&session(1)).await.unwrap(), Some(reservation(1, 1000)));
     assert_eq!(store.certificate(&serial(1)).await.unwrap(), Some(certificate(1)));
     store.commit(&now(), &StationRecord::default()).await.unwrap().unwrap();
-    assert_eq!(rows(&store).await, 1);
+    assert_eq!(rows(&*store).await, 1);
 }

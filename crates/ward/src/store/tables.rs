@@ -89,8 +89,8 @@ impl Tables {
             }
             StationWrite::Assign { device_id, settings } => {
                 if let Some(row) = self.devices.get_mut(device_id) {
-                    row.bed = settings.bed.clone().or(row.bed.take());
-                    row.label = settings.label.clone().or(row.label.take());
+                    row.bed.clone_from(&settings.bed);
+                    row.label.clone_from(&settings.label);
                     row.unit = Some(settings.unit);
                     row.language = Some(settings.language);
                     row.sync_interval = Some(settings.sync_interval);
