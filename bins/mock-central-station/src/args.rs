@@ -16,7 +16,7 @@ use zmon_wire::secret::SecretText;
 
 use crate::{
     fault::Ordered,
-    settings::{DeviceTrustName, SuiteName, server_name},
+    settings::{DeviceTrustName, EstName, SuiteName, server_name},
 };
 
 /// Central Station for harnesses, trials and tests.
@@ -178,6 +178,10 @@ pub struct Run {
     #[arg(long, env = "STATION_RECOVERY", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub recovery: Option<bool>,
+    /// Which devices may fetch a certificate by EST, RFC 7030: those with a
+    /// current one, or with a credential too [default: off].
+    #[arg(long, env = "STATION_EST", value_name = "WHO")]
+    pub est: Option<EstName>,
     /// Whether the station makes the client keys of devices that allow it
     /// [default: false].
     #[arg(long, env = "STATION_STATION_MADE_KEYS", value_name = "BOOL", num_args = 0..=1,
@@ -285,6 +289,7 @@ mod tests {
             (init, "--device-network", "127.0.0.1/8", "must "),
             (init, "--administrator", "a b", "must "),
             (run, "--log", "zmon=loudest", "must be a level or directives"),
+            (run, "--est", "everybody", "possible values: off, reenroll, enroll"),
             (ephemeral, "--log", "zmon=loudest", "must be a level or directives"),
             (ephemeral, "--fault", "nonsense", "STEP=fail for dial"),
             (ephemeral, "--delay-ms", "600001", "0..=600000"),

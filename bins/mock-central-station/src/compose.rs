@@ -174,6 +174,7 @@ fn policy(
         policy.session.station_trust.push(TrustLevel::Proximity);
     }
     policy.recovery = settings.recovery;
+    policy.enrolment = settings.est;
     policy.batch_concurrency = settings.batch_concurrency;
     policy.own_addresses = [operators, devices]
         .map(|own| OwnAddress { ip: own.ip(), port: Some(own.port()) })

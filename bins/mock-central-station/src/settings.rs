@@ -21,6 +21,7 @@ use zmon_domain::{
 };
 use zmon_persistence::PostgresUrl;
 use zmon_protocol::station::DeviceTrust;
+use zmon_station::EnrolmentPolicy;
 use zmon_station::ca::{CaParams, ServerName};
 use zmon_wire::secret::SecretText;
 
@@ -46,6 +47,8 @@ pub(crate) struct SettingsFile {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) factory_anchors: Vec<PathBuf>,
     pub(crate) recovery: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) est: Option<EstName>,
     pub(crate) station_made_keys: bool,
     pub(crate) proximity: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +86,29 @@ pub enum DeviceTrustName {
     Factory,
 }
 
+/// Who may fetch a certificate by EST (RFC 7030, D26).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EstName {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Devices that show their current certificate.
+    Reenroll,
+    /// Those, and devices with a credential that an administrator has made.
+    Enroll,
+}
+
+impl From<EstName> for EnrolmentPolicy {
+    fn from(name: EstName) -> Self {
+        match name {
+            EstName::Off => Self::Off,
+            EstName::Reenroll => Self::Reenroll,
+            EstName::Enroll => Self::Enroll,
+        }
+    }
+}
+
 impl From<SuiteName> for Suite {
     fn from(name: SuiteName) -> Self {
         match name {
@@ -107,6 +133,8 @@ pub(crate) struct Settings {
     pub(crate) factory_anchors: Vec<PathBuf>,
     /// Whether devices may replace an expired certificate by themselves (D23).
     pub(crate) recovery: bool,
+    /// Who may fetch a certificate by EST (D26).
+    pub(crate) est: EnrolmentPolicy,
     /// Whether the station makes the client keys (D6).
     pub(crate) station_made_keys: bool,
     /// Whether devices without an anchor are served (D8).
@@ -166,6 +194,7 @@ impl SettingsFile {
             device_trust: self.device_trust()?,
             factory_anchors: self.factory_anchors.clone(),
             recovery: self.recovery,
+            est: self.est.unwrap_or_default().into(),
             station_made_keys: self.station_made_keys,
             proximity: self.proximity,
             suites: self.suites()?,
@@ -280,6 +309,7 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| file.factory_anchors.clone()),
             recovery: args.recovery.unwrap_or(file.recovery),
+            est: args.est.or(file.est),
             station_made_keys: args.station_made_keys.unwrap_or(file.station_made_keys),
             proximity: args.proximity.unwrap_or(file.proximity),
             suites: args.suites.clone().or_else(|| file.suites.clone()),
@@ -383,6 +413,7 @@ mod tests {
             factory_anchors: vec!["maker.pem".into()],
             metrics_token_file: Some("metrics.token".into()),
             suites: Some(vec![SuiteName::P256]),
+            est: Some(EstName::Reenroll),
             batch_concurrency: Some(3),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
             instance: Some("north".to_owned()),
@@ -462,6 +493,17 @@ mod tests {
             assert_eq!(failure.class(), ExitClass::Usage);
             assert!(failure.to_text().contains("batch_concurrency"), "{}", failure.to_text());
         }
+    }
+
+    #[test]
+    fn enrolment_is_off_unless_flag_or_file_says_who_may() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(file().read().unwrap().est, EnrolmentPolicy::Off);
+        SettingsFile { est: Some(EstName::Reenroll), ..file() }.create(dir.path()).unwrap();
+        let named = |more: &[&str]| Settings::load(&run_args(dir.path(), more)).unwrap().est;
+        assert_eq!(named(&[]), EnrolmentPolicy::Reenroll);
+        assert_eq!(named(&["--est", "enroll"]), EnrolmentPolicy::Enroll);
+        assert_eq!(named(&["--est", "off"]), EnrolmentPolicy::Off);
     }
 
     #[test]

@@ -54,6 +54,15 @@ pub(crate) async fn registry(
                 .say(&format!("{} has the key {} now", answer.device_id, answer.identity_key))?;
             Ok(streams.say(&format!("{} certificates of the old key revoked", answer.revoked))?)
         }
+        RegistryCommand::Enrol { device, login } => {
+            let answer = StationClient::login(&login).await?.permit_enrolment(&device).await?;
+            if streams.is_json() {
+                return Ok(streams.json(&answer)?);
+            }
+            let until = answer.expires_at;
+            streams.say(&format!("{device} may enrol once, until {until}, with the credential"))?;
+            Ok(streams.say(answer.credential.expose())?)
+        }
         RegistryCommand::List { login } => {
             let list = StationClient::login(&login).await?.devices().await?;
             if streams.is_json() {

@@ -302,6 +302,7 @@ mod tests {
             (pair, "--label", ""),
             (add, "<NAME>", "a b"),
             ([&["registry", "accept-audit"], &login[..]].concat(), "<DEVICE>", "a b"),
+            ([&["registry", "enrol"], &login[..]].concat(), "<DEVICE>", "a b"),
             (vec!["device", "renew"], "--operator", "a b"),
             (device("enter"), "--address", "here"),
             (device("enter"), "--override-interlock", ""),

@@ -26,8 +26,8 @@ use zmon_transport::{
 };
 use zmon_wire::{
     admin::{
-        DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest,
-        PasswordRequest, RekeyAnswer, RevokeAnswer,
+        DeviceList, Done, EnrolmentAnswer, ImportAnswer, LoginAnswer, LoginRequest,
+        OperatorRequest, PasswordRequest, RekeyAnswer, RevokeAnswer,
     },
     audit::AuditPage,
     carry::{CourierAnswer, Return},
@@ -239,6 +239,19 @@ impl StationClient {
     ) -> Result<RekeyAnswer, Failure> {
         let path = format!("/api/registry/devices/{device}/rekey");
         let ask = self.authorized(Ask::post(&path, JSON, manifest));
+        read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
+    }
+
+    /// Lets a device enrol once by EST; the answer has its credential.
+    ///
+    /// # Errors
+    /// What the station says.
+    pub(crate) async fn permit_enrolment(
+        &mut self,
+        device: &DeviceId,
+    ) -> Result<EnrolmentAnswer, Failure> {
+        let path = format!("/api/registry/devices/{device}/enrolment");
+        let ask = self.authorized(Ask::post(&path, JSON, Vec::new()));
         read(&send(&mut self.connection, ask, limits::BODY_MAX.default).await?)
     }
 

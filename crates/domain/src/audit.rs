@@ -118,7 +118,9 @@ event_types! {
         CertificateRevoked = "certificate_revoked",
         /// A device asked its station for a new certificate, by renewal or recovery.
         RenewalStarted = "renewal_started",
-        /// A renewal or recovery was refused, or got no answer.
+        /// An administrator lets a device enrol once by EST (RFC 7030); a failure when it was refused.
+        EnrolmentPermitted = "enrolment_permitted",
+        /// A renewal, recovery or enrolment was refused, or got no answer.
         RenewalFailed = "renewal_failed",
         /// A device's configuration was removed.
         DeviceDeprovisioned = "device_deprovisioned",

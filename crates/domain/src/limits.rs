@@ -141,6 +141,10 @@ limits! {
     RECORD_LAG: Duration = seconds, "recordLag", 5, 1..=60, "s", "–", "D11";
     /// A pending certificate is aborted so long after its issue.
     PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "`StationPolicy`", "D13";
+    /// How long a credential for one enrolment by EST lives.
+    ENROLMENT_CREDENTIAL: Duration = seconds, "enrolmentCredential", 86400, 300..=604_800, "s", "–", "D26";
+    /// How long a device that somebody works on is told to wait before it enrols.
+    ENROLMENT_RETRY: Duration = seconds, "enrolmentRetry", 60, 1..=3600, "s", "–", "D26";
     /// Envelopes that a session opens before it ends.
     OPENS_PER_SESSION: u8 = plain, "opensPerSession", 3, 1..=10, "count", "–", "D5";
     /// Runs of the typed code before the window is void.

@@ -37,10 +37,10 @@ mod station;
 pub use error::StationError;
 pub use events::StationEvent;
 pub use password::Password;
-pub use policy::{DefaultSettings, OwnAddress, StationPolicy, StationProfile};
+pub use policy::{DefaultSettings, EnrolmentPolicy, OwnAddress, StationPolicy, StationProfile};
 pub use station::{
-    CertificatesOf, ConfigurationSigner, FilterText, FleetFilter, FleetOrder, FleetState,
-    ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome, Peer, ScanOutcome,
-    SessionFeed, SessionProgress, Station, StationParts, bootstrap_administrator,
+    CertificatesOf, ConfigurationSigner, EnrolmentRight, FilterText, FleetFilter, FleetOrder,
+    FleetState, ImportFault, ImportRefusal, NewOperator, OperatorSummary, PairOutcome, Peer,
+    ScanOutcome, SessionFeed, SessionProgress, Station, StationParts, bootstrap_administrator,
 };
 pub use zmon_protocol::station::{DeviceTrust, ServerParameters, StationPolicy as SessionPolicy};

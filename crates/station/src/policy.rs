@@ -43,6 +43,18 @@ pub struct DefaultSettings {
     pub language: Language,
 }
 
+/// Who may fetch a certificate by EST (RFC 7030).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum EnrolmentPolicy {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Devices that show their current certificate (`simplereenroll`).
+    Reenroll,
+    /// Those, and devices for which an administrator has made a credential (`simpleenroll`).
+    Enroll,
+}
+
 /// What this station allows.
 #[derive(Debug, Clone)]
 pub struct StationPolicy {
@@ -54,6 +66,8 @@ pub struct StationPolicy {
     pub certificate_lifetime: Duration,
     /// Whether a device may replace an expired certificate by itself (D23). Default: no.
     pub recovery: bool,
+    /// Who may fetch a certificate by EST (RFC 7030). Default: nobody.
+    pub enrolment: EnrolmentPolicy,
     /// Values for devices whose registry row says nothing.
     pub defaults: DefaultSettings,
     /// How long a login lasts.
@@ -75,6 +89,7 @@ impl StationPolicy {
             own_addresses: Vec::new(),
             certificate_lifetime: limits::CERT_LIFETIME.default,
             recovery: false,
+            enrolment: EnrolmentPolicy::Off,
             defaults: DefaultSettings {
                 sync_interval: SyncInterval::default(),
                 unit: MeasurementUnit::Metric,

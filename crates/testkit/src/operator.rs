@@ -12,7 +12,8 @@ use zmon_domain::route::Route;
 use zmon_transport::client::{Answer, Ask, ClientError, ClientTimes, Connection, Endpoint, JSON};
 use zmon_transport::paths::{self, of_batch, pair_courier};
 use zmon_wire::admin::{
-    DeviceList, Done, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest, RevokeAnswer,
+    DeviceList, Done, EnrolmentAnswer, ImportAnswer, LoginAnswer, LoginRequest, OperatorRequest,
+    RevokeAnswer,
 };
 use zmon_wire::batch::{BatchScanAnswer, BatchView};
 use zmon_wire::carry::{CourierAnswer, Return};
@@ -282,6 +283,15 @@ impl Operator {
     /// What the station refused with.
     pub async fn revoke(&self, serial: &Serial) -> Result<RevokeAnswer, ApiError> {
         let path = format!("/api/certificates/{serial}/revoke");
+        read(self.send(Ask::post(&path, JSON, "{}")).await)
+    }
+
+    /// `POST /api/registry/devices/{deviceId}/enrolment`.
+    ///
+    /// # Errors
+    /// What the station refused with.
+    pub async fn permit_enrolment(&self, device: &DeviceId) -> Result<EnrolmentAnswer, ApiError> {
+        let path = format!("/api/registry/devices/{device}/enrolment");
         read(self.send(Ask::post(&path, JSON, "{}")).await)
     }
 

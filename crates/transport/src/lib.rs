@@ -50,6 +50,8 @@ mod problem;
 pub mod device_listener;
 #[cfg(feature = "station")]
 pub mod dialer;
+#[cfg(feature = "station")]
+mod est;
 #[cfg(feature = "device")]
 pub mod screen;
 #[cfg(feature = "station")]

@@ -76,6 +76,8 @@ pub const PLACE: &str = "/api/registry/devices/{deviceId}/place";
 pub const DECOMMISSION: &str = "/api/registry/devices/{deviceId}/decommission";
 /// Station, administrators: another identity key for a registered device (D21).
 pub const REKEY: &str = "/api/registry/devices/{deviceId}/rekey";
+/// Station, administrators: a credential for one enrolment of a device by EST (RFC 7030).
+pub const ENROLMENT: &str = "/api/registry/devices/{deviceId}/enrolment";
 /// Station, operators: batches of pairings.
 pub const BATCHES: &str = "/api/batches";
 /// Station, operators: one batch, which is its report.
@@ -138,6 +140,15 @@ pub const DEVICE_RENEW: &str = "/api/device/renew";
 /// Station, devices: identity document in, sealed envelope out.
 pub const DEVICE_RENEW_IDENTITY: &str = "/api/device/renew/identity";
 
+/// Station, devices: authorities to trust (RFC 7030 §4.1).
+pub const EST_AUTHORITIES: &str = "/.well-known/est/cacerts";
+/// Station, devices: what a request should have (RFC 7030 §4.5).
+pub const EST_ATTRIBUTES: &str = "/.well-known/est/csrattrs";
+/// Station, devices with a credential: a certificate (RFC 7030 §4.2.1).
+pub const EST_ENROLL: &str = "/.well-known/est/simpleenroll";
+/// Station, devices with a certificate: another one (RFC 7030 §4.2.2).
+pub const EST_REENROLL: &str = "/.well-known/est/simplereenroll";
+
 /// ALPN name under which the devices' listener answers [`RECOVER`] without a client certificate: the
 /// one that the device has is expired (D23).
 pub const RECOVERY_ALPN: &[u8] = b"zmon-recovery/1";
@@ -150,7 +161,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 56] = [
+pub const ALL: [&str; 61] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -180,6 +191,7 @@ pub const ALL: [&str; 56] = [
     PLACE,
     DECOMMISSION,
     REKEY,
+    ENROLMENT,
     BATCHES,
     BATCH,
     BATCH_EVENTS,
@@ -207,6 +219,10 @@ pub const ALL: [&str; 56] = [
     DEVICE_HEARTBEAT,
     DEVICE_RENEW,
     DEVICE_RENEW_IDENTITY,
+    EST_AUTHORITIES,
+    EST_ATTRIBUTES,
+    EST_ENROLL,
+    EST_REENROLL,
 ];
 
 #[cfg(test)]

@@ -120,6 +120,23 @@ pub struct RekeyAnswer {
     pub revoked: u32,
 }
 
+/// The answer to `POST /api/registry/devices/{deviceId}/enrolment`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnrolmentAnswer {
+    /// Always true.
+    pub success: True,
+    /// The device.
+    #[serde(with = "text")]
+    pub device_id: DeviceId,
+    /// What the device shows as the password of `simpleenroll` (RFC 7030 §3.2.3), to be shown this one time.
+    #[serde(deserialize_with = "crate::secret::token")]
+    pub credential: SecretText,
+    /// Until when it counts.
+    #[serde(with = "text")]
+    pub expires_at: UnixTime,
+}
+
 /// One device of `GET /api/registry/devices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -121,6 +121,7 @@ const PLACES: &[(&str, &[Place])] = &[
     ("return-status", CARRIED),
     ("return-window", CARRIED),
     ("readiness", &[("8.2", "| `GET /api/ready`")]),
+    ("enrolment-answer", &[("8.2", "| `POST /api/registry/devices/{deviceId}/enrolment`")]),
     ("rekey-answer", &[("8.2", "| `POST /api/registry/devices/{deviceId}/rekey`")]),
     ("revoke-answer", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),
     ("revoke-request", &[("8.2", "| `POST /api/certificates/{serial}/revoke`")]),

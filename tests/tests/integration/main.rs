@@ -12,6 +12,7 @@ mod batches;
 mod clocks;
 mod connection;
 mod end_of_life;
+mod enrolment;
 mod factory;
 mod keys;
 mod listener;

@@ -193,6 +193,27 @@ Example, after a factory reset with a new identity:
         #[command(flatten)]
         login: Login,
     },
+    /// Let a device that was paired before enrol once by EST, RFC 7030
+    /// (administrator). Its credential is shown this one time only.
+    #[command(
+        max_term_width = 80,
+        override_usage = "zmon registry enrol <DEVICE> --station <URL> --ca <FILE>",
+        after_help = "\
+Example:
+  zmon registry enrol ZM-001 --station https://127.0.0.1:8443 --ca anchor.pem \\
+    --operator admin
+
+The device shows its identifier and the credential as name and password to
+/.well-known/est/simpleenroll of the same listener."
+    )]
+    Enrol {
+        /// Device identifier.
+        #[arg(value_parser = flag::by(DeviceId::parse))]
+        device: DeviceId,
+        /// Station and operator.
+        #[command(flatten)]
+        login: Login,
+    },
     /// List the devices that the station knows.
     #[command(
         max_term_width = 80,

@@ -213,6 +213,9 @@ errors! {
     RecoveryReplayed = "recovery_replayed": CertificateValidationFailed, Peer, Connect, Device, 409, no,
         "This request for recovery, or a later one, was used before.",
         "Renew the certificate again on the monitor; if nobody repeated a request, call the administrator.";
+    EnrolmentUnavailable = "enrolment_unavailable": CertificateValidationFailed, Environment, Connect, Station, 403, no,
+        "The station gives this device no certificate by enrolment: only one that was paired with its present key can enrol.",
+        "Pair the monitor, or renew its certificate on the monitor.";
     ServerUntrusted = "server_untrusted": CertificateValidationFailed, Peer, Test, Station, 502, no,
         "The server's certificate was not issued by the authority that the configuration names.",
         "Check the server URL; if the server's authority was renewed, re-provision the monitor.";

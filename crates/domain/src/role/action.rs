@@ -96,6 +96,8 @@ actions! {
     AcceptAuditLog = "accept_audit_log": false true false false;
     /// Give a registered device another identity key (D21).
     RekeyDevice = "rekey_device": false true false false;
+    /// Let a device enrol once by EST (RFC 7030).
+    PermitEnrolment = "permit_enrolment": false true false false;
     /// Add, change or remove operators.
     ManageOperators = "manage_operators": false true false false;
     /// Revoke a certificate.

@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "8bbfb61e3ab7fae6b70d96aafcbeccd745f04e9dcd6a29a52cee845c81d88987",
+    shape: "7e338dcf0e63d65996930d55c5a127431397c6c2a772ee72012e7825dbfcb964",
 };
 
 impl Schema {

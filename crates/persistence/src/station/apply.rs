@@ -4,7 +4,7 @@ use zmon_domain::error::ErrorCode;
 use zmon_station::ports::{Refusal, StationWrite};
 
 use super::held::{self, Sealer};
-use super::{accounts, batches, certificates, registry, sessions, tries};
+use super::{accounts, batches, certificates, enrolment, registry, sessions, tries};
 use crate::error::{PersistenceError, Result};
 use crate::sql::Connection;
 
@@ -85,6 +85,10 @@ pub(super) async fn apply(
             sessions::set_deadline(connection, session_id, *expires_at).await?;
         }
         StationWrite::Release { session_id } => sessions::release(connection, session_id).await?,
+        StationWrite::PermitEnrolment(row) => enrolment::permit(connection, row).await?,
+        StationWrite::SpendCredential { device_id, hash, session_id, at } => {
+            enrolment::spend(connection, device_id, hash, session_id, *at).await?;
+        }
         StationWrite::Batch(write) => batches::apply(connection, write).await?,
         StationWrite::Hold { session_id, epoch } => {
             sessions::hold(connection, session_id, *epoch).await?;

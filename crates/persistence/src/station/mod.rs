@@ -9,6 +9,7 @@ mod apply;
 mod batches;
 mod certificates;
 mod decode;
+mod enrolment;
 mod held;
 mod registry;
 mod sessions;

@@ -4,7 +4,7 @@ use zmon_domain::error::{ErrorCode, FieldError};
 use zmon_domain::ids::{DeviceId, InstanceName, OperatorId, Serial, SessionId, TokenId};
 use zmon_domain::time::UnixTime;
 use zmon_protocol::station::{CertificateState, SessionPhase};
-use zmon_station::ports::{Refusal, SessionRow, SessionStanding};
+use zmon_station::ports::{Enrolment, Refusal, SessionRow, SessionStanding};
 
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
@@ -17,8 +17,8 @@ const RELEASE_EXPIRED: &str = "UPDATE sessions SET reserved = 0, \
      WHERE device_id = $1 AND reserved = 1 AND expires_at < $2";
 
 const INSERT: &str = "INSERT INTO sessions (id, device_id, operator, phase, reserved, token_id, \
-     opened_at, expires_at, error, answer, owner, epoch, lease_until) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
+     opened_at, expires_at, error, answer, owner, epoch, lease_until, enrolment) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
 
 /// One conditional update decides between any number of takers.
 const TAKE: &str = "UPDATE sessions SET owner = $3, epoch = epoch + 1, lease_until = $4 \
@@ -59,6 +59,7 @@ pub(super) async fn reserve(connection: &mut Connection<'_>, row: &SessionRow) -
         .bind(row.owner.as_ref().map_or(NOBODY, InstanceName::as_str))
         .bind(number(row.epoch))
         .bind(row.lease_until.unix())
+        .bind(row.enrolment.map(Enrolment::as_str))
         .execute(connection)
         .await
         .map_err(failed("sessions"))?;
@@ -312,6 +313,11 @@ fn name<T>(
     named.transpose().map_err(|_| columns.damaged(column))
 }
 
+fn enrolment(columns: Columns<'_>) -> Result<Option<Enrolment>> {
+    let Some(text) = columns.raw::<Option<&str>>("enrolment")? else { return Ok(None) };
+    Enrolment::parse(text).map(Some).ok_or_else(|| columns.damaged("enrolment"))
+}
+
 fn session_row(row: &Row) -> Result<SessionRow> {
     let columns = Columns { table: "sessions", row };
     Ok(SessionRow {
@@ -328,5 +334,6 @@ fn session_row(row: &Row) -> Result<SessionRow> {
         owner: name(columns, "owner", InstanceName::parse)?,
         epoch: epoch(columns)?,
         lease_until: columns.time("lease_until")?,
+        enrolment: enrolment(columns)?,
     })
 }

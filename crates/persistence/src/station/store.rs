@@ -15,14 +15,14 @@ use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::{CertificateState, TypedTries};
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, BatchItemRow, BatchListing, BatchRow, BatchStore,
-    CertificateListing, CertificateRow, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page,
-    Refusal, RevocationRow, SessionRow, SessionStanding, SessionState, StationRecord, StationStore,
-    StationWrite, StoreError,
+    CertificateListing, CertificateRow, CrlRow, DeviceRow, EnrolmentCredentialRow, Entropy,
+    LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionRow, SessionStanding, SessionState,
+    StationRecord, StationStore, StationWrite, StoreError,
 };
 
 use super::apply::{Stop, apply};
 use super::held::{self, Sealer};
-use super::{batches, certificates, registry, sessions, tries};
+use super::{batches, certificates, enrolment, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
@@ -277,6 +277,13 @@ impl StationStore for SqlStationStore {
 
     async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError> {
         read!(self, registry::recovery_counter, id)
+    }
+
+    async fn enrolment_credential(
+        &self,
+        id: &DeviceId,
+    ) -> Result<Option<EnrolmentCredentialRow>, StoreError> {
+        read!(self, enrolment::credential, id)
     }
 
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {

@@ -39,6 +39,8 @@ mod station_accounts;
 #[cfg(test)]
 mod station_batches;
 #[cfg(test)]
+mod station_enrolment;
+#[cfg(test)]
 mod station_files;
 #[cfg(test)]
 mod station_lists;

@@ -145,6 +145,7 @@ async fn only_pairings_of_operators_that_succeeded_are_counted(memory: &Memory) 
             owner: None,
             epoch: 1,
             lease_until: at(opened_at + 15),
+            enrolment: None,
         })
     };
     let writes = vec![

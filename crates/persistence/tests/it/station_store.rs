@@ -88,6 +88,7 @@ pub(crate) fn reservation(n: u8, opened_at: i64) -> SessionRow {
         owner: Some(InstanceName::default()),
         epoch: 1,
         lease_until: at(opened_at + 15),
+        enrolment: None,
     }
 }
 

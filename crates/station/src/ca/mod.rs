@@ -23,6 +23,8 @@ mod pem;
 mod profile;
 mod serial;
 
+pub(crate) use pem::decode as decode_pem;
+
 pub use embedded::EmbeddedCa;
 pub use material::{CaMaterial, CaParts};
 pub use params::{CaParams, ServerName};

@@ -12,7 +12,7 @@ pub(super) fn encode(what: &'static str, der: &[u8]) -> Result<String, CaError> 
 }
 
 /// Exactly one certificate out of text.
-pub(super) fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, CaError> {
+pub(crate) fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, CaError> {
     let chain = CertificateChain::from_pem(text.as_bytes());
     match chain {
         Ok(chain) if chain.issuers().is_empty() => Ok(chain.leaf().to_vec()),

@@ -17,8 +17,8 @@ pub use issuer::{
 };
 pub use rows::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow,
-    DeviceRow, DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow,
-    SessionRow, SessionStanding, SessionState,
+    DeviceRow, DeviceStatus, Enrolment, EnrolmentCredentialRow, LoginRow, OperatorRow, Page,
+    RevocationReason, RevocationRow, SessionRow, SessionStanding, SessionState,
 };
 pub use runtime::{Clock, Entropy};
 pub use store::{

@@ -155,6 +155,9 @@ pub struct SessionRow {
     pub epoch: u64,
     /// From then on another process may take it over.
     pub lease_until: UnixTime,
+    /// By what right the device enrolled, where its certificate was fetched by EST (RFC 7030): then nothing
+    /// but the first ordinary use of that certificate commits to it.
+    pub enrolment: Option<Enrolment>,
 }
 
 impl SessionRow {
@@ -163,6 +166,48 @@ impl SessionRow {
     pub fn is_up_for(&self, instance: &InstanceName, at: UnixTime) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner == instance || at >= self.lease_until)
     }
+}
+
+/// By what right a device enrolled (RFC 7030).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Enrolment {
+    /// It had a credential that an administrator made for it.
+    Credential,
+    /// It showed its current certificate.
+    Certificate,
+}
+
+impl Enrolment {
+    /// Every right.
+    pub const ALL: [Self; 2] = [Self::Credential, Self::Certificate];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Certificate => "certificate",
+        }
+    }
+
+    /// Reads the stored word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.as_str() == text)
+    }
+}
+
+/// What lets one device enrol once, instead of its certificate. The secret itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolmentCredentialRow {
+    /// Whom it is for.
+    pub device_id: DeviceId,
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+    /// Last second of validity.
+    pub expires_at: UnixTime,
+    /// The session that has spent it.
+    pub spent_by: Option<SessionId>,
 }
 
 /// Where a running session stands, as the record has it.

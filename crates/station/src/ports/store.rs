@@ -19,8 +19,8 @@ use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 use super::batch::{BatchRefusal, BatchStore, BatchWrite};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
-    DeviceStatus, LoginRow, OperatorRow, Page, RevocationReason, RevocationRow, SessionRow,
-    SessionStanding, SessionState,
+    DeviceStatus, EnrolmentCredentialRow, LoginRow, OperatorRow, Page, RevocationReason,
+    RevocationRow, SessionRow, SessionStanding, SessionState,
 };
 
 /// Audit rows and writes of one step. All of it, or nothing.
@@ -242,6 +242,22 @@ pub enum StationWrite {
         until: UnixTime,
     },
 
+    // Enrolment.
+    /// Lets a device enrol once, by this credential and by no earlier one.
+    PermitEnrolment(EnrolmentCredentialRow),
+    /// The credential is used up, for ever, by this session. [`Refusal::CredentialSpent`] unless the device has
+    /// exactly this one, it is alive at `at`, and no session has spent it.
+    SpendCredential {
+        /// Whose.
+        device_id: DeviceId,
+        /// SHA-256 of the secret.
+        hash: [u8; 32],
+        /// By which session.
+        session_id: SessionId,
+        /// When.
+        at: UnixTime,
+    },
+
     // Batches.
     /// A write about batches. [`Refusal::Batch`].
     Batch(BatchWrite),
@@ -318,6 +334,8 @@ pub enum Refusal {
         /// The counter kept.
         latest: u64,
     },
+    /// The device has no such credential any more.
+    CredentialSpent,
     /// The account exists.
     OperatorExists,
     /// There is no such account.
@@ -414,6 +432,12 @@ pub trait StationStore: BatchStore + Send + Sync {
 
     /// The counter of the latest recovery of a device (D23); 0 before the first.
     async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError>;
+
+    /// The latest credential that was made for a device's enrolment, whatever has become of it.
+    async fn enrolment_credential(
+        &self,
+        id: &DeviceId,
+    ) -> Result<Option<EnrolmentCredentialRow>, StoreError>;
 
     // Operators.
 

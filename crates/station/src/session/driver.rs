@@ -365,6 +365,7 @@ impl SessionDriver {
             | Refusal::CertificateExists(_)
             | Refusal::OtherCurrent(_)
             | Refusal::DeviceReserved(_)
+            | Refusal::CredentialSpent
             | Refusal::OperatorExists
             | Refusal::OperatorUnknown
             | Refusal::LastAdministrator

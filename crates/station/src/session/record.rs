@@ -89,6 +89,7 @@ fn translate_write(
                 owner: Some(facts.owner.clone()),
                 epoch: FIRST_EPOCH,
                 lease_until: facts.at + limits::SESSION_LEASE.default,
+                enrolment: None,
             })
         }
         ProposedWrite::Claim { session_id, token_id } => {

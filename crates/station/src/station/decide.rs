@@ -21,7 +21,8 @@ use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::ports::{
-    CertificateRow, CertificateState, Refusal, RevocationReason, SessionPhase, StationWrite,
+    CertificateRow, CertificateState, Enrolment, Refusal, RevocationReason, SessionPhase,
+    SessionRow, StationWrite,
 };
 
 impl Station {
@@ -108,10 +109,10 @@ impl Station {
             return Ok(false);
         }
         let session = self.parts.store.session(&row.session).await?;
-        Ok(session.is_some_and(|session| session.operator.is_none()))
+        Ok(session.is_some_and(|session| is_by_the_device(&session)))
     }
 
-    async fn abort(&self, now: &Now, row: &CertificateRow) -> Result<(), StationError> {
+    pub(super) async fn abort(&self, now: &Now, row: &CertificateRow) -> Result<(), StationError> {
         let reason = RevocationReason::Aborted;
         if self.move_to_revoked(now, row, Actor::System, reason).await? {
             let _live = self.sessions.aborted(&row.session, row.serial).await;
@@ -120,7 +121,10 @@ impl Station {
         Ok(())
     }
 
-    async fn current(&self, device: &DeviceId) -> Result<Option<CertificateRow>, StationError> {
+    pub(super) async fn current(
+        &self,
+        device: &DeviceId,
+    ) -> Result<Option<CertificateRow>, StationError> {
         let state = CertificateState::Current;
         Ok(self.parts.store.certificates_of_device(device, state).await?.pop())
     }
@@ -227,6 +231,11 @@ impl Station {
             Change::None | _ => {}
         }
     }
+}
+
+/// Whether nobody but the device itself began it: by renewal, or by showing its certificate for another one.
+pub(super) fn is_by_the_device(session: &SessionRow) -> bool {
+    session.operator.is_none() && session.enrolment != Some(Enrolment::Credential)
 }
 
 fn view(row: &CertificateRow) -> CertificateView {

@@ -13,7 +13,7 @@ use zmon_protocol::station::SessionPhase;
 use super::Station;
 use super::follow::LOOK;
 use crate::error::StationError;
-use crate::ports::{CertificateRow, RevocationReason, SessionRow, StationWrite};
+use crate::ports::{CertificateRow, CertificateState, RevocationReason, SessionRow, StationWrite};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(5);
@@ -176,6 +176,17 @@ impl Station {
         let certificate = self.parts.store.certificate_of_session(&row.id).await?;
         if certificate.is_none() && is_expired(Self::wall(now)?, row.expires_at) {
             return self.release_expired(now, row).await;
+        }
+        let revoked = certificate.is_some_and(|made| made.state == CertificateState::Revoked);
+        if revoked && row.owner.is_none() && !row.phase.is_final() {
+            let audit = AuditEvent::new(EventType::SessionReleased, Actor::System)
+                .device(&row.device_id)
+                .session(row.id)
+                .with("reason", "revoked");
+            let writes = ended(row, SessionPhase::Released, None);
+            // Somebody else may have ended it meanwhile.
+            let _refused = self.try_commit(now, vec![audit], writes).await?;
+            return Ok(());
         }
         let _opening = self.opening.lock().await;
         if self.is_to_be_adopted(row, now)? {

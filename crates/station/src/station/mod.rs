@@ -9,6 +9,7 @@ mod courier;
 mod decide;
 mod devices;
 mod elsewhere;
+mod enrol;
 mod fleet;
 mod follow;
 mod housekeeping;
@@ -55,6 +56,7 @@ use crate::session::Sessions;
 
 pub use accounts::{NewOperator, OperatorSummary, bootstrap_administrator};
 pub use devices::{ImportFault, ImportRefusal};
+pub use enrol::EnrolmentRight;
 pub use fleet::{CertificatesOf, FilterText, FleetFilter, FleetOrder, FleetState};
 pub use pairing::{PairOutcome, ScanOutcome};
 pub use peer::Peer;

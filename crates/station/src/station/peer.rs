@@ -20,6 +20,7 @@ use zmon_wire::heartbeat::{Heartbeat, HeartbeatAnswer};
 use zmon_wire::kind::True;
 
 use super::Station;
+use super::certificates::RACES;
 use crate::error::StationError;
 use crate::events::StationEvent;
 use crate::links::{Link, Links};
@@ -87,7 +88,7 @@ impl Station {
     ) -> Result<HeartbeatAnswer, StationError> {
         let now = self.now();
         let at = Self::wall(&now)?;
-        let row = self.admit_certificate(serial, CertificateUse::Ordinary).await?;
+        let row = self.admit_ordinary(serial, &now).await?;
         if row.state == CertificateState::Current {
             self.retire_predecessors(&now, &row).await;
         }
@@ -111,6 +112,25 @@ impl Station {
             return Err(ErrorCode::CertificateRevoked.into());
         }
         if row.state.permits(purpose) { Ok(row) } else { Err(ErrorCode::StateConflict.into()) }
+    }
+
+    /// The certificate of an ordinary request; the first over one that was fetched by EST commits to it.
+    async fn admit_ordinary(
+        &self,
+        serial: &Serial,
+        now: &Now,
+    ) -> Result<CertificateRow, StationError> {
+        for _ in 0..RACES {
+            match self.admit_certificate(serial, CertificateUse::Ordinary).await {
+                Err(refused) if refused.code() == ErrorCode::StateConflict => {
+                    if !self.take_into_use(serial, now).await? {
+                        return Err(refused);
+                    }
+                }
+                admitted => return admitted,
+            }
+        }
+        Err(ErrorCode::StateConflict.into())
     }
 
     /// The successor is in ordinary use: what it replaced is refused from now on. A failure is tried

@@ -19,12 +19,15 @@ use zmon_protocol::station::{
 use zmon_wire::pull::{FetchRequest, Pull, PullAnswer};
 
 use super::certificates::RACES;
+use super::housekeeping::ended;
 use super::opening::{held, registry_entry};
 use super::pairing::failure;
 use super::{Checkpoints, Station, detached};
 use crate::error::StationError;
 use crate::events::StationEvent;
-use crate::ports::{CertificateRow, Refusal, SessionRow, StationWrite, Wanted};
+use crate::ports::{
+    CertificateRow, CertificateState, Refusal, SessionPhase, SessionRow, StationWrite, Wanted,
+};
 use crate::session::{Command, SessionDriver};
 
 /// A pull that was found genuine, and everything needed to answer it.
@@ -277,7 +280,33 @@ impl Station {
             let _ended = handle.ask(|reply| Command::Cancel(None, reply)).await;
             return Ok(());
         }
-        self.release(now, row, Actor::System).await
+        self.drop_pending(row, now).await
+    }
+
+    /// Ends a session that nobody runs, and aborts its pending certificate.
+    async fn drop_pending(&self, row: &SessionRow, now: &Now) -> Result<(), StationError> {
+        let pending = self.parts.store.certificate_of_session(&row.id).await?;
+        let Some(pending) = pending.filter(|made| made.state == CertificateState::Pending) else {
+            return self.release(now, row, Actor::System).await;
+        };
+        let event =
+            |event| AuditEvent::new(event, Actor::System).device(&row.device_id).session(row.id);
+        let audit = vec![
+            event(EventType::SessionReleased),
+            event(EventType::CertificateAborted).with("serial", pending.serial),
+        ];
+        let mut writes = ended(row, SessionPhase::Released, None);
+        writes.push(StationWrite::AbortPending { serial: pending.serial, at: Self::wall(now)? });
+        match self.try_commit(now, audit, writes).await? {
+            Ok(()) => {
+                self.certificate_moved(&pending, CertificateState::Revoked);
+                self.revocations_due();
+                Ok(())
+            }
+            // The device was faster, or somebody else has ended it: its end is written down then.
+            Err(Refusal::CertificateState { .. } | Refusal::SessionEnded(_)) => Ok(()),
+            Err(refusal) => Err(Self::unexpected(&refusal)),
+        }
     }
 
     /// Writes a refusal down, within the budget of its source, and gives it back.

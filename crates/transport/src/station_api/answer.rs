@@ -29,6 +29,10 @@ impl Refused {
     pub(super) fn code(&self) -> ErrorCode {
         self.0.code()
     }
+
+    pub(super) fn into_error(self) -> StationError {
+        self.0
+    }
 }
 
 impl<T: Into<StationError>> From<T> for Refused {

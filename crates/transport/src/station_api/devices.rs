@@ -106,7 +106,11 @@ fn proved<T>(api: &Api, source: IpAddr, answer: Result<T, StationError>) -> Resu
 }
 
 /// What a use-case answered to the holder of a certificate; one that is no longer accepted is counted.
-fn admitted<T>(api: &Api, source: IpAddr, answer: Result<T, StationError>) -> Result<T, Refused> {
+pub(super) fn admitted<T>(
+    api: &Api,
+    source: IpAddr,
+    answer: Result<T, StationError>,
+) -> Result<T, Refused> {
     Ok(answer.inspect_err(|error| {
         if error.code() == ErrorCode::CertificateRevoked {
             api.station.note_junk(source, error.code());
@@ -147,7 +151,7 @@ fn is_unproved(code: ErrorCode) -> bool {
 
 /// The serial number of the verified client certificate. A simulated one opens nothing at a real
 /// station, whoever signed it (D20).
-fn serial(api: &Api, request: &Request) -> Result<Serial, Refused> {
+pub(super) fn serial(api: &Api, request: &Request) -> Result<Serial, Refused> {
     let peer = request.extensions().get::<PeerCertificate>();
     let peer = peer.ok_or(ErrorCode::AuthenticationFailed)?;
     if peer.is_simulated() == api.station.is_simulated() {

@@ -5,6 +5,8 @@
 //! | operators' | `zmon`, programs | bearer token from a login | `/api/auth`, `/api/provisioning`, `/api/registry`, … |
 //! | operators' | pages on tablets | cookie from a login, and for changes that a page of ours asks | the same |
 //! | devices' | provisioned monitors | client certificate, checked on every request | `/api/device/…` |
+//! | operators' | devices with a credential, if the policy says so | that credential, once (RFC 7030) | `/.well-known/est/…` |
+//! | devices' | devices that renew by EST, if the policy says so | client certificate | `/.well-known/est/…` |
 //! | devices', ALPN [`OUTCOME_ALPN`](crate::paths::OUTCOME_ALPN) | monitors in doubt, and wiped ones | a signed question (D13) or statement (D21) | `/api/provisioning/outcome`, `/api/provisioning/retire` |
 //! | devices', ALPN [`RECOVERY_ALPN`](crate::paths::RECOVERY_ALPN) | monitors whose certificate has expired | a signed request, a counter and an identity document (D23) | `/api/provisioning/recover…` |
 //! | devices', ALPN [`PULL_ALPN`](crate::paths::PULL_ALPN) | monitors whose window is open | a signed poll that repeats a challenge (D7) | `/api/provisioning/poll` |
@@ -12,13 +14,14 @@
 //! Handlers parse, call one use-case of [`Station`] and write its answer. Every failure is a
 //! problem document with the same text as the screens and the audit log; permissions are the
 //! station's business and are audited there. Who has proved nothing gets one answer a listener, and
-//! only `/api/health`, `/api/ready` and a login that does not parse say more (D24).
+//! only `/api/health`, `/api/ready`, the authorities of EST and a login that does not parse say more (D24).
 
 mod answer;
 mod batch_events;
 mod batches;
 mod credential;
 mod devices;
+mod est;
 mod gate;
 mod interpose;
 mod listeners;
@@ -44,7 +47,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use zmon_domain::error::{ErrorCode, ErrorReport, Side};
-use zmon_station::Station;
+use zmon_station::{EnrolmentPolicy, Station};
 
 use self::gate::Behind;
 use self::metrics::HttpMetrics;
@@ -195,9 +198,17 @@ impl Interfaces {
             .route(paths::OVERVIEW, get(registry::overview))
             .route(paths::POLICY, get(registry::policy))
             .route(paths::REKEY, post(registry::rekey))
+            .route(paths::ENROLMENT, post(registry::permit_enrolment))
             .route(paths::REVOKE, post(registry::revoke))
             .route(paths::AUDIT, get(registry::audit))
             .route(paths::AUDIT_VERIFY, get(registry::verify_audit));
+        let router = match station.policy().enrolment {
+            EnrolmentPolicy::Off => router,
+            EnrolmentPolicy::Reenroll => est_for_anybody(router),
+            EnrolmentPolicy::Enroll => {
+                est_for_anybody(router).route(paths::EST_ENROLL, post(est::enrol))
+            }
+        };
         let router = match pages {
             Some(pages) => router.merge(pages.with_state(())),
             None => router,
@@ -217,6 +228,12 @@ impl Interfaces {
             .route(paths::DEVICE_RENEW, post(devices::renew))
             .route(paths::DEVICE_RENEW_IDENTITY, post(devices::renew_identity))
             .route(paths::DEVICE_HEARTBEAT, post(devices::heartbeat));
+        let router = match station.policy().enrolment {
+            EnrolmentPolicy::Off => router,
+            EnrolmentPolicy::Reenroll | EnrolmentPolicy::Enroll => {
+                est_for_anybody(router).route(paths::EST_REENROLL, post(est::reenrol))
+            }
+        };
         self.api(station, hosts, Behind::Certificates).serve(self.between(router))
     }
 
@@ -242,4 +259,11 @@ impl Interfaces {
             None => router,
         }
     }
+}
+
+/// What an EST client asks before it has proved anything (RFC 7030 §4.1, §4.5).
+fn est_for_anybody(router: Router<Api>) -> Router<Api> {
+    router
+        .route(paths::EST_AUTHORITIES, get(est::authorities))
+        .route(paths::EST_ATTRIBUTES, get(est::attributes))
 }

@@ -76,6 +76,17 @@ pub(super) async fn accept_audit(
     ok(&api.station.accept_audit_log(&proof, &device).await?)
 }
 
+/// `POST /api/registry/devices/{deviceId}/enrolment`.
+pub(super) async fn permit_enrolment(
+    State(api): State<Api>,
+    device: Segment,
+    request: Request,
+) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    ok(&api.station.permit_enrolment(&proof, &device).await?)
+}
+
 /// `GET /api/registry/devices/{deviceId}`.
 pub(super) async fn device(State(api): State<Api>, device: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;

@@ -26,6 +26,9 @@ mod console;
 mod control;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod est;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod listener;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]

@@ -10,13 +10,13 @@ use zmon_transport::client::{Answer, Ask, JSON};
 use zmon_transport::paths;
 
 use crate::world::{PASSWORD, World, problem};
-use crate::{peers, strangers};
+use crate::{est, peers, strangers};
 
 const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
 /// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 43] = [
+const PATHS: [(&str, &str, bool); 44] = [
     ("GET", paths::HEALTH, false),
     ("GET", paths::METRICS, false),
     ("GET", paths::READY, false),
@@ -39,6 +39,7 @@ const PATHS: [(&str, &str, bool); 43] = [
     ("POST", paths::PLACE, true),
     ("POST", paths::DECOMMISSION, false),
     ("POST", paths::REKEY, true),
+    ("POST", paths::ENROLMENT, false),
     ("GET", paths::BATCHES, false),
     ("POST", paths::BATCHES, true),
     ("GET", paths::BATCH, false),
@@ -76,7 +77,7 @@ fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
 fn no_path_is_forgotten() {
     let here = PATHS.iter().map(|(_, path, _)| *path);
     let elsewhere = strangers::SIGNED.iter().map(|(_, path)| *path);
-    let certified = peers::PATHS.iter().map(|(_, path)| *path);
+    let certified = peers::PATHS.iter().chain(&est::PATHS).map(|(_, path)| *path);
     // Those of a device's own listener.
     let device = [
         paths::SESSION,

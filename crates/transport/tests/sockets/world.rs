@@ -15,8 +15,8 @@ use zmon_domain::time::UnixTime;
 use zmon_station::ca::{CaMaterial, CaParams, CaParts, ServerName};
 use zmon_station::ports::Clock;
 use zmon_station::{
-    Password, ServerParameters, Station, StationParts, StationPolicy, StationProfile,
-    bootstrap_administrator,
+    EnrolmentPolicy, Password, ServerParameters, Station, StationParts, StationPolicy,
+    StationProfile, bootstrap_administrator,
 };
 use zmon_transport::client::{Answer, Ask, ClientTimes, Connection, JSON};
 use zmon_transport::dialer::TlsDeviceDialer;
@@ -65,31 +65,38 @@ impl World {
     }
 
     pub(crate) async fn open_with(provider: Provider, times: ClientTimes) -> Self {
-        Self::compose(provider, times, |bound| bound).await
+        Self::compose(provider, times, |bound| bound, |_| {}).await
+    }
+
+    /// A world whose devices may enrol by EST.
+    pub(crate) async fn open_enrolling(policy: EnrolmentPolicy) -> Self {
+        let (provider, times) = (providers().swap_remove(0), ClientTimes::default());
+        Self::compose(provider, times, |bound| bound, |station| station.enrolment = policy).await
     }
 
     /// A world with somebody between the devices and the station.
     pub(crate) async fn open_behind(interposed: Arc<dyn Interposed>) -> Self {
         let provider = providers().swap_remove(0);
         let behind = |bound: BoundListeners| bound.interpose(interposed);
-        Self::compose(provider, ClientTimes::default(), behind).await
+        Self::compose(provider, ClientTimes::default(), behind, |_| {}).await
     }
 
     /// A world with pages beside the operators' interface.
     pub(crate) async fn open_showing(pages: axum::Router) -> Self {
         let provider = providers().swap_remove(0);
-        Self::compose(provider, ClientTimes::default(), |bound| bound.pages(pages)).await
+        Self::compose(provider, ClientTimes::default(), |bound| bound.pages(pages), |_| {}).await
     }
 
     /// A world whose listeners are changed before they serve.
     pub(crate) async fn open_bound(change: impl FnOnce(BoundListeners) -> BoundListeners) -> Self {
-        Self::compose(providers().swap_remove(0), ClientTimes::default(), change).await
+        Self::compose(providers().swap_remove(0), ClientTimes::default(), change, |_| {}).await
     }
 
     async fn compose(
         provider: Provider,
         times: ClientTimes,
         change: impl FnOnce(BoundListeners) -> BoundListeners,
+        allow: impl FnOnce(&mut StationPolicy),
     ) -> Self {
         let clock = StationClock::new();
         let tls =
@@ -109,6 +116,8 @@ impl World {
             networks: vec![Network::parse("127.0.0.0/8").unwrap()],
             ports: 1024..=65535,
         };
+        let mut policy = StationPolicy::new(networks);
+        allow(&mut policy);
         let parts = StationParts {
             profile: StationProfile {
                 station_id: StationId::parse("CS-1").unwrap(),
@@ -121,7 +130,7 @@ impl World {
                 },
             },
             instance: InstanceName::default(),
-            policy: StationPolicy::new(networks),
+            policy,
             store: store.clone(),
             dialer: Arc::new(TlsDeviceDialer::with_times(tls.clone(), times)),
             issuer: Arc::new(ca.issuer().unwrap()),

@@ -14,9 +14,9 @@ use zmon_domain::time::{Now, UnixTime};
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow,
-    CertificateState, CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal,
-    RevocationRow, SessionPhase, SessionRow, SessionStanding, SessionState, StationRecord,
-    StationStore, StationWrite, StoreError,
+    CertificateState, CrlRow, DeviceRow, EnrolmentCredentialRow, Entropy, LoginRow, OperatorRow,
+    Page, Refusal, RevocationRow, SessionPhase, SessionRow, SessionStanding, SessionState,
+    StationRecord, StationStore, StationWrite, StoreError,
 };
 
 use super::tables::Tables;
@@ -189,6 +189,13 @@ impl StationStore for MemoryStationStore {
 
     async fn recovery_counter(&self, id: &DeviceId) -> Result<u64, StoreError> {
         self.read(|t| t.counters.get(id).copied().unwrap_or(0))
+    }
+
+    async fn enrolment_credential(
+        &self,
+        id: &DeviceId,
+    ) -> Result<Option<EnrolmentCredentialRow>, StoreError> {
+        self.read(|t| t.credentials.get(id).cloned())
     }
 
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {

@@ -10,8 +10,8 @@ use zmon_domain::time::UnixTime;
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow, DeviceStatus,
-    ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason,
-    SessionPhase, SessionRow, SessionState, StationWrite,
+    EnrolmentCredentialRow, ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Refusal,
+    RevocationReason, SessionPhase, SessionRow, SessionState, StationWrite,
 };
 
 use crate::log::Log;
@@ -28,6 +28,8 @@ pub struct Tables {
     pub peers: BTreeMap<DeviceId, String>,
     /// Counters of recoveries.
     pub counters: BTreeMap<DeviceId, u64>,
+    /// What lets devices enrol.
+    pub credentials: BTreeMap<DeviceId, EnrolmentCredentialRow>,
     /// Accounts.
     pub operators: BTreeMap<OperatorId, OperatorRow>,
     /// Logins.
@@ -114,6 +116,15 @@ impl Tables {
                     return Err(Refusal::CounterBehind { latest: *latest });
                 }
                 *latest = *counter;
+            }
+            StationWrite::PermitEnrolment(row) => {
+                self.credentials.insert(row.device_id.clone(), row.clone());
+            }
+            StationWrite::SpendCredential { device_id, hash, session_id, at } => {
+                let row = self.credentials.get_mut(device_id).filter(|row| {
+                    row.hash == *hash && row.expires_at >= *at && row.spent_by.is_none()
+                });
+                row.ok_or(Refusal::CredentialSpent)?.spent_by = Some(*session_id);
             }
             StationWrite::AddOperator(row) => {
                 if self.operators.contains_key(&row.id) {

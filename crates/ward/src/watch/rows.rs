@@ -20,6 +20,8 @@ pub(super) fn of_station(write: &StationWrite) -> &'static [EventType] {
         StationWrite::RecoveryCounter { .. } => {
             &[EventType::SessionOpened, EventType::RenewalStarted]
         }
+        StationWrite::PermitEnrolment(_) => &[EventType::EnrolmentPermitted],
+        StationWrite::SpendCredential { .. } => &[EventType::CertificateIssued],
         StationWrite::TakeSession { .. } => &[EventType::SessionTakenOver],
         StationWrite::InsertCertificate(_) => &[EventType::CertificateIssued],
         StationWrite::Batch(write) => match write {

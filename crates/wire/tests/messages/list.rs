@@ -107,6 +107,7 @@ goldens! {
     admin::Done: "done";
     admin::ImportAnswer: "import-answer";
     admin::RekeyAnswer: "rekey-answer";
+    admin::EnrolmentAnswer: "enrolment-answer";
     admin::DeviceRow: "device-row";
     admin::DeviceList: "device-list";
     admin::RevokeAnswer: "revoke-answer";

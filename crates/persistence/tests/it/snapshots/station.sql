@@ -1,4 +1,4 @@
--- user_version 15, application_id 0x5a4d4353
+-- user_version 16, application_id 0x5a4d4353
 CREATE INDEX batch_items_at_work ON batch_items (batch_id) WHERE state = 'pairing';
 CREATE INDEX batch_items_by_device ON batch_items (device_id);
 CREATE INDEX batch_items_by_serial ON batch_items (serial);
@@ -97,6 +97,12 @@ CREATE TABLE devices (
   sync_interval INTEGER NULL,
   registered_at INTEGER NOT NULL
 , ip_address TEXT NULL, port INTEGER NULL CHECK (port BETWEEN 1 AND 65535), model TEXT NULL) STRICT;
+CREATE TABLE enrolment_credentials (
+  device_id TEXT PRIMARY KEY REFERENCES devices (id),
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  expires_at INTEGER NOT NULL,
+  spent_by BLOB NULL CHECK (length(spent_by) = 16)
+) STRICT;
 CREATE TABLE logins (
   token_hash BLOB PRIMARY KEY CHECK (length(token_hash) = 32),
   operator TEXT NOT NULL REFERENCES operators (id),
@@ -160,7 +166,7 @@ CREATE TABLE sessions (
   expires_at INTEGER NOT NULL,
   error TEXT NULL,
   answer BLOB NULL
-, owner TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0), lease_until INTEGER NOT NULL DEFAULT 0) STRICT;
+, owner TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0), lease_until INTEGER NOT NULL DEFAULT 0, enrolment TEXT NULL CHECK (enrolment IN ('credential', 'certificate'))) STRICT;
 CREATE TABLE typed_tries (
   session_id BLOB PRIMARY KEY CHECK (length(session_id) = 16),
   operator TEXT NOT NULL,
@@ -190,6 +196,9 @@ CREATE TRIGGER claimed_tokens_are_kept BEFORE DELETE ON claimed_tokens
 BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
 CREATE TRIGGER claimed_tokens_do_not_move BEFORE UPDATE ON claimed_tokens
 BEGIN SELECT RAISE(ABORT, 'claimed_tokens: a token stays claimed'); END;
+CREATE TRIGGER enrolment_credentials_stay_spent BEFORE UPDATE ON enrolment_credentials
+WHEN OLD.spent_by IS NOT NULL AND NEW.hash = OLD.hash
+BEGIN SELECT RAISE(ABORT, 'enrolment_credentials: what was spent stays spent'); END;
 CREATE TRIGGER recovery_counters_are_kept BEFORE DELETE ON recovery_counters
 BEGIN SELECT RAISE(ABORT, 'recovery_counters: a counter stays'); END;
 CREATE TRIGGER recovery_counters_only_rise BEFORE UPDATE ON recovery_counters

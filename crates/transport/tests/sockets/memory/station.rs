@@ -17,8 +17,9 @@ use zmon_domain::time::{ClockQuality, Now, Tick, UnixTime};
 use zmon_protocol::station::TypedTries;
 use zmon_station::ports::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CertificateState, Clock,
-    CrlRow, DeviceRow, Entropy, LoginRow, OperatorRow, Page, Refusal, RevocationRow, SessionPhase,
-    SessionRow, SessionStanding, SessionState, StationRecord, StationStore, StoreError,
+    CrlRow, DeviceRow, EnrolmentCredentialRow, Entropy, LoginRow, OperatorRow, Page, Refusal,
+    RevocationRow, SessionPhase, SessionRow, SessionStanding, SessionState, StationRecord,
+    StationStore, StoreError,
 };
 
 use super::tables::Tables;
@@ -140,6 +141,12 @@ impl StationStore for MemoryStore {
     }
     async fn recovery_counter(&self, _: &DeviceId) -> Result<u64, StoreError> {
         Ok(0)
+    }
+    async fn enrolment_credential(
+        &self,
+        id: &DeviceId,
+    ) -> Result<Option<EnrolmentCredentialRow>, StoreError> {
+        Ok(self.read(|t| t.credentials.get(id).cloned()))
     }
     async fn operator(&self, id: &OperatorId) -> Result<Option<OperatorRow>, StoreError> {
         Ok(self.read(|t| t.operators.get(id).cloned()))

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::ids::{BatchId, DeviceId, OperatorId, Serial, SessionId, TokenId};
 use zmon_station::ports::{
-    BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow, ImportConflict,
-    ImportConflictKind, LoginRow, OperatorRow, Refusal, RevocationReason, SessionRow, StationWrite,
+    BatchItemRow, BatchRow, CertificateRow, CertificateState, CrlRow, DeviceRow,
+    EnrolmentCredentialRow, ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Refusal,
+    RevocationReason, SessionRow, StationWrite,
 };
 
 #[derive(Clone, Default)]
 pub(super) struct Tables {
     pub(super) devices: BTreeMap<DeviceId, DeviceRow>,
+    pub(super) credentials: BTreeMap<DeviceId, EnrolmentCredentialRow>,
     pub(super) operators: BTreeMap<OperatorId, OperatorRow>,
     pub(super) logins: BTreeMap<[u8; 32], LoginRow>,
     pub(super) sessions: BTreeMap<SessionId, SessionRow>,
@@ -32,6 +34,15 @@ impl Tables {
     pub(super) fn apply(&mut self, write: &StationWrite) -> Result<(), Refusal> {
         match write {
             StationWrite::ImportDevices(rows) => self.import(rows)?,
+            StationWrite::PermitEnrolment(row) => {
+                self.credentials.insert(row.device_id.clone(), row.clone());
+            }
+            StationWrite::SpendCredential { device_id, hash, session_id, at } => {
+                let row = self.credentials.get_mut(device_id).filter(|row| {
+                    row.hash == *hash && row.expires_at >= *at && row.spent_by.is_none()
+                });
+                row.ok_or(Refusal::CredentialSpent)?.spent_by = Some(*session_id);
+            }
             StationWrite::AddOperator(row) => {
                 let old = self.operators.insert(row.id.clone(), row.clone());
                 old.map_or(Ok(()), |_| Err(Refusal::OperatorExists))?;
