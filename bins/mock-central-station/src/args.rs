@@ -66,6 +66,12 @@ Example, with its memory in PostgreSQL instead of SQLite:
   createdb --owner zmon station
   mock-central-station init ./station --database postgres://zmon@127.0.0.1/station
 
+Example, with the client CA's key made in a hardware module, from where nobody
+reads it:
+  mock-central-station init ./station --pkcs11-module /usr/lib/hsm/pkcs11.so \\
+    --pkcs11-token zmon --pkcs11-pin-file /etc/zmon/hsm.pin \\
+    --pkcs11-client-ca-key 'st-mary client CA'
+
 The administrator's password is shown this one time only. Give ./station/anchor.pem
 to the devices: device init ./bed-7 --anchor ./station/anchor.pem. A running
 station does not need the anchor's key: keep it on another medium."
@@ -127,6 +133,9 @@ pub struct Init {
     /// into PGPASSWORD or ~/.pgpass [default: SQLite in DIR].
     #[arg(long, env = "STATION_DATABASE", hide_env_values = true, value_name = "URL")]
     pub database: Option<SecretText>,
+    /// Keys that are made in a token.
+    #[command(flatten)]
+    pub pkcs11: Pkcs11Args,
 }
 
 /// Arguments of `run`; each beats the environment, which beats the file.
@@ -209,9 +218,33 @@ pub struct Run {
     /// the same at a time [default: main].
     #[arg(long, env = "STATION_INSTANCE", value_name = "NAME")]
     pub instance: Option<String>,
+    /// Keys that are in a token.
+    #[command(flatten)]
+    pub pkcs11: Pkcs11Args,
     /// Logging.
     #[command(flatten)]
     pub logging: Logging,
+}
+
+/// Keys in a PKCS#11 token: a hardware security module, or SoftHSM.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct Pkcs11Args {
+    /// PKCS#11 module that keeps keys of the station, an absolute path [default:
+    /// keys are files].
+    #[arg(long, env = "STATION_PKCS11_MODULE", value_name = "FILE")]
+    pub pkcs11_module: Option<PathBuf>,
+    /// Label of the token.
+    #[arg(long, env = "STATION_PKCS11_TOKEN", value_name = "LABEL")]
+    pub pkcs11_token: Option<String>,
+    /// File (0600) with the user PIN of the token; relative to DIR.
+    #[arg(long, env = "STATION_PKCS11_PIN_FILE", value_name = "FILE")]
+    pub pkcs11_pin_file: Option<PathBuf>,
+    /// Label of the client CA's key in the token [default: it is a file].
+    #[arg(long, env = "STATION_PKCS11_CLIENT_CA_KEY", value_name = "LABEL")]
+    pub pkcs11_client_ca_key: Option<String>,
+    /// Label of the configuration-signing key in the token [default: it is a file].
+    #[arg(long, env = "STATION_PKCS11_SIGNING_KEY", value_name = "LABEL")]
+    pub pkcs11_signing_key: Option<String>,
 }
 
 /// Logging, of every serving command.

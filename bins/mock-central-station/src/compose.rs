@@ -31,6 +31,7 @@ use crate::{
     settings::Settings,
     stored,
     system::{SystemClock, SystemEntropy},
+    token,
 };
 
 /// A station that serves.
@@ -72,7 +73,8 @@ pub(crate) async fn start(
     disturbance: Disturbance,
 ) -> Result<Running, Failure> {
     let private = Arc::new(PrivateDir::open(dir).map_err(stored)?);
-    let material = keys::load(dir)?;
+    let modules = token::keys(dir, settings.pkcs11.as_ref())?;
+    let material = keys::load(dir, modules)?;
     let audit_key = material.audit_signer().map_err(|error| keys::unusable(&error))?;
     let root = keys::root(dir, &mut *SystemEntropy.generator())?;
     let store = database::open(Arc::clone(&private), settings).await?;

@@ -26,9 +26,10 @@ use zmon_station::{
 use crate::{
     args::Init,
     database, keys, refused,
-    settings::{DATABASE, FILE, Settings, SettingsFile},
+    settings::{DATABASE, FILE, Pkcs11, Settings, SettingsFile},
     stored,
     system::{SystemClock, SystemEntropy},
+    token,
 };
 
 /// What `init` reports.
@@ -62,11 +63,12 @@ pub(crate) async fn run(args: Init, streams: &mut Streams<'_>) -> Result<(), Fai
         server_names: args.server_name,
         device_networks: args.device_network.iter().map(Network::to_string).collect(),
         database: args.database,
-        ..SettingsFile::default()
+        ..SettingsFile::default().with_pkcs11(&args.pkcs11)
     };
     // Every value was read as a flag; what is left is that a name may be wanting.
     let settings = file.read().map_err(|failure| match failure.report().detail {
         Some(detail) if detail.field() == DATABASE => failure.at("--database"),
+        Some(detail) if detail.field().starts_with("pkcs11_") => failure,
         _ => failure.at("--server-name"),
     })?;
     let administrator = args.administrator;
@@ -131,7 +133,8 @@ pub(crate) async fn make(
     let now = SystemClock.now();
     let wall = now.wall.ok_or_else(|| Failure::new(ErrorCode::Internal).context("no clock"))?;
     let mut rng = SystemEntropy.generator();
-    let material = CaMaterial::generate(&settings.authority()?, &mut *rng, wall)
+    let modules = token::make_keys(dir, settings.pkcs11.as_ref())?;
+    let material = CaMaterial::generate_with(&settings.authority()?, modules, &mut *rng, wall)
         .map_err(|error| keys::unusable(&error))?;
     keys::create(dir, &material, anchor_key)?;
     keys::root(dir, &mut *rng)?;
@@ -149,8 +152,14 @@ pub(crate) async fn make(
         }
     };
     let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
+    let held = |label: fn(&Pkcs11) -> &Option<String>| {
+        let in_token = settings.pkcs11.as_ref().is_some_and(|token| label(token).is_some());
+        if in_token { "token" } else { "file" }
+    };
     let row = AuditEvent::new(EventType::KeyCreated, Actor::System)
-        .with("anchorFingerprint", &anchor_fingerprint);
+        .with("anchorFingerprint", &anchor_fingerprint)
+        .with("clientCaKey", held(|token| &token.client_ca_key))
+        .with("signingKey", held(|token| &token.signing_key));
     let record = StationRecord { audit: vec![row], ..StationRecord::default() };
     let failed = |cause: String| Failure::new(ErrorCode::StorageUnavailable).context(cause);
     store

@@ -1,13 +1,14 @@
 //! Keys and certificates of a station as files: `keys/*.key` (PKCS#8 DER, 0600) and `*.pem`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use zmon_cli::{Failure, files};
 use zmon_crypto::{RootSecret, Secret32, SecretBytes};
 use zmon_domain::error::ErrorCode;
 use zmon_persistence::{PersistenceError, Protection, read_file};
-use zmon_station::ca::{CaError, CaMaterial, CaParts};
+use zmon_station::ca::{CaError, CaKey, CaMaterial, CaModules, CaParts, ModuleKey};
 
 use crate::stored;
 
@@ -52,29 +53,36 @@ pub(crate) fn create(
         files::create(&anchor_key(dir), key.expose(), 0o600)?;
     }
     for (name, certificate, key) in [
-        (CLIENT_CA, &parts.client_ca_certificate, &parts.client_ca_key),
-        (SIGNING, &parts.signing_certificate, &parts.signing_key),
-        (SERVER, &parts.server_certificate, &parts.server_key),
+        (CLIENT_CA, &parts.client_ca_certificate, parts.client_ca_key.file()),
+        (SIGNING, &parts.signing_certificate, parts.signing_key.file()),
+        (SERVER, &parts.server_certificate, Some(&parts.server_key)),
     ] {
-        write_key(dir, name, key)?;
+        if let Some(key) = key {
+            write_key(dir, name, key)?;
+        }
         files::create(&dir.join(format!("{name}.pem")), certificate.as_bytes(), 0o644)?;
     }
     write_key(dir, AUDIT, &parts.audit_key)
 }
 
-/// Reads what [`create`] wrote, without the anchor's key: a running station does not need it.
+/// Reads what [`create`] wrote, without the anchor's key: a running station does not need it. Keys in a module
+/// are `modules`.
 ///
 /// # Errors
 /// `key_file_mode_too_wide`, `key_file_is_symlink`, `key_store_unavailable`, `storage_corrupt`, with the
 /// path.
-pub(crate) fn load(dir: &Path) -> Result<CaMaterial, Failure> {
+pub(crate) fn load(dir: &Path, modules: CaModules) -> Result<CaMaterial, Failure> {
+    let key = |name, module: Option<Arc<dyn ModuleKey>>| match module {
+        Some(key) => Ok(CaKey::Module(key)),
+        None => read_key(dir, name).map(CaKey::File),
+    };
     let parts = CaParts {
         anchor_certificate: read_pem(dir, ANCHOR)?,
         anchor_key: None,
         client_ca_certificate: read_pem(dir, &format!("{CLIENT_CA}.pem"))?,
-        client_ca_key: read_key(dir, CLIENT_CA)?,
+        client_ca_key: key(CLIENT_CA, modules.client_ca)?,
         signing_certificate: read_pem(dir, &format!("{SIGNING}.pem"))?,
-        signing_key: read_key(dir, SIGNING)?,
+        signing_key: key(SIGNING, modules.signing)?,
         server_certificate: read_pem(dir, &format!("{SERVER}.pem"))?,
         server_key: read_key(dir, SERVER)?,
         audit_key: read_key(dir, AUDIT)?,
@@ -220,13 +228,13 @@ mod tests {
             material.to_parts().unwrap().anchor_key.unwrap().expose()
         );
         assert!(!anchor_key(&dir).exists());
-        load(&dir).unwrap();
+        load(&dir, CaModules::default()).unwrap();
     }
 
     #[test]
     fn keys_read_back_and_are_private() {
         let dir = station();
-        load(dir.path()).unwrap();
+        load(dir.path(), CaModules::default()).unwrap();
         for entry in fs::read_dir(dir.path().join(FOLDER)).unwrap() {
             let mode = entry.unwrap().metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
@@ -257,7 +265,7 @@ mod tests {
     fn a_wide_mode_a_link_damage_and_a_foreign_key_are_refused_by_name() {
         let dir = station();
         let key = dir.path().join("keys/signing.key");
-        let refused = || load(dir.path()).unwrap_err();
+        let refused = || load(dir.path(), CaModules::default()).unwrap_err();
 
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(refused().code(), ErrorCode::KeyFileModeTooWide);
@@ -282,7 +290,7 @@ mod tests {
         for name in ["anchor.pem", "client-ca.pem", "signing.pem", "server.pem"] {
             let dir = station();
             let path = dir.path().join(name);
-            let refused = || load(dir.path()).unwrap_err().code();
+            let refused = || load(dir.path(), CaModules::default()).unwrap_err().code();
             let set_mode =
                 |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             for mode in [0o666, 0o664, 0o646, 0o622] {
@@ -290,7 +298,7 @@ mod tests {
                 assert_eq!(refused(), ErrorCode::KeyFileModeTooWide, "{name} {mode:o}");
             }
             set_mode(0o444);
-            load(dir.path()).unwrap();
+            load(dir.path(), CaModules::default()).unwrap();
             set_mode(0o644);
 
             let whole = fs::read(&path).unwrap();
@@ -318,6 +326,9 @@ mod tests {
         fs::remove_file(&key).unwrap();
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mkfifoat(rustix::fs::CWD, &key, mode).unwrap();
-        assert_eq!(load(dir.path()).unwrap_err().code(), ErrorCode::KeyStoreUnavailable);
+        assert_eq!(
+            load(dir.path(), CaModules::default()).unwrap_err().code(),
+            ErrorCode::KeyStoreUnavailable
+        );
     }
 }

@@ -17,6 +17,7 @@ mod scraper;
 mod serve;
 mod settings;
 mod system;
+mod token;
 pub mod vocabulary;
 
 pub use args::{Args, Command, Ephemeral, Init, Logging, Run};

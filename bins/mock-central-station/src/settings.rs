@@ -25,7 +25,7 @@ use zmon_station::EnrolmentPolicy;
 use zmon_station::ca::{CaParams, ServerName};
 use zmon_wire::secret::SecretText;
 
-use crate::args::{Logging, Run};
+use crate::args::{Logging, Pkcs11Args, Run};
 
 /// Name of the settings file; it is written last by `init`, so that it marks a whole station.
 pub(crate) const FILE: &str = "station.toml";
@@ -59,6 +59,16 @@ pub(crate) struct SettingsFile {
     pub(crate) database: Option<SecretText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics_token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pkcs11_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pkcs11_client_ca_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pkcs11_signing_key: Option<String>,
     pub(crate) instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
@@ -118,6 +128,18 @@ impl From<SuiteName> for Suite {
     }
 }
 
+/// A PKCS#11 token and the labels of the keys in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pkcs11 {
+    pub(crate) module: PathBuf,
+    /// The token's label.
+    pub(crate) token: String,
+    /// File with its PIN, relative to the station's directory.
+    pub(crate) pin_file: PathBuf,
+    pub(crate) client_ca_key: Option<String>,
+    pub(crate) signing_key: Option<String>,
+}
+
 /// Settings of a station, every source applied and every value read.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -147,6 +169,8 @@ pub(crate) struct Settings {
     pub(crate) database: Option<PostgresUrl>,
     /// File with the token of the monitoring system.
     pub(crate) metrics_token_file: Option<PathBuf>,
+    /// Which keys are in a token, and where that is.
+    pub(crate) pkcs11: Option<Pkcs11>,
     /// Which of the processes that share the database this is.
     pub(crate) instance: InstanceName,
     pub(crate) log: Filter,
@@ -162,6 +186,19 @@ impl SettingsFile {
         let text = toml::to_string(self)
             .map_err(|error| Failure::new(ErrorCode::Internal).context(error.to_string()))?;
         files::create(&dir.join(FILE), text.as_bytes(), 0o600)
+    }
+
+    /// The file, overridden by what the command line says of a token.
+    pub(crate) fn with_pkcs11(self, args: &Pkcs11Args) -> Self {
+        let args = args.clone();
+        Self {
+            pkcs11_module: args.pkcs11_module.or(self.pkcs11_module),
+            pkcs11_token: args.pkcs11_token.or(self.pkcs11_token),
+            pkcs11_pin_file: args.pkcs11_pin_file.or(self.pkcs11_pin_file),
+            pkcs11_client_ca_key: args.pkcs11_client_ca_key.or(self.pkcs11_client_ca_key),
+            pkcs11_signing_key: args.pkcs11_signing_key.or(self.pkcs11_signing_key),
+            ..self
+        }
     }
 
     /// Reads every value.
@@ -208,6 +245,7 @@ impl SettingsFile {
                 .transpose()
                 .map_err(|error| error.at(DATABASE))?,
             metrics_token_file: self.metrics_token_file.clone(),
+            pkcs11: self.pkcs11()?,
             instance: self
                 .instance
                 .as_deref()
@@ -217,6 +255,43 @@ impl SettingsFile {
             log: self.log.as_deref().map(Filter::parse).transpose()?.unwrap_or_default(),
             log_format: self.log_format.unwrap_or_default(),
         })
+    }
+
+    /// A token, if the file names one: whole, and with a key in it.
+    fn pkcs11(&self) -> Result<Option<Pkcs11>, Failure> {
+        let keys = [&self.pkcs11_client_ca_key, &self.pkcs11_signing_key];
+        let (module, token, pin) = (&self.pkcs11_module, &self.pkcs11_token, &self.pkcs11_pin_file);
+        let named = [module.is_some(), token.is_some(), pin.is_some()];
+        if keys.iter().all(|key| key.is_none()) {
+            return match named.contains(&true) {
+                false => Ok(None),
+                true => {
+                    let rule = "must name a key where pkcs11_module, pkcs11_token or \
+                                pkcs11_pin_file is given";
+                    Err(Failure::usage(PKCS11_CLIENT_CA_KEY, rule))
+                }
+            };
+        }
+        let wanting = |key| Failure::usage(key, "must be given where a key is in a token");
+        let module = module.clone().ok_or_else(|| wanting(PKCS11_MODULE))?;
+        if !module.is_absolute() {
+            return Err(Failure::usage(PKCS11_MODULE, "must be an absolute path"));
+        }
+        if self.pkcs11_client_ca_key == self.pkcs11_signing_key {
+            let rule = "must be another key than pkcs11_client_ca_key";
+            return Err(Failure::usage(PKCS11_SIGNING_KEY, rule));
+        }
+        let label = |key: &Option<String>, name| match key.as_deref() {
+            Some("") => Err(Failure::usage(name, "must not be empty")),
+            _ => Ok(key.clone()),
+        };
+        Ok(Some(Pkcs11 {
+            module,
+            token: token.clone().ok_or_else(|| wanting(PKCS11_TOKEN))?,
+            pin_file: pin.clone().ok_or_else(|| wanting(PKCS11_PIN_FILE))?,
+            client_ca_key: label(&self.pkcs11_client_ca_key, PKCS11_CLIENT_CA_KEY)?,
+            signing_key: label(&self.pkcs11_signing_key, PKCS11_SIGNING_KEY)?,
+        }))
     }
 
     /// The registry unless the file names other grounds.
@@ -253,6 +328,15 @@ impl SettingsFile {
     }
 }
 
+/// The key of a PKCS#11 module.
+const PKCS11_MODULE: &str = "pkcs11_module";
+/// The key of the token's label.
+const PKCS11_TOKEN: &str = "pkcs11_token";
+/// The key of the file with the token's PIN.
+pub(crate) const PKCS11_PIN_FILE: &str = "pkcs11_pin_file";
+/// The keys of the labels of what is in the token.
+const PKCS11_CLIENT_CA_KEY: &str = "pkcs11_client_ca_key";
+const PKCS11_SIGNING_KEY: &str = "pkcs11_signing_key";
 /// The key of the makers' authorities.
 pub(crate) const FACTORY_ANCHORS: &str = "factory_anchors";
 /// The key of the file with the monitoring system's token.
@@ -320,7 +404,7 @@ impl Settings {
                 .clone()
                 .or_else(|| file.metrics_token_file.clone()),
             instance: args.instance.clone().or_else(|| file.instance.clone()),
-            ..file
+            ..file.with_pkcs11(&args.pkcs11)
         };
         Ok(file.read()?.with_logging(&args.logging))
     }
@@ -414,6 +498,11 @@ mod tests {
             metrics_token_file: Some("metrics.token".into()),
             suites: Some(vec![SuiteName::P256]),
             est: Some(EstName::Reenroll),
+            pkcs11_module: Some("/usr/lib/hsm.so".into()),
+            pkcs11_token: Some("zmon".to_owned()),
+            pkcs11_pin_file: Some("hsm.pin".into()),
+            pkcs11_client_ca_key: Some("ca".to_owned()),
+            pkcs11_signing_key: Some("sign".to_owned()),
             batch_concurrency: Some(3),
             database: Some(SecretText::new("postgres://u@127.0.0.1/d")),
             instance: Some("north".to_owned()),
@@ -492,6 +581,36 @@ mod tests {
             let failure = named(&["--batch-concurrency", wrong]).unwrap_err();
             assert_eq!(failure.class(), ExitClass::Usage);
             assert!(failure.to_text().contains("batch_concurrency"), "{}", failure.to_text());
+        }
+    }
+
+    #[test]
+    fn a_token_is_named_whole_or_not_at_all() {
+        assert!(file().read().unwrap().pkcs11.is_none());
+        let whole = SettingsFile {
+            pkcs11_module: Some("/usr/lib/hsm.so".into()),
+            pkcs11_token: Some("zmon".to_owned()),
+            pkcs11_pin_file: Some("hsm.pin".into()),
+            pkcs11_client_ca_key: Some("ca".to_owned()),
+            ..file()
+        };
+        assert!(whole.read().unwrap().pkcs11.is_some());
+        let same = whole.pkcs11_client_ca_key.clone();
+        for (field, wrong) in [
+            (PKCS11_MODULE, SettingsFile { pkcs11_module: None, ..whole.clone() }),
+            (PKCS11_MODULE, SettingsFile { pkcs11_module: Some("hsm.so".into()), ..whole.clone() }),
+            (PKCS11_TOKEN, SettingsFile { pkcs11_token: None, ..whole.clone() }),
+            (PKCS11_PIN_FILE, SettingsFile { pkcs11_pin_file: None, ..whole.clone() }),
+            (PKCS11_CLIENT_CA_KEY, SettingsFile { pkcs11_client_ca_key: None, ..whole.clone() }),
+            (PKCS11_SIGNING_KEY, SettingsFile { pkcs11_signing_key: same, ..whole.clone() }),
+            (
+                PKCS11_SIGNING_KEY,
+                SettingsFile { pkcs11_signing_key: Some(String::new()), ..whole.clone() },
+            ),
+        ] {
+            let failure = wrong.read().unwrap_err();
+            assert_eq!(failure.class(), ExitClass::Usage);
+            assert_eq!(failure.report().detail.unwrap().field(), field);
         }
     }
 

@@ -101,7 +101,9 @@ mod wycheproof;
 
 pub use algorithms::Algorithms;
 pub use hash::sha256;
-pub use identity::{IdentityKey, IdentityPublic, KeyError, SoftIdentity, Suite, TlsKey};
+pub use identity::{
+    IdentityKey, IdentityPublic, KeyError, SoftIdentity, Suite, TlsKey, ec_parameters, es256_to_der,
+};
 pub use kem::{KemKey, KemPublic};
 pub use root::{CodeHashKey, RootSecret, TokenKey, code_hash};
 pub use schedule::{SessionKeys, Transcript};

@@ -57,6 +57,8 @@ mod hex;
 mod keystore;
 #[cfg(feature = "device")]
 mod manual;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "device", feature = "station"))]
@@ -82,6 +84,8 @@ pub use fs::{PrivateDir, Protection, read_file};
 pub use keystore::FileKeyStore;
 #[cfg(feature = "device")]
 pub use manual::ManualFolder;
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Token, TokenKey};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresUrl;
 #[cfg(feature = "station")]

@@ -24,7 +24,7 @@ use zmon_crypto::x509::{
 use zmon_crypto::{Algorithms, IdentityKey, IdentityPublic, SoftIdentity, Suite};
 use zmon_domain::ids::{DeviceId, Serial};
 use zmon_domain::time::UnixTime;
-use zmon_station::ca::{CaError, CaMaterial, CaParts, random_serial};
+use zmon_station::ca::{CaError, CaKey, CaMaterial, CaParts, random_serial};
 use zmon_station::ports::{
     CertificateIssuer, ClientCertificateOrder, CrlOrder, IssueError, RevocationReason,
     RevocationRow,
@@ -371,8 +371,14 @@ fn parts_that_do_not_belong_together_are_refused_by_name() {
         change(&mut parts);
         CaMaterial::from_parts(&parts).unwrap_err()
     };
-    assert_eq!(refuse(|p| p.signing_key = p.server_key.clone()), CaError::Mismatch("signing"));
-    assert_eq!(refuse(|p| p.client_ca_key = p.audit_key.clone()), CaError::Mismatch("client CA"));
+    assert_eq!(
+        refuse(|p| p.signing_key = CaKey::File(p.server_key.clone())),
+        CaError::Mismatch("signing")
+    );
+    assert_eq!(
+        refuse(|p| p.client_ca_key = CaKey::File(p.audit_key.clone())),
+        CaError::Mismatch("client CA")
+    );
     let truncated = refuse(|p| p.server_certificate.truncate(100));
     assert_eq!(truncated, CaError::Certificate("server"));
     let two = refuse(|p| p.anchor_certificate.push_str(&p.server_certificate.clone()));

@@ -19,6 +19,7 @@ mod listener;
 mod mdns;
 mod migration;
 mod new_identity;
+mod pkcs11;
 mod postgres;
 mod power;
 mod provisioning;

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use zmon_domain::error::ErrorCode;
 
-pub use public::IdentityPublic;
+pub use public::{IdentityPublic, ec_parameters};
 pub use soft::SoftIdentity;
 pub use tls::TlsKey;
 

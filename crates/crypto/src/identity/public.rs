@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::asn1::{ObjectIdentifier, OctetStringRef};
+use x509_cert::der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zmon_domain::ids::Thumbprint;
 
@@ -14,6 +14,7 @@ use super::{KeyError, Suite};
 use crate::hash::sha256;
 
 const ID_EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// A public key that passed every check of T14, with its SPKI bytes and their hash.
@@ -57,6 +58,18 @@ impl IdentityPublic {
         })
     }
 
+    /// Reads a P-256 key as PKCS#11 gives it (`CKA_EC_POINT`): the uncompressed point, in a DER OCTET STRING.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`].
+    pub fn from_ec_point(der: &[u8]) -> Result<Self, KeyError> {
+        let point = <&OctetStringRef>::from_der(der).map_err(|_| KeyError::Malformed)?;
+        let key = p256::PublicKey::from_sec1_bytes(point.as_bytes());
+        let document = key.map_err(|_| KeyError::Malformed)?.to_public_key_der();
+        Self::parse(document.map_err(|_| KeyError::Malformed)?.as_bytes())
+    }
+
     /// The suite that the key's type stands for.
     #[must_use]
     pub fn suite(&self) -> Suite {
@@ -82,6 +95,15 @@ impl IdentityPublic {
     }
 }
 
+/// The curve P-256 by its name, DER (RFC 5480 §2.1.1.1): `CKA_EC_PARAMS` of PKCS#11.
+///
+/// # Errors
+///
+/// Never, by the encoder's type.
+pub fn ec_parameters() -> Result<Vec<u8>, KeyError> {
+    SECP256R1.to_der().map_err(|_| KeyError::Malformed)
+}
+
 impl PartialEq for IdentityPublic {
     fn eq(&self, other: &Self) -> bool {
         self.spki == other.spki
@@ -101,7 +123,7 @@ fn canonical_p256(
     spki_der: &[u8],
 ) -> Result<Vec<u8>, KeyError> {
     let curve = info.algorithm.parameters_oid().map_err(|_| KeyError::Unsupported)?;
-    if curve != ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7") {
+    if curve != SECP256R1 {
         return Err(KeyError::Unsupported);
     }
     let key = p256::PublicKey::from_public_key_der(spki_der).map_err(|_| KeyError::Malformed)?;

@@ -186,3 +186,20 @@ fn key_errors_have_codes() {
         assert_eq!(error.code(), code);
     }
 }
+
+/// PKCS#11 wraps the point in an OCTET STRING; the curve is what OpenSSL calls prime256v1.
+#[test]
+fn a_point_of_pkcs11_is_the_key_and_nothing_else_is() {
+    let key = SoftIdentity::generate(Suite::P256, &mut rng(5)).unwrap();
+    let point = [&[0x04, 65][..], key.public().key_bits()].concat();
+    assert_eq!(&IdentityPublic::from_ec_point(&point).unwrap(), key.public());
+    let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    assert_eq!(ec_parameters().unwrap(), curve);
+    let bare = key.public().key_bits().to_vec();
+    let off = [&[0x04, 65, 0x04][..], &[7; 64]].concat();
+    let longer = [&point[..], &[0]].concat();
+    for wrong in [bare, off, longer, point[..40].to_vec(), Vec::new()] {
+        let refused = IdentityPublic::from_ec_point(&wrong);
+        assert_eq!(refused.unwrap_err(), KeyError::Malformed, "{wrong:02x?}");
+    }
+}

@@ -12,6 +12,7 @@ use zmon_domain::role::Actor;
 use zmon_domain::time::UnixTime;
 
 use super::authority::{Authority, AuthorityKey, subject_key};
+use super::module::{CaKey, CaModules, ModuleKey};
 use super::profile::{self, Validity};
 use super::{CaError, CaParams, EmbeddedCa, pem, random_serial};
 
@@ -25,11 +26,11 @@ pub struct CaParts {
     /// The client CA, PEM. Public.
     pub client_ca_certificate: String,
     /// Its key.
-    pub client_ca_key: SecretBytes,
+    pub client_ca_key: CaKey,
     /// The configuration-signing leaf, PEM. Public.
     pub signing_certificate: String,
     /// Its key.
-    pub signing_key: SecretBytes,
+    pub signing_key: CaKey,
     /// The TLS server leaf, PEM. Public.
     pub server_certificate: String,
     /// Its key.
@@ -45,6 +46,8 @@ pub struct CaMaterial {
     client_ca: Authority,
     signing: Authority,
     server: Authority,
+    /// TLS takes the bytes: this key is never in a module.
+    server_key: SecretBytes,
     audit_key: AuthorityKey,
 }
 
@@ -58,6 +61,19 @@ impl CaMaterial {
         rng: &mut dyn CryptoRng,
         now: UnixTime,
     ) -> Result<Self, CaError> {
+        Self::generate_with(params, CaModules::default(), rng, now)
+    }
+
+    /// The same with keys that were made in a module.
+    ///
+    /// # Errors
+    /// [`CaError`]
+    pub fn generate_with(
+        params: &CaParams,
+        modules: CaModules,
+        rng: &mut dyn CryptoRng,
+        now: UnixTime,
+    ) -> Result<Self, CaError> {
         let name = params.station_name.as_str();
         let decade = starting(now, params.authority_lifetime);
         let anchor = Authority::self_signed(
@@ -68,19 +84,21 @@ impl CaMaterial {
             )?,
         )?;
         let client_ca = Authority::self_signed(
-            AuthorityKey::generate("client CA", rng)?,
+            new_key("client CA", modules.client_ca, rng)?,
             &profile::at_level(
                 profile::client_ca(name, &random_serial(rng), decade)?,
                 params.level,
             )?,
         )?;
-        let signing = new_signing(&anchor, params, rng, now)?;
+        let signing = new_key("signing", modules.signing, rng)?;
+        let signing = new_signing(&anchor, signing, params, rng, now)?;
         let server = new_server(&anchor, params, rng, now)?;
         Ok(Self {
             anchor_certificate: anchor.certificate,
             anchor_key: Some(anchor.key),
             client_ca,
             signing,
+            server_key: server.key.to_pkcs8("server")?,
             server,
             audit_key: AuthorityKey::generate("audit", rng)?,
         })
@@ -92,25 +110,23 @@ impl CaMaterial {
     /// # Errors
     /// [`CaError`], naming the part at fault.
     pub fn from_parts(parts: &CaParts) -> Result<Self, CaError> {
-        let authority = |what, certificate: &str, key: &SecretBytes| {
-            Authority::load(
-                what,
-                AuthorityKey::from_pkcs8(what, key)?,
-                pem::decode(what, certificate)?,
-            )
+        let authority = |what, certificate: &str, key: &CaKey| {
+            Authority::load(what, AuthorityKey::open(what, key)?, pem::decode(what, certificate)?)
         };
+        let file = |key: &SecretBytes| CaKey::File(key.clone());
         let anchor_certificate = pem::decode("anchor", &parts.anchor_certificate)?;
         let anchor_key = parts
             .anchor_key
             .as_ref()
-            .map(|key| authority("anchor", &parts.anchor_certificate, key).map(|a| a.key))
+            .map(|key| authority("anchor", &parts.anchor_certificate, &file(key)).map(|a| a.key))
             .transpose()?;
         Ok(Self {
             anchor_certificate,
             anchor_key,
             client_ca: authority("client CA", &parts.client_ca_certificate, &parts.client_ca_key)?,
             signing: authority("signing", &parts.signing_certificate, &parts.signing_key)?,
-            server: authority("server", &parts.server_certificate, &parts.server_key)?,
+            server: authority("server", &parts.server_certificate, &file(&parts.server_key))?,
+            server_key: parts.server_key.clone(),
             audit_key: AuthorityKey::from_pkcs8("audit", &parts.audit_key)?,
         })
     }
@@ -122,14 +138,14 @@ impl CaMaterial {
     pub fn to_parts(&self) -> Result<CaParts, CaError> {
         Ok(CaParts {
             anchor_certificate: self.anchor_pem()?,
-            anchor_key: self.anchor_key.as_ref().map(AuthorityKey::to_pkcs8),
+            anchor_key: self.anchor_key.as_ref().map(|key| key.to_pkcs8("anchor")).transpose()?,
             client_ca_certificate: pem::encode("client CA", &self.client_ca.certificate)?,
-            client_ca_key: self.client_ca.key.to_pkcs8(),
+            client_ca_key: self.client_ca.key.to_kept(),
             signing_certificate: pem::encode("signing", &self.signing.certificate)?,
-            signing_key: self.signing.key.to_pkcs8(),
+            signing_key: self.signing.key.to_kept(),
             server_certificate: self.server_certificate_pem()?,
-            server_key: self.server.key.to_pkcs8(),
-            audit_key: self.audit_key.to_pkcs8(),
+            server_key: self.server_key(),
+            audit_key: self.audit_key.to_pkcs8("audit")?,
         })
     }
 
@@ -165,7 +181,8 @@ impl CaMaterial {
         self
     }
 
-    /// Replaces the configuration-signing key and certificate.
+    /// Replaces the configuration-signing key and certificate; a key in a module stays and gets another
+    /// certificate.
     ///
     /// # Errors
     /// [`CaError::AnchorKeyAbsent`] without the anchor's key.
@@ -175,7 +192,11 @@ impl CaMaterial {
         rng: &mut dyn CryptoRng,
         now: UnixTime,
     ) -> Result<(), CaError> {
-        self.signing = new_signing(&self.anchor()?, params, rng, now)?;
+        let key = match &self.signing.key {
+            AuthorityKey::Module(key) => AuthorityKey::Module(Arc::clone(key)),
+            AuthorityKey::Held(_) => AuthorityKey::generate("signing", rng)?,
+        };
+        self.signing = new_signing(&self.anchor()?, key, params, rng, now)?;
         Ok(())
     }
 
@@ -190,7 +211,9 @@ impl CaMaterial {
         rng: &mut dyn CryptoRng,
         now: UnixTime,
     ) -> Result<(), CaError> {
-        self.server = new_server(&self.anchor()?, params, rng, now)?;
+        let server = new_server(&self.anchor()?, params, rng, now)?;
+        self.server_key = server.key.to_pkcs8("server")?;
+        self.server = server;
         Ok(())
     }
 
@@ -231,7 +254,7 @@ impl CaMaterial {
     /// The TLS server's key, PKCS#8 DER.
     #[must_use]
     pub fn server_key(&self) -> SecretBytes {
-        self.server.key.to_pkcs8()
+        self.server_key.clone()
     }
 
     /// The configuration signer: [`crate::StationParts::signer`].
@@ -240,7 +263,7 @@ impl CaMaterial {
     /// [`CaError::Key`]
     pub fn signer(&self) -> Result<crate::ConfigurationSigner, CaError> {
         Ok(crate::ConfigurationSigner {
-            key: Arc::new(self.signing.key.to_signer("signing")?),
+            key: self.signing.key.to_signer("signing")?,
             chain: vec![self.signing.certificate.clone()],
         })
     }
@@ -250,7 +273,7 @@ impl CaMaterial {
     /// # Errors
     /// [`CaError::Key`]
     pub fn audit_signer(&self) -> Result<Arc<dyn IdentityKey>, CaError> {
-        Ok(Arc::new(self.audit_key.to_signer("audit")?))
+        self.audit_key.to_signer("audit")
     }
 
     /// The issuer of device certificates: [`crate::StationParts::issuer`].
@@ -259,13 +282,13 @@ impl CaMaterial {
     /// [`CaError::Key`]
     pub fn issuer(&self) -> Result<EmbeddedCa, CaError> {
         let what = "client CA";
-        let key = AuthorityKey::from_pkcs8(what, &self.client_ca.key.to_pkcs8())?;
+        let key = AuthorityKey::open(what, &self.client_ca.key.to_kept())?;
         Ok(EmbeddedCa::new(Authority::load(what, key, self.client_ca.certificate.clone())?))
     }
 
     fn anchor(&self) -> Result<Authority, CaError> {
         let key = self.anchor_key.as_ref().ok_or(CaError::AnchorKeyAbsent)?;
-        let key = AuthorityKey::from_pkcs8("anchor", &key.to_pkcs8())?;
+        let key = AuthorityKey::open("anchor", &key.to_kept())?;
         Authority::load("anchor", key, self.anchor_certificate.clone())
     }
 }
@@ -276,13 +299,25 @@ impl core::fmt::Debug for CaMaterial {
     }
 }
 
+/// A key of a module, or a new one.
+fn new_key(
+    what: &'static str,
+    module: Option<Arc<dyn ModuleKey>>,
+    rng: &mut dyn CryptoRng,
+) -> Result<AuthorityKey, CaError> {
+    match module {
+        Some(key) => AuthorityKey::in_module(what, key),
+        None => AuthorityKey::generate(what, rng),
+    }
+}
+
 fn new_signing(
     anchor: &Authority,
+    key: AuthorityKey,
     params: &CaParams,
     rng: &mut dyn CryptoRng,
     now: UnixTime,
 ) -> Result<Authority, CaError> {
-    let key = AuthorityKey::generate("signing", rng)?;
     let validity = starting(now, limits::SIGNING_CERT_MAX.default);
     let profile = profile::signing(
         params.station_name.as_str(),
@@ -291,7 +326,7 @@ fn new_signing(
         &random_serial(rng),
         validity,
     )?;
-    let certificate = anchor.issue(&profile, key.pair())?;
+    let certificate = anchor.issue(&profile, &key)?;
     Ok(Authority { key, certificate })
 }
 
@@ -309,7 +344,7 @@ fn new_server(
         &random_serial(rng),
         validity,
     )?;
-    let certificate = anchor.issue(&profile, key.pair())?;
+    let certificate = anchor.issue(&profile, &key)?;
     Ok(Authority { key, certificate })
 }
 

@@ -18,6 +18,7 @@
 mod authority;
 mod embedded;
 mod material;
+mod module;
 mod params;
 mod pem;
 mod profile;
@@ -27,6 +28,7 @@ pub(crate) use pem::decode as decode_pem;
 
 pub use embedded::EmbeddedCa;
 pub use material::{CaMaterial, CaParts};
+pub use module::{CaKey, CaModules, ModuleKey};
 pub use params::{CaParams, ServerName};
 pub use serial::random_serial;
 
@@ -46,6 +48,9 @@ pub enum CaError {
     /// A key and its certificate do not belong together.
     #[error("the {0} key does not belong to its certificate")]
     Mismatch(&'static str),
+    /// A key in a module cannot be read.
+    #[error("the {0} key is in a module and cannot be read")]
+    InModule(&'static str),
     /// The clock has no date, so nothing can be given a validity.
     #[error("the date is unknown")]
     NoDate,

@@ -89,7 +89,7 @@ pub(crate) async fn enrol(world: &World, state: CertificateState) -> LinkCredent
 fn simulated(world: &World, real: &LinkCredentials) -> LinkCredentials {
     use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, Issuer, KeyPair};
     let ca_key = world.ca.to_parts().unwrap().client_ca_key;
-    let ca_key = KeyPair::try_from(ca_key.expose()).unwrap();
+    let ca_key = KeyPair::try_from(ca_key.file().unwrap().expose()).unwrap();
     let ca = world.ca.client_ca_der().into();
     let issuer = Issuer::from_ca_cert_der(&ca, ca_key).unwrap();
     let mut params = CertificateParams::default();
