@@ -143,6 +143,9 @@ limits! {
     PENDING_CERTIFICATE: Duration = seconds, "pendingCertificate", 1800, 60..=86400, "s", "`StationPolicy`", "D13";
     /// How long a credential for one enrolment by EST lives.
     ENROLMENT_CREDENTIAL: Duration = seconds, "enrolmentCredential", 86400, 300..=604_800, "s", "–", "D26";
+    /// Certificates that a device is given by EST per hour, by each process of a station: each that is not used is a
+    /// line of the revocation list.
+    ENROLMENTS_HOURLY: u8 = plain, "enrolmentsHourly", 10, 1..=100, "count", "–", "D26";
     /// How long a device that somebody works on is told to wait before it enrols.
     ENROLMENT_RETRY: Duration = seconds, "enrolmentRetry", 60, 1..=3600, "s", "–", "D26";
     /// Envelopes that a session opens before it ends.

@@ -394,6 +394,24 @@ async fn a_renewal_takes_the_place_of_an_enrolment() {
     assert_eq!(world.store.sessions().into_iter().filter(open).count(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_device_that_asks_and_asks_is_told_to_wait() {
+    let world = world(EnrolmentPolicy::Reenroll).await;
+    let (_device, old) = paired(&world).await;
+    let most = u64::from(zmon_domain::limits::ENROLMENTS_HOURLY.default);
+    for seed in 0..most {
+        reenrol(&world, &old, &key(seed)).await.unwrap();
+    }
+    let rows = world.store.certificates().len();
+    let refused = world.station.reenrol(HERE, &old, &request(&key(most))).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::TooManyRequests);
+    let wait = refused.retry_after.unwrap();
+    assert!(reenrol(&world, &old, &key(most - 1)).await.is_ok(), "what it has it gets again");
+    assert_eq!(world.store.certificates().len(), rows);
+    tokio::time::advance(wait).await;
+    assert!(reenrol(&world, &old, &key(most)).await.is_ok());
+}
+
 /// Several processes of one station on one record: whichever is asked, there is one certificate under way.
 #[tokio::test(start_paused = true)]
 async fn whichever_process_is_asked_the_device_has_one_certificate_under_way() {

@@ -214,8 +214,8 @@ errors! {
         "This request for recovery, or a later one, was used before.",
         "Renew the certificate again on the monitor; if nobody repeated a request, call the administrator.";
     EnrolmentUnavailable = "enrolment_unavailable": CertificateValidationFailed, Environment, Connect, Station, 403, no,
-        "The station gives this device no certificate by enrolment: only one that was paired with its present key can enrol.",
-        "Pair the monitor, or renew its certificate on the monitor.";
+        "The station gives this device no certificate by enrolment: it may not, or the device was not paired with its present key.",
+        "Pair the monitor, or let an administrator allow enrolment on the station.";
     ServerUntrusted = "server_untrusted": CertificateValidationFailed, Peer, Test, Station, 502, no,
         "The server's certificate was not issued by the authority that the configuration names.",
         "Check the server URL; if the server's authority was renewed, re-provision the monitor.";

@@ -119,6 +119,7 @@ pub struct Station {
     tested: Mutex<BTreeSet<Serial>>,
     alarmed: Mutex<BTreeMap<DeviceId, Tick>>,
     links: Mutex<Links>,
+    enrolments: Mutex<enrol::Enrolments>,
     /// When it was composed.
     since: Option<UnixTime>,
     polls: Mutex<polls::Polls>,
@@ -159,6 +160,7 @@ impl Station {
             tested: Mutex::default(),
             alarmed: Mutex::default(),
             links: Mutex::default(),
+            enrolments: Mutex::default(),
             since,
             polls: Mutex::default(),
             metrics: Metrics::default(),
