@@ -9,6 +9,8 @@ use zmon_domain::limits;
 use zmon_domain::settings::{Language, MeasurementUnit, SyncInterval};
 use zmon_protocol::station::{ServerParameters, StationPolicy as SessionPolicy};
 
+use crate::ports::Enrolment;
+
 /// Who this station is and what it puts into every configuration.
 #[derive(Debug, Clone)]
 pub struct StationProfile {
@@ -53,6 +55,18 @@ pub enum EnrolmentPolicy {
     Reenroll,
     /// Those, and devices for which an administrator has made a credential (`simpleenroll`).
     Enroll,
+}
+
+impl EnrolmentPolicy {
+    /// By what rights a device may enrol.
+    #[must_use]
+    pub const fn rights(self) -> &'static [Enrolment] {
+        match self {
+            Self::Off => &[],
+            Self::Reenroll => &[Enrolment::Certificate],
+            Self::Enroll => &[Enrolment::Certificate, Enrolment::Credential],
+        }
+    }
 }
 
 /// What this station allows.

@@ -362,10 +362,17 @@ impl Operator {
             let bearer = bearer.try_into().expect("a token is a header value");
             ask = ask.header(http::header::AUTHORIZATION, bearer);
         }
-        let connect = ClientTimes::default().connect;
-        let mut connection =
-            Connection::open(&self.endpoint, Arc::clone(&self.tls), connect).await?;
+        let mut connection = self.connection().await?;
         connection.send_bounded(ask, PATIENCE, ANSWER_MAX).await
+    }
+
+    /// A connection for requests of the caller's making, one after the other.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn connection(&self) -> Result<Connection, ClientError> {
+        let connect = ClientTimes::default().connect;
+        Connection::open(&self.endpoint, Arc::clone(&self.tls), connect).await
     }
 
     /// Posts a JSON text of the caller's making; the answer as text.

@@ -103,6 +103,8 @@ impl Drop for Relay {
 async fn pass(mut near: TcpStream, to: &[SocketAddr], first: usize) -> std::io::Result<()> {
     for place in to.iter().cycle().skip(first % to.len()).take(to.len()) {
         if let Ok(mut far) = TcpStream::connect(place).await {
+            near.set_nodelay(true)?;
+            far.set_nodelay(true)?;
             copy_bidirectional(&mut near, &mut far).await?;
             break;
         }

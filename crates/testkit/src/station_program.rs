@@ -13,7 +13,7 @@ use zmon_crypto::{Anchor, sha256};
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::{InstanceName, OperatorId, SiteId, StationId};
 use zmon_domain::role::{Actor, Role};
-use zmon_persistence::{PrivateDir, SqlStationStore};
+use zmon_persistence::{PrivateDir, STATION_DATABASE, SqlStationStore};
 use zmon_station::ports::{LoginRow, OperatorRow, StationRecord, StationStore, StationWrite};
 use zmon_transport::client::Endpoint;
 use zmon_transport::tls::{certificates_from_pem, trusting_client};
@@ -25,7 +25,7 @@ use crate::operator::Operator;
 use crate::power::aside;
 use crate::seed::Seed;
 use crate::station::tls;
-use crate::{PASSWORD, Relay, TestDatabase, disk};
+use crate::{PASSWORD, Relay, TestDatabase, disk, wait};
 
 /// What `init` calls a station and its site.
 const STATION: &str = "station-1";
@@ -131,6 +131,10 @@ impl StationProgram {
             store.commit(&now, &record).await.expect("a database").expect("new accounts");
         })
         .await;
+        // SQLite's last connection closes on a thread of its own, and takes the log with it.
+        let log = self.directory().join(format!("{STATION_DATABASE}-wal"));
+        let closed = || core::future::ready((!log.exists()).then_some(()));
+        wait::eventually("the database to be closed", closed).await;
         let stranger = self.stranger(clock);
         tokens.iter().map(|token| stranger.clone().with_token(token)).collect()
     }

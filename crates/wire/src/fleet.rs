@@ -294,6 +294,9 @@ pub struct PolicyView {
     pub station_made_keys: bool,
     /// Whether a device may replace an expired certificate by itself (D23).
     pub recovery: bool,
+    /// By what right a device may fetch a certificate by EST (D26): `certificate`, `credential`; none at all.
+    #[serde(deserialize_with = "crate::text::word_list")]
+    pub enrolment: Vec<String>,
     /// Where devices may be dialled (D18).
     #[serde(with = "text::list")]
     pub networks: Vec<Network>,

@@ -494,6 +494,7 @@ test("the policy is read, and nothing in it can be pressed", async () => {
   const { page } = await open("policy");
   await says(page, "policy-station", "monitoring.hospital.com:8443");
   await says(page, "policy-trust", "confirmed at the monitor");
+  await says(page, "policy-trust", "with the current certificate");
   await says(page, "policy-reach", "10.1.0.0/16");
   await says(page, "policy-times", "90 days");
   assert.equal(await page.locator("#policy").locator("button, input, select").count(), 0);

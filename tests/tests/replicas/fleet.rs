@@ -12,7 +12,7 @@ use zmon_testkit::{
 };
 use zmon_transport::client::Ask;
 
-/// The processes of the station; the first one is the one that is killed.
+/// The processes of the station.
 pub(crate) const NAMES: [&str; 2] = ["south", "north"];
 
 /// Where everybody connects, where the two listen, and where the devices are.

@@ -1,9 +1,10 @@
 //! Devices are being paired at two processes, and one of them is killed half-way, or stands still until the
 //! other has taken over what it had.
 
+use core::cmp::Reverse;
 use core::fmt;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use zmon_domain::state::ProvisioningState;
 use zmon_provisioning::IProvisioningService;
-use zmon_testkit::{Seed, SimulatedDevice};
+use zmon_testkit::{Seed, SimulatedDevice, wait};
 
 use super::fleet::{Fleet, NAMES};
 use super::technician::{self, Attempt, Told};
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long a device may need to find the station again, after the last technician has gone.
 const SETTLING: Duration = Duration::from_secs(120);
 
-/// What happens to the first process.
+/// What happens to the process that has the most at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misfortune {
     /// `kill -9`.
@@ -69,23 +70,32 @@ pub(crate) async fn run(plan: Plan, seed: &Seed) -> (Fleet, Seen) {
     let ended = Arc::new(AtomicUsize::new(0));
     let begun = now();
     let attempts = begin(&fleet, &ended);
-    let (cut, ended_before) = at_work(&fleet, &ended, plan.devices / 2).await;
+    let ended_before = until_ended(&fleet, &ended, plan.devices / 2).await;
+    // Whoever is being paired now stays so: no certificate can be recorded.
+    let stall = fleet.database.stall("certificates").await;
+    let busiest = || async { running(&fleet).await.pop_first() };
+    let (Reverse(cut), victim) = wait::eventually("a session at work", busiest).await;
     match plan.misfortune {
-        Misfortune::Kill => fleet.station.kill(NAMES[0]),
+        Misfortune::Kill => {
+            fleet.station.kill(&victim);
+            drop(stall);
+        }
         Misfortune::Stall => {
-            fleet.station.pause(NAMES[0]);
-            while running(&fleet).await > 0 {
-                sleep(LOOK).await;
-            }
-            fleet.station.resume(NAMES[0]);
+            fleet.station.pause(&victim);
+            drop(stall);
+            let left = || async {
+                let has_some = running(&fleet).await.iter().any(|(_, owner)| *owner == victim);
+                (!has_some).then_some(())
+            };
+            wait::eventually("the other to take everything over", left).await;
+            fleet.station.resume(&victim);
         }
     }
     let all = gather(&fleet, attempts).await;
     let pairing = now() - begun;
     let taken_over = format!(
         "SELECT count(*) FROM security_audit_log \
-         WHERE event_type = 'session_taken_over' AND lane LIKE '%/{}'",
-        NAMES[1]
+         WHERE event_type = 'session_taken_over' AND lane NOT LIKE '%/{victim}'"
     );
     let taken_over = fleet.database.number(&taken_over).await;
     (fleet, Seen { all, ended_before, cut, taken_over, pairing })
@@ -131,30 +141,25 @@ pub(crate) fn begin(fleet: &Fleet, ended: &Arc<AtomicUsize>) -> JoinSet<(usize, 
     attempts
 }
 
-/// Waits until so many devices have ended and the first process has sessions at work; how many, and how
-/// many devices have ended by then.
-async fn at_work(fleet: &Fleet, ended: &AtomicUsize, half: usize) -> (usize, usize) {
+/// Waits until so many devices have an end; how many that are then.
+async fn until_ended(fleet: &Fleet, ended: &AtomicUsize, half: usize) -> usize {
     loop {
         let so_far = ended.load(Ordering::SeqCst);
-        assert!(so_far < fleet.devices.len(), "everybody was done before the kill");
+        assert!(so_far < fleet.devices.len(), "everybody was done before it happened");
         if so_far >= half {
-            let cut = running(fleet).await;
-            if cut > 0 {
-                return (cut, so_far);
-            }
+            return so_far;
         }
         sleep(LOOK).await;
     }
 }
 
-/// Sessions that the first process runs.
-async fn running(fleet: &Fleet) -> usize {
-    let running = format!(
-        "SELECT count(*) FROM sessions WHERE owner = '{}' \
-         AND phase NOT IN ('paired', 'failed', 'released')",
-        NAMES[0]
-    );
-    usize::try_from(fleet.database.number(&running).await).unwrap_or(0)
+/// How many sessions each process runs that runs any, the busiest first.
+async fn running(fleet: &Fleet) -> BTreeSet<(Reverse<usize>, String)> {
+    let owners = "SELECT owner, CAST(count(*) AS text) FROM sessions \
+         WHERE owner <> '' AND phase NOT IN ('paired', 'failed', 'released') GROUP BY owner";
+    let owners = fleet.database.pairs(owners).await;
+    let number = |text: &str| text.parse().expect("a number");
+    owners.into_iter().map(|(owner, count)| (Reverse(number(&count)), owner)).collect()
 }
 
 /// A device that was paired finds the station again; one that was refused comes to rest.

@@ -46,7 +46,7 @@ async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_processes_stands_still_and_changes_nothing_that_was_taken_over() {
-    let plan = kill::Plan { devices: 8, hands: 8, misfortune: kill::Misfortune::Stall };
+    let plan = kill::Plan { devices: 12, hands: 6, misfortune: kill::Misfortune::Stall };
     let (_fleet, seen) = kill::run(plan, &Seed::from_environment()).await;
     println!("{seen}");
     assert!(seen.all.breaks.is_empty(), "{seen}");

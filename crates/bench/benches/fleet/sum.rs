@@ -11,6 +11,8 @@ use crate::work::Works;
 
 /// Devices of the sum.
 const MILLION: u64 = 1_000_000;
+/// Bytes of a gigabyte.
+const GIGA: u64 = 1_000_000_000;
 /// Connections of one pairing: the technician's, the station's to the device, the device's.
 const CONNECTIONS: u32 = 3;
 
@@ -30,7 +32,9 @@ pub(crate) fn costs(measured: &Measured) -> String {
                 |floor| format!("{:.1}×", both(took).as_secs_f64() / floor.as_secs_f64()),
             );
             let floor = floor.map_or_else(|| "–".to_owned(), |floor| Short(floor).to_string());
-            let (wall, cpu, server) = (Short(cost.wall), Short(cost.cpu), Short(server));
+            let (wall, cpu) = (Short(cost.wall), Short(cost.cpu));
+            let server = Some(server).filter(|server| !server.is_zero());
+            let server = server.map_or_else(|| "–".to_owned(), |server| Short(server).to_string());
             line(
                 &mut out,
                 &format!("{what} | {name} | {wall} | {cpu} | {server} | {floor} | {times}"),
@@ -39,7 +43,8 @@ pub(crate) fn costs(measured: &Measured) -> String {
         row("a row without a chain, committed", works.bare, None);
         row("an audit row, committed", works.row, Some(both(works.bare)));
         row("a request over a connection of its own", works.asked, None);
-        row("a heartbeat over a kept connection", works.beat, None);
+        row("a request over a kept connection", works.kept, None);
+        row("a heartbeat over a kept connection", works.beat, Some(both(works.kept)));
         row("a pairing", works.pairing, Some(pairing_floor(works)));
     }
     out
@@ -67,15 +72,19 @@ pub(crate) fn kept(measured: &Measured) -> String {
 /// A million devices that are on, each paired anew as often as its certificate asks for it.
 pub(crate) fn million(measured: &Measured) -> String {
     let mut out = String::from(
-        "| sum for 1,000,000 devices | database | processors busy | bytes of one round of pairings |\n\
+        "| sum for 1,000,000 devices | database | processors busy | kept of one pairing each |\n\
          |---|---|---|---|\n",
     );
     let (part, of) = limits::RENEWAL_POINT;
     let renewal = limits::CERT_LIFETIME.default * part / of;
     for (name, works) in measured {
         let mut row = |what: String, busy: f64, bytes: u64| {
-            let bytes = if bytes == 0 { "–".to_owned() } else { bytes.to_string() };
-            line(&mut out, &format!("{what} | {name} | {busy:.2} | {bytes}"));
+            let bytes = if bytes == 0 {
+                "–".to_owned()
+            } else {
+                format!("{} GB", (bytes + GIGA / 2) / GIGA)
+            };
+            line(&mut out, &format!("{what} | {name} | {busy:.3} | {bytes}"));
         };
         for every in [limits::SYNC_INTERVAL.default, limits::SYNC_INTERVAL.default * 6] {
             let what = format!("heartbeats every {} s", every.as_secs());

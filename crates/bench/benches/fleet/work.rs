@@ -31,6 +31,9 @@ const ASKED: u32 = 20;
 /// Devices that are paired, one after the other, in each round.
 const DEVICES: u32 = 6;
 
+/// What anybody may ask, and how long an answer may take.
+const HEALTH: &str = "/api/health";
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an audit row's record, and where it says it came from.
 const ROW_BYTES: usize = 200;
 const HERE: &str = "127.0.0.1";
@@ -42,6 +45,8 @@ pub(crate) struct Works {
     pub(crate) row: Took,
     /// One row without a chain, committed.
     pub(crate) bare: Took,
+    /// A request without a login over a kept connection: HTTP and nothing else.
+    pub(crate) kept: Took,
     /// A heartbeat over a kept connection.
     pub(crate) beat: Took,
     /// A request without a login, over a connection of its own: a handshake and HTTP.
@@ -60,6 +65,7 @@ pub(crate) async fn measure(place: &Place) -> Works {
     let credentials = beating.credentials().await;
     let link = TlsStationLink::new(beating.tls());
     let stranger = place.station.stranger(&place.clock);
+    let mut kept = stranger.connection().await.expect("a connection");
     let mut beats = 0;
     let before = place.kept().await;
     for round in 0..ROUNDS {
@@ -72,6 +78,13 @@ pub(crate) async fn measure(place: &Place) -> Works {
             link.heartbeat(&credentials, &heartbeat(beats)).await.expect("answered");
         }
         add(&mut sums.beat, place.since(used).await, BEATS);
+
+        let used = place.used().await;
+        for _ in 0..BEATS {
+            let answer = kept.send(Ask::get(HEALTH), PATIENCE).await.expect("an answer");
+            assert!(answer.status.is_success(), "the station serves");
+        }
+        add(&mut sums.kept, place.since(used).await, BEATS);
 
         let used = place.used().await;
         for _ in 0..ASKED {
@@ -122,7 +135,7 @@ fn heartbeat(sequence: u64) -> Heartbeat {
 }
 
 async fn health(stranger: &Operator) {
-    let answer = stranger.try_send(Ask::get("/api/health")).await.expect("an answer");
+    let answer = stranger.try_send(Ask::get(HEALTH)).await.expect("an answer");
     assert!(answer.status.is_success(), "the station serves");
 }
 

@@ -292,6 +292,12 @@ impl Station {
             require_hardware_keys: session.require_hardware_keys,
             station_made_keys: session.station_made_keys,
             recovery: policy.recovery,
+            enrolment: policy
+                .enrolment
+                .rights()
+                .iter()
+                .map(|right| right.as_str().to_owned())
+                .collect(),
             networks: session.networks.networks.clone(),
             first_port: *session.networks.ports.start(),
             last_port: *session.networks.ports.end(),

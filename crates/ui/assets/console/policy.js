@@ -28,6 +28,7 @@ export async function refresh(isCurrent) {
     [text("hardwareKeys"), yes(is.requireHardwareKeys)],
     [text("stationMadeKeys"), yes(is.stationMadeKeys)],
     [text("recovery"), yes(is.recovery)],
+    [text("enrolment"), is.enrolment.map((right) => word("enrolment", right)).join(", ") || yes(false)],
   ]);
   facts(find("policy-reach"), [
     [text("routes"), is.routes.map((route) => word("routes", route)).join(", ")],
