@@ -29,6 +29,10 @@ async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
     println!("{seen}");
     assert!(seen.all.breaks.is_empty(), "{seen}");
     assert!(seen.cut > 0, "it had something to lose");
+    for name in fleet::NAMES {
+        let log = fleet.station.log(name);
+        assert!(!log.contains("no transaction"), "that records collide is no news: {log}");
+    }
 
     // And what is looked at can be seen to be broken.
     let ends = &seen.all.ends;

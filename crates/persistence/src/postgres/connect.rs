@@ -24,7 +24,8 @@ const SESSION: [(&str, &str); 9] = [
     // A commit is on the medium when it is answered.
     ("synchronous_commit", "on"),
     ("search_path", "public"),
-    ("client_min_messages", "warning"),
+    // A transaction that lost against another station's is rolled back twice, which the server remarks.
+    ("client_min_messages", "error"),
     // The server notices within seconds that a station is gone, and lets go what it had locked.
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
