@@ -8,6 +8,7 @@
     reason = "a panic in a helper of a test is its report"
 )]
 
+mod backup;
 mod batches;
 mod clocks;
 mod connection;
@@ -22,10 +23,12 @@ mod new_identity;
 mod pkcs11;
 mod postgres;
 mod power;
+mod programs;
 mod provisioning;
 mod proximity;
 mod recovery;
 mod renewal;
 mod reprovisioning;
 mod routes;
+mod support;
 mod typed;
