@@ -214,6 +214,12 @@ event_types! {
         AnchorInstalled = "anchor_installed",
         /// A device's factory chain was laid down.
         FactoryChainInstalled = "factory_chain_installed",
+        /// A backup of the station, with its keys, was made, or could not be finished.
+        StationBackedUp = "station_backed_up",
+        /// A station goes on from a backup; what had happened since is lost.
+        StationRestored = "station_restored",
+        /// A station goes on with a database that is older than what it had written.
+        SetBackAccepted = "set_back_accepted",
         /// The peer sent a checkpoint; a failure when it is not its own or its log has lost rows.
         CheckpointReceived = "checkpoint_received",
         /// The program started.

@@ -64,7 +64,8 @@ pub enum Actor {
         /// Its role at that time.
         role: Role,
     },
-    /// Someone at the device who gave no PIN, for what needs none ([`permits_anyone`]).
+    /// Someone at the device who gave no PIN, for what needs none ([`permits_anyone`]); of a station, whoever works
+    /// on its machine as the owner of its files.
     Local,
     /// The program itself: timers, start, stop.
     System,

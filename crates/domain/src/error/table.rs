@@ -397,6 +397,9 @@ errors! {
     SchemaNewer = "schema_newer": -, Operator, Start, Device, 500, no,
         "The database was written by a newer version.",
         "Start the newer version, or restore an older backup.";
+    StationSetBack = "station_set_back": -, Environment, Start, Station, 500, no,
+        "The station's database is older than what the station had written before.",
+        "Put the newer database back, or restore a backup with zmon station restore; if the rest is lost, zmon station accept.";
     KeyStoreUnavailable = "key_store_unavailable": -, Environment, Start, Device, 500, no,
         "The key store cannot be used.",
         "Check the key files and their directory.";
