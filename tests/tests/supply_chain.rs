@@ -153,7 +153,8 @@ fn the_bill_of_materials_is_the_lock_file() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 22] = [
+const BUILT_WITH: [(&str, &[&str]); 24] = [
+    ("aead-stream", &["zmon-persistence"]),
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
@@ -169,6 +170,7 @@ const BUILT_WITH: [(&str, &[&str]); 22] = [
     ("rsa", &["zmon-crypto"]),
     ("sqlx", &["zmon-persistence", "zmon-testkit"]),
     ("stateright", &[]),
+    ("tar", &["zmon"]),
     // In `zmon-device` only with the feature `simulate`.
     ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),
     ("time", &["zmon-station"]),

@@ -50,6 +50,9 @@ pub const IDENTITY: &[u8] = b"zp1 identity";
 pub const STATE: &[u8] = b"zp1 state";
 /// A station's root secret → key that seals what it keeps of one running session; the session's id follows.
 pub const HELD: &[u8] = b"zp1 held";
+/// A station's root secret → key that seals, beside the database, how far its record had come; the station's id
+/// follows.
+pub const HIGH_WATER: &[u8] = b"zp1 high water";
 
 /// Every label that is expanded by itself under a root secret.
 pub const ROOT: [&[u8]; 7] = [TOKEN, CODE_HASH, PIN, SLOT, RETIRE, STATE, IDENTITY];

@@ -4,7 +4,7 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 use zmon_domain::code::PairingCode;
-use zmon_domain::ids::SessionId;
+use zmon_domain::ids::{SessionId, StationId};
 
 use crate::kdf;
 use crate::labels;
@@ -70,6 +70,12 @@ impl RootSecret {
     #[must_use]
     pub fn held_session_key(&self, session: &SessionId) -> Secret32 {
         kdf::expand(&self.0, &[labels::HELD, session.as_bytes()])
+    }
+
+    /// Key under which a station seals how far its record had come (D16).
+    #[must_use]
+    pub fn high_water_key(&self, station: &StationId) -> Secret32 {
+        kdf::expand(&self.0, &[labels::HIGH_WATER, station.as_str().as_bytes()])
     }
 
     /// Key under which a file key store seals the identity key (D19).

@@ -15,7 +15,7 @@
 //! | [`SqlStationStore`] | `StationStore` | `station.db`, or a database of PostgreSQL |
 //!
 //! The feature `device` is the first five, `station` the last, `postgres` its second database; the audit
-//! log is in both.
+//! log is in both. `upkeep` is what tools do to a station's database: [`StationUpkeep`].
 //!
 //! Everything lives in one [`PrivateDir`]: 0700, files 0600, no links, one process at a time. It is
 //! opened once and shared:
@@ -53,18 +53,24 @@ mod device;
 mod error;
 mod fs;
 mod hex;
+#[cfg(any(feature = "station", feature = "upkeep"))]
+mod high_water;
 #[cfg(feature = "device")]
 mod keystore;
+#[cfg(any(feature = "station", feature = "upkeep"))]
+mod lane;
 #[cfg(feature = "device")]
 mod manual;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "device", feature = "station"))]
+#[cfg(any(feature = "device", feature = "station", feature = "upkeep"))]
 mod seal;
 mod sql;
 mod sqlite;
 #[cfg(feature = "station")]
 mod station;
+#[cfg(feature = "upkeep")]
+mod upkeep;
 
 pub use audit::{
     AuditExport, AuditLog, AuditRecord, Damage, ExportedRow, JsonLines, LaneSummary, Verification,
@@ -86,6 +92,11 @@ pub use manual::ManualFolder;
 pub use postgres::PostgresUrl;
 #[cfg(feature = "station")]
 pub use station::SqlStationStore;
+#[cfg(feature = "upkeep")]
+pub use upkeep::{
+    AuditSigner, LaneEnd, OldRecord, SealedReader, SealedWriter, SetBack, StationUpkeep,
+    TablesState, tables_state,
+};
 
 /// Name of the device's database in its directory.
 pub const DEVICE_DATABASE: &str = "device.db";

@@ -31,10 +31,10 @@ pub(crate) trait CheckpointSigner: Send + Sync {
 
 /// Number and hash of a lane's last row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) lane: String,
-    pub(super) seq: u64,
-    pub(super) hash: [u8; 32],
+pub(crate) struct Head {
+    pub(crate) lane: String,
+    pub(crate) seq: u64,
+    pub(crate) hash: [u8; 32],
 }
 
 /// A checkpoint as stored.
@@ -117,6 +117,19 @@ pub(super) fn heads(
 ) -> core::result::Result<Vec<Head>, &'static str> {
     let (heads, _) = statement(jws, key, algorithms)?;
     Ok(heads)
+}
+
+/// The heads that a checkpoint states, whoever signed it: for one that comes from where nobody else writes.
+#[cfg(any(feature = "station", feature = "upkeep"))]
+pub(crate) fn stated_heads(jws: &str) -> Result<Vec<Head>> {
+    heads(jws, None, &Algorithms::rustcrypto()).map_err(PersistenceError::corrupt)
+}
+
+/// Where each lane of the log ends now.
+#[cfg(feature = "upkeep")]
+pub(crate) async fn ends(connection: &mut Connection<'_>) -> Result<Vec<Head>> {
+    let heads = stored_heads(connection).await?.into_iter();
+    Ok(heads.map(|LaneHead { hash, lane, seq }| Head { lane, seq, hash }).collect())
 }
 
 /// Checks that stored checkpoints follow one another, and collects what they state.

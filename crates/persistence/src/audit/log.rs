@@ -164,7 +164,7 @@ impl AuditLog {
     }
 
     /// The lane of the oldest row.
-    #[cfg(feature = "station")]
+    #[cfg(any(feature = "station", feature = "upkeep"))]
     pub(crate) async fn first_lane(&self) -> Result<Option<String>> {
         read!(self.database, connection => read::first_lane(connection))
     }

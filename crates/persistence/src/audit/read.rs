@@ -112,6 +112,25 @@ pub(super) async fn newest(
     rows.iter().map(shown).collect()
 }
 
+/// The hash of one row; `None` where the lane has no such row.
+#[cfg(any(feature = "station", feature = "upkeep"))]
+pub(crate) async fn hash_at(
+    connection: &mut Connection<'_>,
+    lane: &str,
+    seq: u64,
+) -> Result<Option<[u8; 32]>> {
+    let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
+    let hash: Option<Vec<u8>> =
+        query("SELECT hash FROM security_audit_log WHERE lane = $1 AND seq = $2")
+            .bind(lane)
+            .bind(seq)
+            .fetch_value(connection)
+            .await
+            .map_err(unreadable)?;
+    let halved = |_| PersistenceError::corrupt("an audit row has half a hash");
+    hash.map(|hash| <[u8; 32]>::try_from(hash).map_err(halved)).transpose()
+}
+
 /// The lane of the oldest row.
 pub(super) async fn first_lane(connection: &mut Connection<'_>) -> Result<Option<String>> {
     query("SELECT lane FROM security_audit_log ORDER BY id LIMIT 1")

@@ -68,6 +68,60 @@ impl Database {
         })
     }
 
+    /// Opens an existing database beside the process that serves from it, to read, and to add to it in short
+    /// transactions: SQLite lets one writer after the other in. Nothing is migrated.
+    #[cfg(feature = "upkeep")]
+    pub(crate) async fn open_beside(dir: &PrivateDir, name: &str, schema: &Schema) -> Result<Self> {
+        let database = Self::open_read_only(dir, name, schema).await?;
+        let (found, known) = (database.version().await?, schema.version());
+        if found < known {
+            let context = format!(
+                "{name}: schema {found}, this program's is {known}: start the new program once"
+            );
+            return Err(PersistenceError::new(ErrorCode::StateConflict, context));
+        }
+        {
+            let mut reader = database.read().await?;
+            check::shape(&mut reader, name, schema).await?;
+        }
+        let writer = connect::writer(&database.path).await?;
+        Ok(Self { writer: Some(Mutex::new(writer)), ..database })
+    }
+
+    /// Writes what the database holds at one moment into an empty file, beside whoever writes.
+    #[cfg(feature = "upkeep")]
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<()> {
+        let path = utf8(path)?;
+        let mut reader = self.read().await?;
+        sqlx::query("VACUUM INTO $1").bind(path).execute(&mut *reader).await.map_err(|error| {
+            PersistenceError::database(format!("{path}: the copy cannot be made"), error)
+        })?;
+        Ok(())
+    }
+
+    /// Lets the connection that writes see another database under the name `old`.
+    #[cfg(feature = "upkeep")]
+    pub(crate) async fn attach_old(&self, path: &Path) -> Result<()> {
+        let path = utf8(path)?;
+        let mut writer = self.write().await?;
+        sqlx::query("ATTACH DATABASE $1 AS old").bind(path).execute(&mut *writer).await.map_err(
+            |error| PersistenceError::database(format!("{path}: cannot be looked into"), error),
+        )?;
+        Ok(())
+    }
+
+    /// Ends every connection, so that nothing but the database's own file is left of it.
+    #[cfg(feature = "upkeep")]
+    pub(crate) async fn close(self) -> Result<()> {
+        for reader in self.readers {
+            close(reader.into_inner()).await?;
+        }
+        match self.writer {
+            Some(writer) => close(writer.into_inner()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Opens an existing database for reading, beside whoever writes it.
     pub(crate) async fn open_read_only(
         dir: &PrivateDir,
@@ -89,6 +143,16 @@ impl Database {
             #[cfg(test)]
             unsynced: Mutex::default(),
         })
+    }
+
+    /// The number of the newest migration that was applied.
+    #[cfg(feature = "upkeep")]
+    pub(crate) async fn version(&self) -> Result<i64> {
+        let mut reader = self.read().await?;
+        sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *reader)
+            .await
+            .map_err(|error| PersistenceError::database("the schema version cannot be read", error))
     }
 
     /// A connection for reading; never blocked by the writer (WAL).
@@ -199,6 +263,14 @@ pub(crate) async fn truncate_log(writer: &mut SqliteConnection) -> Result<bool> 
     sqlx::query(connect::BUSY_PRAGMA).execute(writer).await.map_err(fail)?;
     let (busy, _, _) = emptied.map_err(fail)?;
     Ok(busy == 0)
+}
+
+#[cfg(feature = "upkeep")]
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        let context = format!("{}: must be a path in UTF-8", path.display());
+        PersistenceError::new(ErrorCode::StorageUnavailable, context)
+    })
 }
 
 async fn close(connection: SqliteConnection) -> Result<()> {

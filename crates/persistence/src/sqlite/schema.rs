@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "8bbfb61e3ab7fae6b70d96aafcbeccd745f04e9dcd6a29a52cee845c81d88987",
+    shape: "0e7c3b55d717b69dc918ba999dcac43bf246ef85edec44f1482b94e48a188e2b",
 };
 
 impl Schema {

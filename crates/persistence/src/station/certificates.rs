@@ -28,6 +28,15 @@ const MOVE: &str = "UPDATE certificates SET state = $3, \
 const OTHER_CURRENT: &str = "SELECT serial FROM certificates WHERE state = 'current' \
      AND serial <> $1 AND device_id = (SELECT device_id FROM certificates WHERE serial = $1)";
 
+/// The newest number of a revocation list, or the one below which a database that was set back gives none out.
+const CRL_NUMBER: &str = "SELECT max(number) FROM (SELECT max(number) AS number FROM crls \
+     UNION ALL SELECT max(crl_floor) FROM set_backs) AS numbers";
+
+/// The same of a device's configurations.
+const CONFIG_VERSION: &str = "SELECT max(version) FROM ( \
+     SELECT max(config_version) AS version FROM certificates WHERE device_id = $1 \
+     UNION ALL SELECT max(config_floor) FROM set_backs) AS versions";
+
 pub(super) async fn insert(
     connection: &mut Connection<'_>,
     row: &CertificateRow,
@@ -183,12 +192,11 @@ pub(super) async fn config_version(
     connection: &mut Connection<'_>,
     device: &DeviceId,
 ) -> Result<u64> {
-    let version: Option<i64> =
-        query("SELECT max(config_version) FROM certificates WHERE device_id = $1")
-            .bind(device.as_str())
-            .fetch_value(connection)
-            .await
-            .map_err(failed("certificates"))?;
+    let version: Option<i64> = query(CONFIG_VERSION)
+        .bind(device.as_str())
+        .fetch_value(connection)
+        .await
+        .map_err(failed("certificates"))?;
     Ok(version.and_then(|version| u64::try_from(version).ok()).unwrap_or(0))
 }
 
@@ -233,10 +241,8 @@ pub(super) async fn revocations(
 }
 
 pub(super) async fn crl_number(connection: &mut Connection<'_>) -> Result<u64> {
-    let number: Option<i64> = query("SELECT max(number) FROM crls")
-        .fetch_value(connection)
-        .await
-        .map_err(failed("crls"))?;
+    let number: Option<i64> =
+        query(CRL_NUMBER).fetch_value(connection).await.map_err(failed("crls"))?;
     Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
 }
 
@@ -256,13 +262,9 @@ pub(super) async fn latest_crl(connection: &mut Connection<'_>) -> Result<Option
     }))
 }
 
-/// Numbers rise by one without a gap (RFC 5280 §5.2.3).
+/// Numbers rise (RFC 5280 §5.2.3), by one unless the database was set back.
 pub(super) async fn publish_crl(connection: &mut Connection<'_>, row: &CrlRow) -> Result<(), Stop> {
-    let latest: Option<i64> = query("SELECT max(number) FROM crls")
-        .fetch_value(connection)
-        .await
-        .map_err(failed("crls"))?;
-    let latest = latest.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+    let latest = crl_number(connection).await?;
     if latest.checked_add(1) != Some(row.number) {
         return Err(Stop::Refused(Refusal::CrlBehind { latest }));
     }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 use zmon_crypto::jws::{self, Typ};
 use zmon_crypto::{IdentityKey, RootSecret};
+use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
     BatchId, BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, StationId,
     Thumbprint, TokenId, WindowId,
@@ -26,6 +28,8 @@ use super::{batches, certificates, registry, sessions, tries};
 use crate::audit::{self, AuditLog, CheckpointSigner, StoredRow};
 use crate::error::{PersistenceError, Result};
 use crate::fs::PrivateDir;
+use crate::high_water::{HighWater, Mark};
+use crate::lane;
 #[cfg(feature = "postgres")]
 use crate::postgres::{self, PostgresUrl};
 use crate::sql::{self, Change, Connection, Database};
@@ -44,6 +48,8 @@ pub struct SqlStationStore {
     log: AuditLog,
     signer: Option<Signer>,
     sealer: Option<Sealer>,
+    /// How far the record had come, and one writer at a time for it.
+    high_water: Option<Mutex<HighWater>>,
     /// Keeps the directory of an SQLite file locked.
     _dir: Option<Arc<PrivateDir>>,
 }
@@ -65,7 +71,7 @@ impl SqlStationStore {
         let name = crate::STATION_DATABASE;
         let database = sqlite::Database::open(&dir, name, &schema::STATION, READERS).await?;
         let database = Database::Sqlite(Arc::new(database));
-        Ok(Self { _dir: Some(dir), ..Self::over(database, lane(station)) })
+        Ok(Self { _dir: Some(dir), ..Self::over(database, lane::main(station)).await? })
     }
 
     /// Connects to a database of PostgreSQL, making the tables if it is empty. Several processes may write
@@ -81,17 +87,16 @@ impl SqlStationStore {
         station: &StationId,
         instance: &InstanceName,
     ) -> Result<Self> {
-        let lane = match instance.as_str() {
-            InstanceName::MAIN => lane(station),
-            name => format!("{}{LANE_OF}{name}", lane(station)),
-        };
+        let lane = lane::of(station, instance);
         let database = postgres::Database::open(url, &lane, READERS).await?;
-        Ok(Self::over(Database::Postgres(Arc::new(database)), lane))
+        Self::over(Database::Postgres(Arc::new(database)), lane).await
     }
 
-    fn over(database: Database, lane: String) -> Self {
+    async fn over(database: Database, lane: String) -> Result<Self> {
+        let lane = sql::read!(database, connection => lane::present(connection, lane.clone()))?;
         let log = AuditLog::new(database.clone(), lane.clone(), None);
-        Self { database, lane, log, signer: None, sealer: None, _dir: None }
+        let (signer, sealer, high_water) = (None, None, None);
+        Ok(Self { database, lane, log, signer, sealer, high_water, _dir: None })
     }
 
     /// The station whose log this is: the one that wrote its first row. `None` for an empty log.
@@ -99,11 +104,7 @@ impl SqlStationStore {
     /// # Errors
     /// When the database cannot be read, or its first row is no station's.
     pub async fn owner(&self) -> Result<Option<StationId>> {
-        let Some(lane) = self.log.first_lane().await? else { return Ok(None) };
-        let of = lane.strip_prefix(LANE).map(|of| of.split_once(LANE_OF).map_or(of, |(id, _)| id));
-        let id = of.and_then(|id| StationId::parse(id).ok());
-        let context = || format!("the audit log begins with {lane}, which is no station's");
-        id.map(Some).ok_or_else(|| PersistenceError::corrupt(context()))
+        self.log.first_lane().await?.as_deref().map(lane::owner).transpose()
     }
 
     /// The same store, signing checkpoints of its audit log with the station's audit key.
@@ -118,6 +119,24 @@ impl SqlStationStore {
     #[must_use]
     pub fn with_sessions(self, root: RootSecret, entropy: Arc<dyn Entropy>) -> Self {
         Self { sealer: Some(Sealer { root, entropy }), ..self }
+    }
+
+    /// The same store, remembering in `dir` how far its record has come, so that a start notices a database that
+    /// was set back. The store must have [its root secret](Self::with_sessions).
+    ///
+    /// # Errors
+    /// `StationSetBack` when the database is behind what is remembered; `StorageCorrupt` for a file that this
+    /// station has not sealed.
+    pub async fn with_high_water(self, dir: Arc<PrivateDir>, station: &StationId) -> Result<Self> {
+        let sealer = self.sealer.as_ref().ok_or_else(held::no_secret)?;
+        let high_water = HighWater::new(dir, &sealer.root, station);
+        if let Some(mark) = high_water.read()? {
+            let behind = sql::read!(self.database, connection => mark.ahead_of(connection))?;
+            if let Some(behind) = behind {
+                return Err(PersistenceError::new(ErrorCode::StationSetBack, behind.to_string()));
+            }
+        }
+        Ok(Self { high_water: Some(Mutex::new(high_water)), ..self })
     }
 
     /// The audit log, for verification against held checkpoints and for export.
@@ -135,9 +154,26 @@ impl SqlStationStore {
     /// When the database or the key cannot be used.
     pub async fn write_checkpoint(&self, now: &Now) -> Result<Option<String>, StoreError> {
         match &self.signer {
-            Some(signer) => Ok(Some(self.log.write_checkpoint(now, signer).await?)),
+            Some(signer) => {
+                let checkpoint = self.log.write_checkpoint(now, signer).await?;
+                if let Err(error) = self.raise_high_water(&checkpoint).await {
+                    tracing::warn!(%error, "the high-water mark is not up to date");
+                }
+                Ok(Some(checkpoint))
+            }
             None => Ok(None),
         }
+    }
+
+    /// After the checkpoint is durable: what is remembered may lag behind the database, and never runs ahead.
+    async fn raise_high_water(&self, checkpoint: &str) -> Result<()> {
+        let (Some(high_water), Some(sealer)) = (&self.high_water, &self.sealer) else {
+            return Ok(());
+        };
+        let high_water = high_water.lock().await;
+        let mark = sql::read!(self.database, connection =>
+            Mark::at(connection, checkpoint.to_owned()))?;
+        high_water.write(&mark, &mut *sealer.entropy.generator())
     }
 
     async fn commit_record(
@@ -170,15 +206,6 @@ impl SqlStationStore {
             tracing::warn!(%error, "no checkpoint could be made of the audit log");
         }
     }
-}
-
-/// The lanes of stations begin like this.
-const LANE: &str = "station:";
-/// Between a station and the name of one of its processes.
-const LANE_OF: &str = "/";
-
-fn lane(station: &StationId) -> String {
-    format!("{LANE}{station}")
 }
 
 /// A record, all of it or nothing: audit rows first.

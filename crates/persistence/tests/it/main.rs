@@ -35,6 +35,8 @@ mod schema;
 #[cfg(test)]
 mod secrets_at_rest;
 #[cfg(test)]
+mod set_back;
+#[cfg(test)]
 mod station_accounts;
 #[cfg(test)]
 mod station_batches;
@@ -46,3 +48,5 @@ mod station_lists;
 mod station_sessions;
 #[cfg(test)]
 mod station_store;
+#[cfg(test)]
+mod upgrade;

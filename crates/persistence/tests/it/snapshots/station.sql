@@ -1,4 +1,4 @@
--- user_version 15, application_id 0x5a4d4353
+-- user_version 16, application_id 0x5a4d4353
 CREATE INDEX batch_items_at_work ON batch_items (batch_id) WHERE state = 'pairing';
 CREATE INDEX batch_items_by_device ON batch_items (device_id);
 CREATE INDEX batch_items_by_serial ON batch_items (serial);
@@ -161,6 +161,13 @@ CREATE TABLE sessions (
   error TEXT NULL,
   answer BLOB NULL
 , owner TEXT NOT NULL DEFAULT '', epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0), lease_until INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE set_backs (
+  number INTEGER PRIMARY KEY CHECK (number >= 1),
+  tag TEXT NOT NULL UNIQUE CHECK (length(tag) = 16),
+  at INTEGER NOT NULL,
+  crl_floor INTEGER NOT NULL CHECK (crl_floor >= 0),
+  config_floor INTEGER NOT NULL CHECK (config_floor >= 0)
+) STRICT;
 CREATE TABLE typed_tries (
   session_id BLOB PRIMARY KEY CHECK (length(session_id) = 16),
   operator TEXT NOT NULL,
@@ -211,6 +218,10 @@ BEGIN SELECT RAISE(ABORT, 'sessions: each owner has an epoch of its own'); END;
 CREATE TRIGGER sessions_forget_at_their_end AFTER UPDATE OF phase ON sessions
 WHEN NEW.phase IN ('paired', 'failed', 'released')
 BEGIN DELETE FROM session_states WHERE session_id = NEW.id; END;
+CREATE TRIGGER set_backs_are_kept BEFORE DELETE ON set_backs
+BEGIN SELECT RAISE(ABORT, 'set_backs: rows are never deleted'); END;
+CREATE TRIGGER set_backs_do_not_move BEFORE UPDATE ON set_backs
+BEGIN SELECT RAISE(ABORT, 'set_backs: rows are never changed'); END;
 CREATE VIEW provisioning_events AS
 SELECT id, timestamp, event_type, device_id, pairing_code, success, error_message,
        configuration_hash
