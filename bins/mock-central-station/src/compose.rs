@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::task::AbortHandle;
 use zmon_cli::Failure;
 use zmon_domain::{address::ServerUrl, error::ErrorCode};
-use zmon_persistence::{PrivateDir, SqlStationStore};
+use zmon_persistence::{PersistenceError, PrivateDir, SqlStationStore};
 use zmon_protocol::station::ServerParameters;
 use zmon_station::{
     OwnAddress, Station, StationParts, StationPolicy, StationProfile,
@@ -77,7 +77,12 @@ pub(crate) async fn start(
     let root = keys::root(dir, &mut *SystemEntropy.generator())?;
     let store = database::open(Arc::clone(&private), settings).await?;
     let store = store.with_checkpoints(audit_key, Arc::new(SystemEntropy));
-    let store = Arc::new(store.with_sessions(root, Arc::new(SystemEntropy)));
+    let store = store.with_sessions(root, Arc::new(SystemEntropy));
+    let store = store
+        .with_high_water(Arc::clone(&private), &settings.station_id)
+        .await
+        .map_err(|error| set_back(dir, error))?;
+    let store = Arc::new(store);
 
     let provider = provider::aws_lc();
     let tls = TlsContext::new(provider.tls, || {
@@ -128,6 +133,19 @@ pub(crate) async fn start(
         .map_err(|error| unusable(error.to_string()))?;
     let housekeeping = tokio::spawn(Arc::clone(&station).run()).abort_handle();
     Ok(Running { station, store, listeners, housekeeping, _dir: private })
+}
+
+/// A database that was set back is not served from: what it has forgotten would count again.
+fn set_back(dir: &Path, error: PersistenceError) -> Failure {
+    let failure = stored(error);
+    if failure.code() != ErrorCode::StationSetBack {
+        return failure;
+    }
+    let dir = dir.display();
+    failure.next(format!(
+        "Put the newer database back, or restore a backup: zmon station restore FILE NEW_DIR. If what came \
+         after it is lost: zmon station accept {dir}"
+    ))
 }
 
 fn profile(

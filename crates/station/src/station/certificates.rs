@@ -225,7 +225,8 @@ impl Station {
         now: &Now,
         this_update: zmon_domain::time::UnixTime,
     ) -> Result<bool, StationError> {
-        let latest = self.parts.store.latest_crl().await?.map_or(0, |crl| crl.number);
+        // Not that of the latest list: a database that was set back goes on above it.
+        let latest = self.parts.store.crl_number().await?;
         let order = CrlOrder {
             number: latest.saturating_add(1),
             this_update,

@@ -15,7 +15,7 @@ use zmon_domain::ids::{InstanceName, OperatorId, SiteId, StationId, StationName}
 use zmon_domain::role::{Actor, Role};
 use zmon_persistence::{PrivateDir, SqlStationStore};
 use zmon_station::ca::CaMaterial;
-use zmon_station::ports::{Clock, OperatorRow, StationRecord, StationStore, StationWrite};
+use zmon_station::ports::{Clock, Entropy, OperatorRow, StationRecord, StationStore, StationWrite};
 use zmon_station::{
     OwnAddress, ServerParameters, Station, StationParts, StationPolicy, StationProfile,
 };
@@ -84,11 +84,18 @@ async fn compose(
     let Parts { dir, options, material, root, operators, devices, first_start, .. } = parts;
     let StationOptions { id, site, clock, seed, dial, policy, database } = options;
     let id = StationId::parse(&id).expect("a station id");
-    let (store, id) =
-        aside(async move || (open_store(&dir, &id, database.as_deref()).await, id)).await;
     let key = material.audit_signer().expect("an audit key");
-    let store = store.with_checkpoints(key, Arc::new(seed.clone()));
-    let store: Arc<dyn StationStore> = Arc::new(store.with_sessions(root, Arc::new(seed.clone())));
+    let entropy = Arc::new(seed.clone());
+    let (store, id) = aside(async move || {
+        let store = open_store(&dir, &id, database.as_deref()).await;
+        let store = store.with_checkpoints(key, Arc::clone(&entropy) as Arc<dyn Entropy>);
+        let store = store.with_sessions(root, entropy);
+        let dir = PrivateDir::open_shared(&dir).expect("a private directory");
+        let store = store.with_high_water(Arc::new(dir), &id).await;
+        (store.expect("a database that was not set back"), id)
+    })
+    .await;
+    let store: Arc<dyn StationStore> = Arc::new(store);
     if first_start {
         let (store, clock) = (Arc::clone(&store), clock.clone());
         aside(async move || add_operators(&*store, &clock).await).await;
