@@ -10,6 +10,7 @@ pub mod batch;
 pub mod certificate;
 pub mod device;
 pub mod station;
+pub mod upkeep;
 
 pub use batch::{Batch, BatchCommand, BatchScan, OfBatch};
 pub use device::{Device, DeviceCommand};
@@ -89,6 +90,8 @@ twice each."
     Operator(station::Operator),
     /// The certificates that the station has issued.
     Certificate(certificate::Certificate),
+    /// Back a station up, restore it: its directory, on its own machine.
+    Station(upkeep::Station),
     /// Drive a device on this machine through its control socket.
     Device(Device),
     /// Print a completion script.

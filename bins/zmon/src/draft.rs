@@ -1,12 +1,13 @@
 //! Files that commands write over a while.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io::{self, ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use zmon_cli::{
     Failure,
     files::{cannot, exists},
@@ -55,8 +56,17 @@ impl Draft {
     }
 }
 
-/// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
+/// A directory (0700) beside what it is for, whatever the umask is; removed unless it is kept.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn private_dir(prefix: &str, within: &Path) -> io::Result<TempDir> {
+    let private = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(prefix).permissions(private).tempdir_in(within)
+}
+
+/// The folder that a file or directory is in.
+pub(crate) fn folder(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }
@@ -73,7 +83,7 @@ impl Write for Draft {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::fs;
 
     use zmon_cli::ExitClass;
 
@@ -94,6 +104,17 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(left(home.path()), 1);
+    }
+
+    /// As is asked for where the umask takes less away than it should.
+    #[test]
+    fn a_directory_is_its_owner_s_alone_and_gone_with_its_value() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = private_dir(".draft-", home.path()).unwrap();
+        let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(dir);
+        assert_eq!(left(home.path()), 0);
     }
 
     #[test]

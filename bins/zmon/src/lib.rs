@@ -11,9 +11,11 @@ mod courier;
 mod demo;
 mod device;
 mod draft;
+mod entropy;
 mod pair;
 mod qr;
 mod station;
+mod upkeep;
 
 pub use args::{Args, Command};
 
@@ -43,6 +45,7 @@ async fn carry_out(command: Command, streams: &mut Streams<'_>) -> Result<(), Fa
         Command::Registry(registry) => administer::registry(registry.command, streams).await,
         Command::Operator(operator) => administer::operator(operator.command, streams).await,
         Command::Certificate(certificate) => certificate::run(certificate.command, streams).await,
+        Command::Station(station) => upkeep::run(station.command, streams).await,
         Command::Device(device) => device::run(device, streams).await,
         Command::Completions { shell } => Ok(completions(shell, streams)?),
     }

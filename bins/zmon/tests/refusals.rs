@@ -135,3 +135,41 @@ async fn an_image_that_exists_is_not_overwritten() {
     assert_eq!(report["field"], "--png");
     assert_eq!(fs::read(&image).unwrap(), drawn);
 }
+
+#[tokio::test]
+async fn a_station_on_postgresql_is_backed_up_by_its_own_tools() {
+    let home = tempfile::tempdir().unwrap();
+    let (settings, passphrase) = (home.path().join("station.toml"), home.path().join("passphrase"));
+    for (path, text) in [
+        (&settings, "database = 'postgres://zmon:hunter2@127.0.0.1/station'\n"),
+        (&passphrase, "correct horse battery staple\n"),
+    ] {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let (dir, file) = (home.path().to_str().unwrap(), home.path().join("backup.zmon"));
+    let backup = ["station", "backup", dir, "--output", file.to_str().unwrap()];
+    let secret = ["--passphrase-file", passphrase.to_str().unwrap()];
+    let (class, report) = zmon(&[&backup[..], &secret].concat()).await;
+    assert_eq!((class, report["code"].as_str()), (ExitClass::Refused, Some("state_conflict")));
+    assert!(report["next"].as_str().unwrap().contains("pg_dump"), "{report}");
+    assert!(!report.to_string().contains("hunter2") && !file.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_backup_leaves_no_directory() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, passphrase) = (home.path().join("no-backup"), home.path().join("passphrase"));
+    fs::write(&file, "a letter to whom it may concern, somewhat longer than any head\n").unwrap();
+    fs::write(&passphrase, "correct horse battery staple\n").unwrap();
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+    let dir = home.path().join("station");
+    let [file, dir_text, passphrase] =
+        [&file, &dir, &passphrase].map(|path| path.to_str().unwrap().to_owned());
+    let restore = ["station", "restore", &file, &dir_text, "--passphrase-file", &passphrase];
+    let (class, report) = zmon(&restore).await;
+    assert_eq!((class, report["code"].as_str()), (ExitClass::Damaged, Some("storage_corrupt")));
+    assert!(!dir.exists());
+    let absent = ["station", "restore", "/nowhere", &dir_text, "--passphrase-file", &passphrase];
+    assert_eq!(zmon(&absent).await.1["field"], "BACKUP");
+}

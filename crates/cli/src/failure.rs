@@ -56,6 +56,24 @@ impl Failure {
         self
     }
 
+    /// What was being done, if it was added.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn next_step(&self) -> &str {
+        self.next.as_deref().unwrap_or(self.code().next())
+    }
+
+    /// Ends the command with the exit code of another class than that of the code.
+    #[must_use]
+    pub fn ending(self, class: ExitClass) -> Self {
+        Self { class, ..self }
+    }
+
     /// Replaces the general next step by the exact command to run.
     #[must_use]
     pub fn next(mut self, command: impl Into<String>) -> Self {

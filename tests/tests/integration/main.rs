@@ -8,6 +8,7 @@
     reason = "a panic in a helper of a test is its report"
 )]
 
+mod backup;
 mod batches;
 mod clocks;
 mod connection;
@@ -20,6 +21,7 @@ mod migration;
 mod new_identity;
 mod postgres;
 mod power;
+mod programs;
 mod provisioning;
 mod proximity;
 mod recovery;
