@@ -94,6 +94,42 @@ twice each."
     Station(upkeep::Station),
     /// Drive a device on this machine through its control socket.
     Device(Device),
+    /// Look what is wrong with a station or a device on this machine.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon doctor ./station
+
+Ends with 5 when something is a problem, and with 0 otherwise. It changes
+nothing, and may be run beside the program that serves from the directory."
+    )]
+    Doctor {
+        /// Directory of a device or a station.
+        dir: PathBuf,
+    },
+    /// Write one file for whoever helps; no secret is in it.
+    #[command(
+        max_term_width = 80,
+        after_help = "\
+Example:
+  zmon support-bundle ./station --output support.tar
+
+A tar archive of JSON: versions, settings by an allow-list, what zmon doctor
+finds, names and modes of files, figures and the last rows of the audit log,
+which name operators, beds and devices."
+    )]
+    SupportBundle {
+        /// Directory of a device or a station.
+        dir: PathBuf,
+        /// New file.
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// How many rows of the audit log.
+        #[arg(long, default_value_t = 500, value_name = "N",
+              value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        rows: u32,
+    },
     /// Print a completion script.
     #[command(
         max_term_width = 80,

@@ -10,11 +10,13 @@ mod clock;
 mod courier;
 mod demo;
 mod device;
+mod doctor;
 mod draft;
 mod entropy;
 mod pair;
 mod qr;
 mod station;
+mod support;
 mod upkeep;
 
 pub use args::{Args, Command};
@@ -47,6 +49,10 @@ async fn carry_out(command: Command, streams: &mut Streams<'_>) -> Result<(), Fa
         Command::Certificate(certificate) => certificate::run(certificate.command, streams).await,
         Command::Station(station) => upkeep::run(station.command, streams).await,
         Command::Device(device) => device::run(device, streams).await,
+        Command::Doctor { dir } => doctor::run(&dir, streams).await,
+        Command::SupportBundle { dir, output, rows } => {
+            support::run(&dir, &output, rows, streams).await
+        }
         Command::Completions { shell } => Ok(completions(shell, streams)?),
     }
 }

@@ -339,6 +339,26 @@ impl StationClient {
     }
 }
 
+/// What a station answers that needs no login, on `path` of its operators' listener; with the token of a
+/// monitoring system where it needs that.
+///
+/// # Errors
+/// What the network or the certificate says; the answer may be a refusal.
+pub(crate) async fn look(
+    url: &ServerUrl,
+    ca: &[u8],
+    path: &str,
+    token: Option<&str>,
+) -> Result<Answer, Failure> {
+    let mut connection = connect(url, ca).await?;
+    let ask = Ask::get(path);
+    let ask = match token {
+        Some(token) => ask.header(AUTHORIZATION, bearer(token)?),
+        None => ask,
+    };
+    send(&mut connection, ask, LIST_MAX).await
+}
+
 /// Who logs in, and by which password.
 fn account(login: &Login) -> Result<(OperatorId, Password), Failure> {
     let operator = login.operator.clone();

@@ -28,4 +28,5 @@ mod recovery;
 mod renewal;
 mod reprovisioning;
 mod routes;
+mod support;
 mod typed;

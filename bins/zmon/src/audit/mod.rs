@@ -158,6 +158,17 @@ fn checkpoints(path: &Path) -> Result<Vec<String>, Failure> {
     if found.is_empty() { Err(wrong("must hold at least one checkpoint")) } else { Ok(found) }
 }
 
+/// Opens the log in `dir`, or in a station's `database`, with the key that signs it where that is there.
+///
+/// # Errors
+/// When there is no log or it cannot be read.
+pub(crate) async fn open_log(
+    dir: &Path,
+    database: Option<PostgresUrl>,
+) -> Result<AuditLog, Failure> {
+    open(&Place { dir, database }).await
+}
+
 async fn open(place: &Place<'_>) -> Result<AuditLog, Failure> {
     let Place { dir, database } = place;
     if let Some(url) = database {
