@@ -360,11 +360,11 @@ async fn a_tool_adds_its_row_while_the_station_serves() {
 async fn a_tool_leaves_the_tables_of_an_older_program_alone() {
     let home = busy().await;
     let mut sql = home.sql(STATION_DATABASE).await;
-    let older = "DROP TABLE set_backs; DELETE FROM _sqlx_migrations WHERE version = 16; \
+    let older = "DROP TABLE set_backs; DELETE FROM _sqlx_migrations WHERE version = 17; \
          PRAGMA user_version = 15";
     run(&mut sql, older).await;
     let state = zmon_persistence::tables_state(&home.path(), STATION_DATABASE).await.unwrap();
-    assert_eq!((state.found, state.known), (15, 16));
+    assert_eq!((state.found, state.known), (16, 17));
     let refused = StationUpkeep::beside(&home.path(), &root(7), signer()).await.err().unwrap();
     assert_eq!(refused.code(), ErrorCode::StateConflict, "{}", refused.context());
     assert_eq!(number(&mut sql, "PRAGMA user_version").await, 15);

@@ -255,8 +255,8 @@ async fn a_session_of_the_schema_before_has_no_owner_and_the_header_names_the_ne
 
     // As after a migration with a lower number that came later.
     let version = "SELECT CAST(user_version AS text) FROM pragma_user_version";
-    assert_eq!(sql.text(version).await, "16");
+    assert_eq!(sql.text(version).await, "17");
     sql.run("PRAGMA user_version = 14").await;
     drop(memory.open().await);
-    assert_eq!(sql.text(version).await, "16");
+    assert_eq!(sql.text(version).await, "17");
 }

@@ -210,7 +210,7 @@ async fn old_sqlite(
 #[tokio::test]
 async fn a_station_of_every_earlier_program_is_taken_over_in_sqlite() {
     let present = Memory::sqlite();
-    let store = present.open().await.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
+    let store = present.open_sql().await.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
     fill(&store).await;
     drop(store);
     let Memory::Sqlite(present) = &present else { panic!("a directory") };
@@ -273,7 +273,7 @@ async fn postgres_columns(sql: &mut PgConnection, table: &str) -> String {
 #[tokio::test]
 async fn a_station_of_every_earlier_program_is_taken_over_in_postgresql() {
     let present = Memory::postgres().await;
-    let store = present.open().await.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
+    let store = present.open_sql().await.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
     fill(&store).await;
     drop(store);
     let Memory::Postgres(present) = &present else { panic!("a database") };

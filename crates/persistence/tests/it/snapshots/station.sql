@@ -1,4 +1,4 @@
--- user_version 16, application_id 0x5a4d4353
+-- user_version 17, application_id 0x5a4d4353
 CREATE INDEX batch_items_at_work ON batch_items (batch_id) WHERE state = 'pairing';
 CREATE INDEX batch_items_by_device ON batch_items (device_id);
 CREATE INDEX batch_items_by_serial ON batch_items (serial);
