@@ -23,7 +23,7 @@ pub(crate) static DEVICE: Schema = Schema {
 pub(crate) static STATION: Schema = Schema {
     migrations: sqlx::migrate!("migrations/station"),
     application_id: 0x5A4D_4353,
-    shape: "7e338dcf0e63d65996930d55c5a127431397c6c2a772ee72012e7825dbfcb964",
+    shape: "69cbfa9a80121bfa702e7d837003bd5a30cb24013f6985cfd5a01267fbb29b12",
 };
 
 impl Schema {

@@ -361,13 +361,13 @@ async fn a_tool_leaves_the_tables_of_an_older_program_alone() {
     let home = busy().await;
     let mut sql = home.sql(STATION_DATABASE).await;
     let older = "DROP TABLE set_backs; DELETE FROM _sqlx_migrations WHERE version = 17; \
-         PRAGMA user_version = 15";
+         PRAGMA user_version = 16";
     run(&mut sql, older).await;
     let state = zmon_persistence::tables_state(&home.path(), STATION_DATABASE).await.unwrap();
     assert_eq!((state.found, state.known), (16, 17));
     let refused = StationUpkeep::beside(&home.path(), &root(7), signer()).await.err().unwrap();
     assert_eq!(refused.code(), ErrorCode::StateConflict, "{}", refused.context());
-    assert_eq!(number(&mut sql, "PRAGMA user_version").await, 15);
+    assert_eq!(number(&mut sql, "PRAGMA user_version").await, 16);
     drop(serve(&home).await.expect("the new program brings them up to date"));
     drop(StationUpkeep::beside(&home.path(), &root(7), signer()).await.unwrap());
 }

@@ -241,7 +241,7 @@ async fn a_session_of_the_schema_before_has_no_owner_and_the_header_names_the_ne
     let mut sql = memory.sql().await;
     sql.run(
         "DROP TRIGGER sessions_change_owner_by_epoch; DROP TRIGGER sessions_forget_at_their_end; \
-         DROP TABLE session_states; DROP TABLE enrolment_credentials; \
+         DROP TABLE session_states; DROP TABLE enrolment_credentials; DROP TABLE set_backs; \
          ALTER TABLE sessions DROP COLUMN enrolment; \
          ALTER TABLE sessions DROP COLUMN lease_until; \
          ALTER TABLE sessions DROP COLUMN epoch; \
