@@ -12,6 +12,8 @@ use std::{
 
 use zmon_domain::{error, limits, role};
 
+use crate::openapi::{self, OpenApiError};
+
 const LIMITS_HEAD: &str = "# Limits
 
 Made from the table in `crates/domain/src/limits.rs`, the only home of defaults; a test compares the two.
@@ -42,6 +44,9 @@ pub enum DocumentError {
     /// A published vector lacks a member, or the code does not accept it.
     #[error("the vectors of suite {0}: {1}")]
     Vector(u8, String),
+    /// An OpenAPI document cannot be made.
+    #[error(transparent)]
+    OpenApi(#[from] OpenApiError),
     /// `docs/PROTOCOL.md` has lost its markers.
     #[error("docs/PROTOCOL.md has no worked example between its two markers")]
     Markers,
@@ -57,6 +62,8 @@ pub fn all() -> Result<Vec<(&'static str, String)>, DocumentError> {
         ("docs/LIMITS.md", [LIMITS_HEAD, &limits::markdown()].concat()),
         ("docs/ROLES.md", [ROLES_HEAD, &role::markdown()].concat()),
         ("docs/PROTOCOL.md", protocol(&read("docs/PROTOCOL.md")?)?),
+        ("docs/openapi.json", openapi::station()?),
+        ("docs/openapi-device.json", openapi::device()?),
     ])
 }
 

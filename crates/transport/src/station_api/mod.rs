@@ -17,6 +17,7 @@
 mod answer;
 mod batch_events;
 mod batches;
+pub mod contract;
 mod credential;
 mod devices;
 mod gate;
@@ -30,6 +31,7 @@ mod progress;
 mod query;
 mod registry;
 mod rows;
+mod tagged;
 
 pub use crate::server::Hosts;
 pub use interpose::{DeviceRequest, Fate, Interposed};
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use zmon_domain::error::{ErrorCode, ErrorReport, Side};
 use zmon_station::Station;
 
+use self::contract::Contract;
 use self::gate::Behind;
 use self::metrics::HttpMetrics;
 use crate::paths;
@@ -60,6 +63,8 @@ struct Api {
     behind: Behind,
     requests: Arc<AtomicU64>,
     metrics: HttpMetrics,
+    /// What may be asked and answered here.
+    contract: Arc<Contract>,
     /// The monitoring system, if there is one.
     scraper: Option<ScrapeToken>,
     /// Ends the streams of pages: nothing else does.
@@ -142,6 +147,7 @@ impl Interfaces {
             behind,
             requests: Arc::new(AtomicU64::new(0)),
             metrics: self.metrics.clone(),
+            contract: Arc::new(Contract::of(behind)),
             scraper: self.scraper.clone(),
             closing: CancellationToken::new(),
         }
@@ -164,6 +170,7 @@ impl Interfaces {
             .route(paths::HEALTH, get(login::health))
             .route(paths::METRICS, get(metrics::metrics))
             .route(paths::READY, get(login::ready))
+            .route(paths::OPENAPI, get(tagged::document))
             .route(paths::LOGIN, post(login::login))
             .route(paths::LOGOUT, post(login::logout))
             .route(paths::OPERATORS, get(login::operators).post(login::add_operator))
@@ -180,7 +187,7 @@ impl Interfaces {
             .route(paths::REGISTRY_IMPORT, post(registry::import))
             .route(paths::REGISTRY_DEVICES, get(registry::devices))
             .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
-            .route(paths::PLACE, post(registry::place))
+            .route(paths::PLACE, get(registry::place).post(registry::set_place))
             .route(paths::DECOMMISSION, post(registry::decommission))
             .route(paths::BATCHES, get(batches::list).post(batches::open))
             .route(paths::BATCH, get(batches::batch))
