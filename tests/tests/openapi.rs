@@ -68,7 +68,7 @@ fn every_operation_has_its_own_name() {
 #[test]
 fn schemas_take_what_the_readers_take() {
     let types: BTreeMap<String, String> = openapi::goldens().unwrap().into_iter().collect();
-    let (mut messages, mut changes) = (BTreeSet::new(), 0);
+    let (mut messages, mut changes, mut wrong) = (BTreeSet::new(), 0, Vec::new());
     for document in DOCUMENTS.map(document) {
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for golden in list::ALL {
@@ -80,19 +80,17 @@ fn schemas_take_what_the_readers_take() {
             let value = golden.value();
             assert!(judge.is_valid(&value), "{}: {:?}", golden.name, judge.validate(&value));
             for changed in spoiled(&value) {
-                let taken = golden.read(&changed);
-                assert_eq!(
-                    judge.is_valid(&changed),
-                    taken.is_ok(),
-                    "{}: {changed}: {taken:?} {:?}",
-                    golden.name,
-                    judge.validate(&changed)
-                );
+                let (valid, taken) = (judge.validate(&changed), golden.read(&changed));
+                if valid.is_ok() != taken.is_ok() {
+                    wrong
+                        .push(format!("{}: {changed:.200}\n  {valid:?}\n  {taken:?}", golden.name));
+                }
                 changes += 1;
             }
             messages.insert(name);
         }
     }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(messages.len() > 45 && changes > 5000, "{} {changes}", messages.len());
 }
 
@@ -172,7 +170,10 @@ fn patterns_say_what_the_parsers_say() {
                 let words: Vec<_> = words.iter().map(|w| w.as_str().unwrap().to_owned()).collect();
                 prop::sample::select(words).boxed()
             }
-            (None, Some(pattern)) => string_regex(pattern).unwrap().boxed(),
+            (None, Some(pattern)) => {
+                let inside = pattern.trim_start_matches('^').trim_end_matches('$');
+                string_regex(inside).unwrap().boxed()
+            }
             (None, None) => "[0-9a-f:.]{2,20}".boxed(),
         };
         let exact = !["ServerUrl", "Network", "DeviceAddress"].contains(&form.name);

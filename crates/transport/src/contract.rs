@@ -123,6 +123,11 @@ impl Shape {
         Self(type_name::<T>)
     }
 
+    /// The part of the type's path before the last.
+    pub fn module(self) -> &'static str {
+        (self.0)().rsplit("::").nth(1).unwrap_or_default()
+    }
+
     /// The last part of the type's path.
     pub fn name(self) -> &'static str {
         let path = (self.0)();

@@ -63,6 +63,8 @@ pub(super) struct Builder {
     listeners: BTreeSet<&'static str>,
     statuses: BTreeSet<u16>,
     schemas: BTreeMap<String, Value>,
+    /// The modules of the schemas.
+    homes: BTreeMap<String, String>,
 }
 
 impl Builder {
@@ -74,6 +76,7 @@ impl Builder {
             listeners: BTreeSet::new(),
             statuses: BTreeSet::new(),
             schemas: BTreeMap::new(),
+            homes: BTreeMap::new(),
         })
     }
 
@@ -95,11 +98,11 @@ impl Builder {
     }
 
     pub(super) fn finish(mut self, about: About) -> Result<Value, OpenApiError> {
-        self.need("Problem")?;
+        self.need("problem", "Problem")?;
         let responses: Map<_, _> =
             self.statuses.iter().map(|status| (refused_name(*status), refused(*status))).collect();
         let tags: Vec<_> = self.listeners.iter().map(|name| tag(name)).collect();
-        Ok(json!({
+        let mut document = json!({
             "openapi": "3.1.0",
             "info": {
                 "title": about.title,
@@ -116,7 +119,11 @@ impl Builder {
                 "headers": headers(),
                 "securitySchemes": schemes(),
             },
-        }))
+        });
+        let (referred, shown) = (references(&document), shown(&document));
+        keep(&mut document, "headers", &referred);
+        keep(&mut document, "securitySchemes", &shown);
+        Ok(document)
     }
 
     fn operation(&mut self, listener: &str, op: &Operation) -> Result<Value, OpenApiError> {
@@ -134,7 +141,8 @@ impl Builder {
         }
         let conditions = [(op.tagged, "If-None-Match"), (op.conditional, "If-Match")];
         for (_, name) in conditions.into_iter().filter(|(looked_at, _)| *looked_at) {
-            let schema = json!({ "type": "string", "pattern": TAGS });
+            // Whatever names no tag of ours matches none.
+            let schema = json!({ "type": "string" });
             parameters.push(json!({ "name": name, "in": "header", "schema": schema }));
         }
         let mut made = json!({
@@ -226,12 +234,16 @@ impl Builder {
             });
         };
         let name = shape.name();
-        self.need(name)?;
+        self.need(shape.module(), name)?;
         Ok(match media_type {
             // A stream is text whose events hold messages; 3.1 cannot say so but in words.
             "text/event-stream" => json!({ "schema": {
-                "type": "string",
                 "description": format!("Events (HTML, 9.2) whose data are `{name}`."),
+                "properties": { "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": reference(name),
+                } },
             } }),
             _ if many => {
                 let most = limits::MANIFEST_ROWS.default;
@@ -253,24 +265,29 @@ impl Builder {
             Form::Text(most) => json!({ "type": "string", "maxLength": most }),
             Form::Words(words) => json!({ "type": "string", "enum": words }),
             Form::Type(shape) => {
-                self.need(shape.name())?;
+                self.need(shape.module(), shape.name())?;
                 reference(shape.name())
             }
         })
     }
 
-    /// Adds the schema of a message, and those that it refers to.
-    fn need(&mut self, name: &str) -> Result<(), OpenApiError> {
-        if self.schemas.contains_key(name) {
-            return Ok(());
+    /// Adds the schema of a message of this module, and those that it refers to.
+    fn need(&mut self, module: &str, name: &str) -> Result<(), OpenApiError> {
+        let (home, mut schema) = self.sources.schema(module, name)?;
+        if let Some(before) = self.homes.insert(name.to_owned(), home.clone()) {
+            let is_same = before == home;
+            return if is_same {
+                Ok(())
+            } else {
+                Err(OpenApiError::Strange("two messages", name.to_owned()))
+            };
         }
-        let mut schema = self.sources.schema(name)?;
         if let (Some(schema), Some(example)) = (schema.as_object_mut(), self.examples.get(name)) {
             schema.insert("examples".to_owned(), json!([example]));
         }
         let referred = references(&schema);
         self.schemas.insert(name.to_owned(), schema);
-        referred.iter().try_for_each(|name| self.need(name))
+        referred.iter().try_for_each(|name| self.need(&home, name))
     }
 }
 
@@ -286,8 +303,28 @@ fn join(before: &mut Value, mut also: Value) {
     }
 }
 
-/// A list of entity-tags, or `*` (RFC 9110 §13.1.1).
-const TAGS: &str = "^(?:\\*|(?:W/)?\"[!#-~]*\"(?: *, *(?:W/)?\"[!#-~]*\")*)$";
+/// Takes away components of a kind that nothing names.
+fn keep(document: &mut Value, kind: &str, named: &BTreeSet<String>) {
+    let all = document.pointer_mut(&format!("/components/{kind}")).and_then(Value::as_object_mut);
+    if let Some(all) = all {
+        all.retain(|name, _| named.contains(name));
+    }
+}
+
+/// The names in every list of what a request shows.
+fn shown(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if let Some(lists) = value.get("security").and_then(Value::as_array) {
+        let names = lists.iter().filter_map(Value::as_object).flat_map(Map::keys);
+        found.extend(names.cloned());
+    }
+    match value {
+        Value::Object(members) => members.values().for_each(|inside| found.extend(shown(inside))),
+        Value::Array(elements) => elements.iter().for_each(|inside| found.extend(shown(inside))),
+        _ => {}
+    }
+    found
+}
 
 /// The names of components that a schema refers to.
 fn references(schema: &Value) -> BTreeSet<String> {

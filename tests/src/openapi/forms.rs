@@ -137,8 +137,15 @@ pub(super) fn bytes(count: usize) -> Value {
     json!({ "type": "string", "pattern": format!("^{BASE64URL}{{{whole}}}{tail}$") })
 }
 
-/// Bytes of any length as base64url, of at most so many characters.
+/// Bytes of any length as base64url, in the one canonical spelling, of at most so many characters.
 pub(super) fn base64url(longest: u64) -> Value {
+    let tail = format!("{BASE64URL}[AQgw]|{BASE64URL}{{2}}[AEIMQUYcgkosw048]");
+    let pattern = format!("^(?:{BASE64URL}{{4}})*(?:{tail})?$");
+    json!({ "type": "string", "pattern": pattern, "maxLength": longest })
+}
+
+/// Characters of base64url, at most so many.
+pub(super) fn token(longest: u64) -> Value {
     json!({ "type": "string", "pattern": format!("^{BASE64URL}*$"), "maxLength": longest })
 }
 
@@ -217,7 +224,7 @@ fn address() -> Value {
 
 fn url() -> Value {
     let host = "(?:[A-Za-z0-9.-]{1,253}|\\[[0-9A-Fa-f:.]{2,45}\\])";
-    json!({ "pattern": format!("^https://{host}(?::[1-9][0-9]{{0,4}})?/?$") })
+    json!({ "pattern": format!("^[Hh][Tt][Tt][Pp][Ss]://{host}(?::[1-9][0-9]{{0,4}})?/?$") })
 }
 
 fn actor() -> Value {

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use syn::{
     Attribute, Expr, Field, Fields, GenericArgument, Item, ItemEnum, ItemStruct, Lit, LitStr, Meta,
-    PathArguments, Type, Variant,
+    PathArguments, Type, UseTree, Variant,
 };
 use zmon_wire::kind::{Method, Suite};
 
@@ -19,8 +19,11 @@ use crate::documents::root;
 
 /// The types and constants of the sources, by name.
 pub(super) struct Sources {
-    structs: BTreeMap<String, ItemStruct>,
-    enums: BTreeMap<String, ItemEnum>,
+    /// Types by their own name and that of their file: some names stand in two.
+    structs: BTreeMap<(String, String), ItemStruct>,
+    enums: BTreeMap<(String, String), ItemEnum>,
+    /// Where a file has a name from, by its own and that name.
+    imports: BTreeMap<(String, String), String>,
     /// Numbers by the name of their file and their own.
     numbers: BTreeMap<(String, String), u64>,
 }
@@ -31,22 +34,41 @@ type Member = (String, Value, bool);
 impl Sources {
     /// Reads every file of `zmon_wire` outside its tests.
     pub(super) fn read() -> Result<Self, OpenApiError> {
-        let (structs, enums, numbers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut sources = Self { structs, enums, numbers };
+        let (structs, enums, imports) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut sources = Self { structs, enums, imports, numbers: BTreeMap::new() };
         sources.read_folder(&root().join("crates/wire/src"))?;
         Ok(sources)
     }
 
-    /// The schema of a message or of a part of one.
-    pub(super) fn schema(&self, name: &str) -> Result<Value, OpenApiError> {
+    /// The schema of a message or of a part of one, as a module means it that names it, and the module
+    /// that it is of: that one, or the only one that has it.
+    pub(super) fn schema(&self, module: &str, name: &str) -> Result<(String, Value), OpenApiError> {
         if let Some(form) = forms::texts().into_iter().find(|form| form.name == name) {
-            return Ok(form.schema);
+            return Ok((String::new(), form.schema));
         }
-        if let Some(found) = self.structs.get(name) {
-            return self.object(found);
-        }
-        let found = self.enums.get(name).ok_or_else(|| strange("no such message", name))?;
-        self.choice(found)
+        let homes = self.homes(name);
+        let home = match &homes[..] {
+            [only] => only,
+            several => {
+                let imported = self.imports.get(&(module.to_owned(), name.to_owned()));
+                let meant = imported.map_or(module, String::as_str);
+                let found = several.iter().find(|home| **home == meant);
+                found.ok_or_else(|| strange("no such message", name))?
+            }
+        };
+        let key = (name.to_owned(), (*home).to_owned());
+        let schema = match (self.structs.get(&key), self.enums.get(&key)) {
+            (Some(found), _) => self.object(found)?,
+            (None, Some(found)) => self.choice(found)?,
+            (None, None) => return Err(strange("no such message", name)),
+        };
+        Ok(((*home).to_owned(), schema))
+    }
+
+    /// The modules that have a type of this name.
+    fn homes(&self, name: &str) -> Vec<&str> {
+        let keys = self.structs.keys().chain(self.enums.keys());
+        keys.filter(|(own, _)| own == name).map(|(_, home)| home.as_str()).collect()
     }
 
     fn read_folder(&mut self, folder: &Path) -> Result<(), OpenApiError> {
@@ -69,11 +91,12 @@ impl Sources {
         for item in file.items {
             match item {
                 Item::Struct(item) if is_read_by_serde(&item.attrs) => {
-                    self.structs.insert(item.ident.to_string(), item);
+                    self.structs.insert((item.ident.to_string(), stem.clone()), item);
                 }
                 Item::Enum(item) if is_read_by_serde(&item.attrs) => {
-                    self.enums.insert(item.ident.to_string(), item);
+                    self.enums.insert((item.ident.to_string(), stem.clone()), item);
                 }
+                Item::Use(item) => self.import(&stem, "", &item.tree),
                 Item::Const(item) => {
                     if let Expr::Lit(literal) = &*item.expr
                         && let Lit::Int(number) = &literal.lit
@@ -86,6 +109,20 @@ impl Sources {
             }
         }
         Ok(())
+    }
+
+    fn import(&mut self, file: &str, from: &str, tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) => self.import(file, &path.ident.to_string(), &path.tree),
+            UseTree::Name(name) => {
+                let key = (file.to_owned(), name.ident.to_string());
+                self.imports.insert(key, from.to_owned());
+            }
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|one| self.import(file, from, one))
+            }
+            UseTree::Rename(_) | UseTree::Glob(_) => {}
+        }
     }
 
     fn number(&self, file: &str, name: &str) -> Result<u64, OpenApiError> {
@@ -147,10 +184,8 @@ impl Sources {
             "jws::compact" => forms::compact(self.number("jws", "COMPACT_MAX")?),
             "jws::compact_option" => or_null(forms::compact(self.number("jws", "COMPACT_MAX")?)),
             "secret::code" => forms::bounded(self.number("secret", "CODE_MAX")?),
-            "secret::token" => forms::base64url(self.number("secret", "TOKEN_MAX")?),
-            "secret::token_option" => {
-                or_null(forms::base64url(self.number("secret", "TOKEN_MAX")?))
-            }
+            "secret::token" => forms::token(self.number("secret", "TOKEN_MAX")?),
+            "secret::token_option" => or_null(forms::token(self.number("secret", "TOKEN_MAX")?)),
             "secret::password" => password(),
             "secret::password_option" => or_null(password()),
             "secret::key_option" => or_null(forms::bounded(self.number("secret", "KEY_MAX")?)),
@@ -184,9 +219,7 @@ impl Sources {
             "Option" => or_null(self.plain(inner(ty)?)?),
             "Vec" => list(self.plain(inner(ty)?)?),
             "BTreeMap" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-            message if self.structs.contains_key(message) || self.enums.contains_key(message) => {
-                reference(message)
-            }
+            message if !self.homes(message).is_empty() => reference(message),
             other => return Err(strange("a type", other)),
         })
     }
