@@ -153,12 +153,13 @@ fn the_bill_of_materials_is_the_lock_file() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 22] = [
+const BUILT_WITH: [(&str, &[&str]); 24] = [
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
     ("csv", &[]),
     ("indicatif", &["zmon"]),
+    ("jsonschema", &[]),
     // Only with its feature `mdns`.
     ("mdns-sd", &["zmon-transport"]),
     ("proptest", &[]),
@@ -169,6 +170,7 @@ const BUILT_WITH: [(&str, &[&str]); 22] = [
     ("rsa", &["zmon-crypto"]),
     ("sqlx", &["zmon-persistence", "zmon-testkit"]),
     ("stateright", &[]),
+    ("syn", &["zmon-tests"]),
     // In `zmon-device` only with the feature `simulate`.
     ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),
     ("time", &["zmon-station"]),

@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use zmon_domain::error::{ErrorCode, ErrorReport, FieldError};
 
 use super::gate::Behind;
+use super::interpose::Ordered;
 use crate::contract::Operation;
 use crate::paths::{OUTCOME_ALPN, PULL_ALPN, RECOVERY_ALPN};
 
@@ -72,8 +73,11 @@ pub(super) fn unasked(operation: &Operation, request: &Request) -> Option<ErrorR
     refused.then(|| ErrorReport::field(ErrorCode::RequestMalformed, rule))
 }
 
-/// Whether an answer is one that the operation may have.
+/// Whether an answer is one that the operation may have, or no answer of the station's.
 pub(super) fn kept(operation: &Operation, response: &Response) -> bool {
+    if response.extensions().get::<Ordered>().is_some() {
+        return true;
+    }
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     operation.allows(response.status().as_u16(), media_type)
 }
