@@ -1,5 +1,6 @@
 //! Operations and messages put together as an OpenAPI 3.1 document.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, StatusCode};
@@ -321,7 +322,7 @@ fn shown(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Object(members) => members.values().for_each(|inside| found.extend(shown(inside))),
         Value::Array(elements) => elements.iter().for_each(|inside| found.extend(shown(inside))),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     found
 }
@@ -337,7 +338,7 @@ fn references(schema: &Value) -> BTreeSet<String> {
             inside.for_each(|(_, value)| found.extend(references(value)));
         }
         Value::Array(elements) => elements.iter().for_each(|e| found.extend(references(e))),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     found
 }
@@ -346,9 +347,9 @@ fn references(schema: &Value) -> BTreeSet<String> {
 fn examples() -> Result<BTreeMap<String, Value>, OpenApiError> {
     let mut examples = BTreeMap::new();
     for (file, name) in goldens()? {
-        if !examples.contains_key(&name) {
+        if let Entry::Vacant(first) = examples.entry(name) {
             let golden = read(&format!("crates/wire/tests/golden/{file}.json"))?;
-            examples.insert(name, serde_json::from_str(&golden)?);
+            first.insert(serde_json::from_str(&golden)?);
         }
     }
     Ok(examples)

@@ -3,6 +3,11 @@
 //!
 //! What is not understood is an error, never left out.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "Rust has more forms than those that are understood here"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
