@@ -164,8 +164,24 @@ export class ConsoleStage {
       this.login = null;
       return send({ body: { success: true } });
     }
+    const tag = this.tag(name);
+    const matching = request.headers["if-match"];
+    if (matching !== undefined && matching !== tag) return send(await problem("precondition_failed", 412));
+    if (tag && request.method === "GET") return send({ body: this.placeOf(name), headers: { etag: tag } });
     const found = this.read(name, query) ?? this.change(name, body, query);
     send(found ? { body: found } : await problem("route_unknown", 404));
+  }
+
+  /** Where the monitor of such a request stands. */
+  placeOf(name) {
+    const [, id] = /^(?:GET|POST) \/api\/registry\/devices\/([^/]+)\/place$/.exec(name) ?? [];
+    const device = this.devices.find(({ deviceId }) => deviceId === id);
+    return device && { bedId: device.bedId, deviceLabel: device.deviceLabel };
+  }
+
+  tag(name) {
+    const place = this.placeOf(name);
+    return place && `"${Buffer.from(JSON.stringify(place)).toString("hex")}"`;
   }
 
   /** A batch as the station answers it. */

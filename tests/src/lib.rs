@@ -2,5 +2,6 @@
 
 pub mod definitions;
 pub mod documents;
+pub mod openapi;
 pub mod sbom;
 pub mod tables;

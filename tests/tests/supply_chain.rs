@@ -153,13 +153,14 @@ fn the_bill_of_materials_is_the_lock_file() {
 
 /// What `deny.toml` cannot say: its wrappers count dev-dependencies too. Beside each crate the manifests
 /// that may build with it; whoever else may have it has it for tests only.
-const BUILT_WITH: [(&str, &[&str]); 25] = [
+const BUILT_WITH: [(&str, &[&str]); 27] = [
     ("aead-stream", &["zmon-persistence"]),
     ("axum", &["zmon-transport", "zmon-ui"]),
     ("cbindgen", &[]),
     ("criterion", &[]),
     ("csv", &[]),
     ("indicatif", &["zmon"]),
+    ("jsonschema", &[]),
     // Only with its feature `mdns`.
     ("mdns-sd", &["zmon-transport"]),
     ("proptest", &[]),
@@ -170,6 +171,7 @@ const BUILT_WITH: [(&str, &[&str]); 25] = [
     ("rsa", &["zmon-crypto"]),
     ("sqlx", &["zmon-persistence", "zmon-testkit"]),
     ("stateright", &[]),
+    ("syn", &["zmon-tests"]),
     ("tar", &["zmon"]),
     // In `zmon-device` only with the feature `simulate`.
     ("tempfile", &["zmon", "zmon-device", "zmon-mock-central-station", "zmon-testkit"]),

@@ -15,7 +15,7 @@ use zmon_domain::ids::{BedId, DeviceId, DeviceLabel, OperatorId, Serial};
 use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_domain::state::ProvisioningState;
-use zmon_station::ports::{CertificateState, Page, RevocationReason, StationStore};
+use zmon_station::ports::{CertificateState, Page, Place, RevocationReason, StationStore};
 use zmon_station::{CertificatesOf, FleetFilter, FleetOrder, FleetState, NewOperator, Password};
 use zmon_wire::admin::DeviceList;
 use zmon_wire::fleet::{CertificateStanding, DeviceStanding, PlaceRequest, RevocationCause};
@@ -212,6 +212,51 @@ async fn the_policy_is_the_one_that_is_in_force() {
     assert_eq!(view.networks, policy.session.networks.networks);
     assert_eq!(view.certificate_seconds, policy.certificate_lifetime.as_secs());
     assert_eq!((view.routes.len(), view.suites.len()), (3, policy.session.suites.len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_goes_on_after_the_last_of_the_page_before() {
+    let (world, devices, _) = fleet().await;
+    let page = async |after: Option<&DeviceId>| {
+        let filter = FleetFilter { after: after.cloned(), ..FleetFilter::default() };
+        let page = Page { offset: 0, limit: 2 };
+        let list = world.station.fleet(&technician(), &filter, page).await.unwrap();
+        assert_eq!(list.total, 3);
+        list.devices.into_iter().map(|row| row.device_id).collect::<Vec<_>>()
+    };
+    let [one, two, three] = devices.each_ref().map(|device| device.id.clone());
+    assert_eq!(page(None).await, [one.clone(), two.clone()]);
+    assert_eq!(page(Some(&two)).await, std::slice::from_ref(&three));
+    assert!(page(Some(&three)).await.is_empty());
+    // A device that is not there any more is a place in the order all the same.
+    let gone = DeviceId::parse(&format!("{one}-gone")).unwrap();
+    assert_eq!(page(Some(&gone)).await, [two, three]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_is_bound_to_where_the_monitor_stands() {
+    let (world, devices, _) = fleet().await;
+    let id = &devices[1].id;
+    let to = |bed: &str| PlaceRequest { bed_id: BedId::parse(bed).ok(), device_label: None };
+    let stands = world.station.place_of(&technician(), id).await.unwrap();
+    let here = |present: &PlaceRequest| *present == stands;
+    world.station.move_device_if(&technician(), id, to("ICU-1"), here).await.unwrap();
+    let late = world.station.move_device_if(&technician(), id, to("ICU-2"), here).await;
+    assert_eq!(late.unwrap_err().code(), ErrorCode::PreconditionFailed);
+    assert_eq!(world.station.place_of(&technician(), id).await.unwrap(), to("ICU-1"));
+    let last = world.store.audit_events().pop().unwrap();
+    assert_eq!(last.event, EventType::DeviceMoved);
+    assert_eq!(last.error, Some(ErrorCode::PreconditionFailed));
+    let ghost = DeviceId::parse("ZM-404").unwrap();
+    let unknown = world.station.place_of(&technician(), &ghost).await.unwrap_err();
+    assert_eq!(unknown.code(), ErrorCode::DeviceUnknown);
+
+    // Somebody was faster between the look and the record: it is looked at again.
+    let moves = world.store.count(EventType::DeviceMoved);
+    world.store.move_between(Place { bed: BedId::parse("ICU-9").ok(), label: None });
+    let row = world.station.move_device(&technician(), id, to("ICU-3")).await.unwrap();
+    assert_eq!(row.bed_id, to("ICU-3").bed_id);
+    assert_eq!(world.store.count(EventType::DeviceMoved), moves + 1);
 }
 
 #[tokio::test(start_paused = true)]

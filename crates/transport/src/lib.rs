@@ -6,6 +6,7 @@
 //! | [`tls`] | TLS 1.3 configurations, pins, live revocation, no resumption (D17) | all |
 //! | [`server`] | one accept loop with bounds for every listener | device, station |
 //! | [`paths`] | every path of the HTTP interfaces | all |
+//! | `contract` | what each of them takes and answers, as data | device, station |
 //! | [`client`] | one small HTTP client, one connection as a value | device, station, `zmon` |
 //! | `device_listener` | the device's provisioning listener (feature `device`) | device |
 //! | `station_link` | device to station over mTLS (feature `device`) | device |
@@ -43,6 +44,8 @@ pub mod provider;
 pub mod server;
 pub mod tls;
 
+#[cfg(any(feature = "device", feature = "station"))]
+pub mod contract;
 #[cfg(any(feature = "device", feature = "station"))]
 mod problem;
 

@@ -127,6 +127,8 @@ pub const HEALTH: &str = "/api/health";
 pub const METRICS: &str = "/api/metrics";
 /// Station: whether this process takes pairings.
 pub const READY: &str = "/api/ready";
+/// Station, operators: what may be asked here, as an OpenAPI document.
+pub const OPENAPI: &str = "/api/openapi.json";
 
 /// Station, devices: connection test.
 pub const DEVICE_TEST: &str = "/api/device/test";
@@ -161,7 +163,7 @@ pub const PULL_ALPN: &[u8] = b"zmon-pull/1";
 pub const OUTCOME_ALPN: &[u8] = b"zmon-outcome/1";
 
 /// Every path of every HTTP interface, so that nothing which goes through them all forgets one.
-pub const ALL: [&str; 61] = [
+pub const ALL: [&str; 62] = [
     SESSION,
     WINDOW,
     PAKE_START,
@@ -214,6 +216,7 @@ pub const ALL: [&str; 61] = [
     HEALTH,
     METRICS,
     READY,
+    OPENAPI,
     DEVICE_TEST,
     DEVICE_COMMIT,
     DEVICE_HEARTBEAT,

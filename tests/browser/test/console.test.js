@@ -282,6 +282,27 @@ test("a monitor is moved after it was said who has the bed, and when the monitor
   await page.context().close();
 });
 
+test("what another administrator has said of a monitor meanwhile is not overwritten", async () => {
+  const { page } = await open("beds");
+  const request = "POST /api/registry/devices/ZM-006/place";
+  await page.locator('#beds-table tr[data-key="ZM-006"] .small').click();
+  await page.locator("#ask-bed").fill("ICU-9");
+  const monitor = stage.devices.find(({ deviceId }) => deviceId === "ZM-006");
+  monitor.bedId = "ICU-8";
+  await page.locator("#ask-ok").click();
+  await says(page, "ask-error", "Title of precondition_failed.");
+  assert.equal(stage.count(request), 1);
+  assert.equal(monitor.bedId, "ICU-8");
+  await page.locator("#ask-cancel").click();
+  await cell(page, "beds", "ZM-006", 1).filter({ hasText: "ICU-8" }).waitFor();
+  await page.locator('#beds-table tr[data-key="ZM-006"] .small').click();
+  await page.locator("#ask-bed").fill("ICU-9");
+  await page.locator("#ask-ok").click();
+  await says(page, "beds-notice", "The monitor shows it after its next configuration");
+  assert.equal(monitor.bedId, "ICU-9");
+  await page.context().close();
+});
+
 const BATCH = "3f1c9a52-7d60-4e0b-9c1d-2a6b8e5f4d30";
 const openBatch = (options = {}) => open(`batches?batch=${BATCH}`, options);
 const answerIt = async (page) => {

@@ -13,6 +13,8 @@ use std::{
 use zmon_domain::{error, limits, role};
 use zmon_reliability::{Ledger, LedgerError};
 
+use crate::openapi::{self, OpenApiError};
+
 const LIMITS_HEAD: &str = "# Limits
 
 Made from the table in `crates/domain/src/limits.rs`, the only home of defaults; a test compares the two.
@@ -51,6 +53,9 @@ pub enum DocumentError {
     /// The ledger of long runs, or what its rows are about.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// An OpenAPI document cannot be made.
+    #[error(transparent)]
+    OpenApi(#[from] OpenApiError),
 }
 
 /// Every document that is made from code: its path under the project's root, and its text.
@@ -64,6 +69,8 @@ pub fn all() -> Result<Vec<(&'static str, String)>, DocumentError> {
         ("docs/ROLES.md", [ROLES_HEAD, &role::markdown()].concat()),
         ("docs/PROTOCOL.md", protocol()?),
         ("docs/RELIABILITY.md", reliability()?),
+        ("docs/openapi.json", openapi::station()?),
+        ("docs/openapi-device.json", openapi::device()?),
     ])
 }
 

@@ -452,6 +452,9 @@ errors! {
     CertificateUnknown = "certificate_unknown": -, Operator, Administer, Operator, 404, no,
         "There is no certificate with this serial number.",
         "Check the serial number in the list of certificates.";
+    PreconditionFailed = "precondition_failed": -, Operator, Administer, Operator, 412, no,
+        "What was to be changed has been changed by somebody else meanwhile.",
+        "Look at it again, then repeat the change if it is still right.";
     // Without a name: requests.
     IdempotencyConflict = "idempotency_conflict": -, Peer, Deliver, Station, 409, no,
         "The same message identifier was used for another message.",

@@ -45,8 +45,8 @@ pub(super) async fn apply(
         StationWrite::ForgetPeerCheckpoint { device_id } => {
             registry::forget_peer_checkpoint(connection, device_id).await?;
         }
-        StationWrite::Place { device_id, bed, label } => {
-            registry::place(connection, device_id, bed.as_ref(), label.as_ref()).await?;
+        StationWrite::Place { device_id, from, to } => {
+            registry::place(connection, device_id, from, to).await?;
         }
         StationWrite::RecoveryCounter { device_id, counter } => {
             registry::raise_recovery_counter(connection, device_id, *counter).await?;

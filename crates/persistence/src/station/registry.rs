@@ -10,7 +10,7 @@ use zmon_domain::settings::{DeviceSettings, Language, MeasurementUnit, SyncInter
 use zmon_domain::time::UnixTime;
 use zmon_station::ports::{
     DeviceRow, DeviceStatus, ImportConflict, ImportConflictKind, LoginRow, OperatorRow, Page,
-    Refusal,
+    Place, Refusal,
 };
 
 use super::apply::Stop;
@@ -135,17 +135,22 @@ pub(super) async fn assign(
 pub(super) async fn place(
     connection: &mut Connection<'_>,
     id: &DeviceId,
-    bed: Option<&BedId>,
-    label: Option<&DeviceLabel>,
-) -> Result<()> {
-    query("UPDATE devices SET bed = $2, label = $3 WHERE id = $1")
-        .bind(id.as_str())
-        .bind(bed.map(BedId::as_str))
-        .bind(label.map(DeviceLabel::as_str))
-        .execute(connection)
-        .await
-        .map_err(failed("devices"))?;
-    Ok(())
+    from: &Place,
+    to: &Place,
+) -> Result<(), Stop> {
+    let moved = query(
+        "UPDATE devices SET bed = $2, label = $3 \
+         WHERE id = $1 AND bed IS NOT DISTINCT FROM $4 AND label IS NOT DISTINCT FROM $5",
+    )
+    .bind(id.as_str())
+    .bind(to.bed.as_ref().map(BedId::as_str))
+    .bind(to.label.as_ref().map(DeviceLabel::as_str))
+    .bind(from.bed.as_ref().map(BedId::as_str))
+    .bind(from.label.as_ref().map(DeviceLabel::as_str))
+    .execute(connection)
+    .await
+    .map_err(failed("devices"))?;
+    if moved == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::PlaceMoved)) }
 }
 
 pub(super) async fn set_status(

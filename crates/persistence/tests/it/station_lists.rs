@@ -9,8 +9,8 @@ use zmon_domain::role::Actor;
 use zmon_domain::settings::{Language, MeasurementUnit};
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
-    CertificateRow, DeviceRow, DeviceStatus, Page, RevocationReason, SessionRow, StationRecord,
-    StationWrite,
+    CertificateRow, DeviceRow, DeviceStatus, Page, Place, Refusal, RevocationReason, SessionRow,
+    StationRecord, StationWrite,
 };
 
 use CertificateState::{Current, Pending, Revoked};
@@ -73,16 +73,24 @@ async fn a_place_is_written_whole_and_the_other_settings_stay(memory: &Memory) {
         registered_at: at(1000),
     };
     answer(&*store, vec![StationWrite::ImportDevices(vec![row.clone()])]).await.unwrap();
-    let place = |bed: Option<&str>, label: Option<&str>| StationWrite::Place {
-        device_id: device_id(),
+    let place = |bed: Option<&str>, label: Option<&str>| Place {
         bed: bed.map(|bed| BedId::parse(bed).unwrap()),
         label: label.map(|label| DeviceLabel::parse(label).unwrap()),
     };
-    answer(&*store, vec![place(Some("ICU-2"), None)]).await.unwrap();
+    let from_to = |from, to| StationWrite::Place { device_id: device_id(), from, to };
+    let (first, second) = (place(Some("ICU-1"), Some("old")), place(Some("ICU-2"), None));
+    answer(&*store, vec![from_to(first.clone(), second.clone())]).await.unwrap();
     let moved = DeviceRow { bed: BedId::parse("ICU-2").ok(), label: None, ..row.clone() };
     assert_eq!(store.device(&row.id).await.unwrap(), Some(moved));
-    answer(&*store, vec![place(None, Some("new"))]).await.unwrap();
+    let third = place(None, Some("new"));
+    answer(&*store, vec![from_to(second.clone(), third.clone())]).await.unwrap();
     let moved = DeviceRow { bed: None, label: DeviceLabel::parse("new").ok(), ..row.clone() };
+    assert_eq!(store.device(&row.id).await.unwrap(), Some(moved.clone()));
+    // Whoever believes that it stands elsewhere moves nothing.
+    for stale in [first, second, Place::default(), place(Some("ICU-1"), Some("new"))] {
+        let refused = answer(&*store, vec![from_to(stale, place(Some("ICU-9"), None))]).await;
+        assert_eq!(refused, Err(Refusal::PlaceMoved));
+    }
     assert_eq!(store.device(&row.id).await.unwrap(), Some(moved));
 }
 

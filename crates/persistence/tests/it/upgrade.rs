@@ -20,8 +20,8 @@ use zmon_protocol::device::DeviceWrite;
 use zmon_protocol::station::CertificateState;
 use zmon_provisioning::ports::DeviceStore;
 use zmon_station::ports::{
-    BatchItemRow, BatchRow, BatchWrite, CertificateRow, CrlRow, LoginRow, OperatorRow,
-    SessionState, StationStore, StationWrite, Wanted,
+    BatchItemRow, BatchRow, BatchWrite, CertificateRow, CrlRow, EnrolmentCredentialRow, LoginRow,
+    OperatorRow, SessionState, StationStore, StationWrite, Wanted,
 };
 use zmon_testkit::TestDatabase;
 
@@ -30,7 +30,7 @@ use crate::memory::{Memory, root};
 use crate::station_store::{Seeded, answer, certificate, device, reservation};
 
 /// The tables of a station whose rows are carried over, those that others refer to first.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "devices",
     "peer_checkpoints",
     "operators",
@@ -42,6 +42,7 @@ const TABLES: [&str; 15] = [
     "crls",
     "typed_tries",
     "recovery_counters",
+    "enrolment_credentials",
     "batches",
     "batch_items",
     "security_audit_log",
@@ -129,6 +130,12 @@ async fn fill(store: &SqlStationStore) {
             at: at(1000),
         },
         StationWrite::RecoveryCounter { device_id: device(1).id, counter: 4 },
+        StationWrite::PermitEnrolment(EnrolmentCredentialRow {
+            device_id: device(1).id,
+            hash: [6; 32],
+            expires_at: at(2000),
+            spent_by: None,
+        }),
         StationWrite::Batch(BatchWrite::Open(Box::new(batch), vec![item])),
     ];
     answer(store, writes).await.unwrap();

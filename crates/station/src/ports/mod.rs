@@ -17,7 +17,7 @@ pub use issuer::{
 };
 pub use rows::{
     AuditDamage, AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow,
-    DeviceRow, DeviceStatus, Enrolment, EnrolmentCredentialRow, LoginRow, OperatorRow, Page,
+    DeviceRow, DeviceStatus, Enrolment, EnrolmentCredentialRow, LoginRow, OperatorRow, Page, Place,
     RevocationReason, RevocationRow, SessionRow, SessionStanding, SessionState,
 };
 pub use runtime::{Clock, Entropy};

@@ -24,6 +24,15 @@ pub struct Page {
     pub limit: u32,
 }
 
+/// Where a device stands, and what it is called there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its bed.
+    pub bed: Option<BedId>,
+    /// Its label.
+    pub label: Option<DeviceLabel>,
+}
+
 /// Whether a registered device may be paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeviceStatus {

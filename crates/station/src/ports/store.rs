@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use zmon_domain::audit::AuditEvent;
 use zmon_domain::error::ErrorCode;
 use zmon_domain::ids::{
-    BedId, DeviceId, DeviceLabel, DeviceSerial, InstanceName, OperatorId, Serial, SessionId,
-    Thumbprint, TokenId, WindowId,
+    BedId, DeviceId, DeviceSerial, InstanceName, OperatorId, Serial, SessionId, Thumbprint,
+    TokenId, WindowId,
 };
 use zmon_domain::settings::DeviceSettings;
 use zmon_domain::time::{Now, UnixTime};
@@ -19,7 +19,7 @@ use zmon_protocol::station::{CertificateState, SessionPhase, TypedTries};
 use super::batch::{BatchRefusal, BatchStore, BatchWrite};
 use super::rows::{
     AuditPage, AuditReport, AuditRow, CertificateListing, CertificateRow, CrlRow, DeviceRow,
-    DeviceStatus, EnrolmentCredentialRow, LoginRow, OperatorRow, Page, RevocationReason,
+    DeviceStatus, EnrolmentCredentialRow, LoginRow, OperatorRow, Page, Place, RevocationReason,
     RevocationRow, SessionRow, SessionStanding, SessionState,
 };
 
@@ -67,13 +67,14 @@ pub enum StationWrite {
         settings: DeviceSettings,
     },
     /// Records where a device stands, and what it is called; its other settings stay.
+    /// [`Refusal::PlaceMoved`] when it stands elsewhere than was believed, or is not registered.
     Place {
         /// Which.
         device_id: DeviceId,
-        /// Its bed; none.
-        bed: Option<BedId>,
-        /// Its label; none.
-        label: Option<DeviceLabel>,
+        /// Where it is believed to stand.
+        from: Place,
+        /// Where it stands from now on.
+        to: Place,
     },
     /// Keeps the counter of a device's recovery (D23). [`Refusal::CounterBehind`] unless it is higher
     /// than the one kept.
@@ -327,6 +328,8 @@ pub enum Refusal {
     OtherCurrent(Serial),
     /// The device has another identity key than was believed, or is not registered.
     KeyMoved,
+    /// The device stands elsewhere than was believed, or is not registered.
+    PlaceMoved,
     /// No device row of the import was taken.
     DeviceConflicts(Vec<ImportConflict>),
     /// The device's counter stands here already: the request was used before.

@@ -371,6 +371,7 @@ impl SessionDriver {
             | Refusal::LastAdministrator
             | Refusal::PasswordStale
             | Refusal::KeyMoved
+            | Refusal::PlaceMoved
             | Refusal::Batch(_)
             | Refusal::SessionTaken { .. }
             | Refusal::CounterBehind { .. }

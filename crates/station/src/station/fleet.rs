@@ -35,6 +35,9 @@ pub struct FleetFilter {
     pub state: Option<FleetState>,
     /// The order.
     pub order: FleetOrder,
+    /// Only those whose id comes after this one: where the page before ended, whatever was registered or
+    /// left out meanwhile.
+    pub after: Option<DeviceId>,
 }
 
 /// A text to be found, whatever its case.
@@ -128,15 +131,26 @@ pub enum FleetOrder {
     Bed,
 }
 
+impl FleetOrder {
+    /// Every order.
+    pub const ALL: [Self; 2] = [Self::Id, Self::Bed];
+
+    /// The word in a request.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Bed => "bed",
+        }
+    }
+}
+
 impl FromStr for FleetOrder {
     type Err = FieldError;
 
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        match text {
-            "id" => Ok(Self::Id),
-            "bed" => Ok(Self::Bed),
-            _ => Err(FieldError::new("order", "must be id or bed")),
-        }
+        let known = Self::ALL.into_iter().find(|order| order.as_str() == text);
+        known.ok_or(FieldError::new("order", "must be id or bed"))
     }
 }
 
@@ -189,11 +203,17 @@ impl Station {
             filter.text.as_ref().is_none_or(|text| text.is_in(&member.row))
                 && filter.state.is_none_or(|state| member.stands(state, wall))
         });
-        if filter.order == FleetOrder::Bed {
-            let place = |member: &Member| (member.row.bed.is_none(), member.row.bed.clone());
-            members.sort_by_key(place);
+        let total = count(members.len());
+        members.retain(|member| filter.after.as_ref().is_none_or(|after| member.row.id > *after));
+        match filter.order {
+            // Some databases order text otherwise than the cursor does.
+            FleetOrder::Id => members.sort_by(|one, other| one.row.id.cmp(&other.row.id)),
+            FleetOrder::Bed => {
+                let place = |member: &Member| (member.row.bed.is_none(), member.row.bed.clone());
+                members.sort_by_key(place);
+            }
         }
-        let mut list = DeviceList { devices: Vec::new(), total: count(members.len()) };
+        let mut list = DeviceList { devices: Vec::new(), total };
         for member in members.into_iter().skip(skipped(page)).take(taken(page)) {
             list.devices.push(self.listed(member.row).await?);
         }

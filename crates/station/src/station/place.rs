@@ -10,50 +10,97 @@ use zmon_wire::fleet::PlaceRequest;
 use super::Station;
 use crate::error::StationError;
 use crate::events::StationEvent;
-use crate::ports::{DeviceStatus, StationWrite};
+use crate::ports::{DeviceStatus, Place, Refusal, StationWrite};
+
+/// How often a move begins again because another was faster.
+const RACES: usize = 8;
 
 impl Station {
-    /// `POST /api/registry/devices/{deviceId}/place`: where the registry says the device stands. The
-    /// device itself is told with its next configuration: at its renewal, or when it is paired again.
-    /// Saying it again changes nothing.
+    /// `GET /api/registry/devices/{deviceId}/place`: where the registry says the device stands.
     ///
     /// # Errors
-    /// `not_permitted`, `device_unknown`, `device_decommissioned`, storage errors.
+    /// `not_permitted`, `device_unknown`, storage errors.
+    pub async fn place_of(
+        &self,
+        proof: &OperatorProof,
+        device: &DeviceId,
+    ) -> Result<PlaceRequest, StationError> {
+        self.authorise(proof, Action::ReadRegistry, &self.now()).await?;
+        let row = self.parts.store.device(device).await?.ok_or(ErrorCode::DeviceUnknown)?;
+        Ok(PlaceRequest { bed_id: row.bed, device_label: row.label })
+    }
+
+    /// [`Self::move_device_if`], wherever it stands.
+    ///
+    /// # Errors
+    /// As [`Self::move_device_if`].
     pub async fn move_device(
         &self,
         proof: &OperatorProof,
         device: &DeviceId,
         place: PlaceRequest,
     ) -> Result<admin::DeviceRow, StationError> {
+        self.move_device_if(proof, device, place, |_| true).await
+    }
+
+    /// `POST /api/registry/devices/{deviceId}/place`: where the registry says the device stands, if
+    /// `expected` of where it says so now. The device itself is told with its next configuration: at its
+    /// renewal, or when it is paired again. Saying it again changes nothing.
+    ///
+    /// # Errors
+    /// `not_permitted`, `device_unknown`, `device_decommissioned`, `precondition_failed`, storage errors.
+    pub async fn move_device_if(
+        &self,
+        proof: &OperatorProof,
+        device: &DeviceId,
+        place: PlaceRequest,
+        expected: impl Fn(&PlaceRequest) -> bool + Send,
+    ) -> Result<admin::DeviceRow, StationError> {
         let now = self.now();
         let actor = self.authorise(proof, Action::MoveDevice, &now).await?;
-        let known = self.parts.store.device(device).await?;
-        let active = known.as_ref().map(|row| row.status == DeviceStatus::Active);
-        let refused = match active {
-            None => Some(ErrorCode::DeviceUnknown),
-            Some(false) => Some(ErrorCode::DeviceDecommissioned),
-            Some(true) => None,
-        };
-        if let Some(code) = refused {
-            let row = AuditEvent::failed(EventType::DeviceMoved, actor, code).device(device);
-            return self.refuse(&now, row, code.into()).await;
-        }
-        let PlaceRequest { bed_id: bed, device_label: label } = place;
-        let mut row = known.ok_or(ErrorCode::DeviceUnknown)?;
-        if row.bed != bed || row.label != label {
-            let mut event = AuditEvent::new(EventType::DeviceMoved, actor).device(device);
-            let from = row.bed.as_ref().map(|bed| ("from", bed.to_string()));
-            let to = bed.as_ref().map(|bed| ("to", bed.to_string()));
-            let named = label.as_ref().map(|label| ("label", label.to_string()));
-            for (name, text) in from.into_iter().chain(to).chain(named) {
+        let to = Place { bed: place.bed_id, label: place.device_label };
+        for _ in 0..RACES {
+            let known = self.parts.store.device(device).await?;
+            let standing = known.as_ref().map(|row| {
+                let (bed_id, device_label) = (row.bed.clone(), row.label.clone());
+                let is_expected = expected(&PlaceRequest { bed_id, device_label });
+                (row.status == DeviceStatus::Active, is_expected)
+            });
+            let refused = match standing {
+                None => Some(ErrorCode::DeviceUnknown),
+                Some((false, _)) => Some(ErrorCode::DeviceDecommissioned),
+                Some((true, false)) => Some(ErrorCode::PreconditionFailed),
+                Some((true, true)) => None,
+            };
+            if let Some(code) = refused {
+                let actor = actor.clone();
+                let row = AuditEvent::failed(EventType::DeviceMoved, actor, code).device(device);
+                return self.refuse(&now, row, code.into()).await;
+            }
+            let mut row = known.ok_or(ErrorCode::DeviceUnknown)?;
+            let from = Place { bed: row.bed.clone(), label: row.label.clone() };
+            if from == to {
+                return self.listed(row).await;
+            }
+            let mut event = AuditEvent::new(EventType::DeviceMoved, actor.clone()).device(device);
+            let was = from.bed.as_ref().map(|bed| ("from", bed.to_string()));
+            let is = to.bed.as_ref().map(|bed| ("to", bed.to_string()));
+            let named = to.label.as_ref().map(|label| ("label", label.to_string()));
+            for (name, text) in was.into_iter().chain(is).chain(named) {
                 event = event.with(name, text);
             }
-            let (device_id, bed, label) = (device.clone(), bed, label);
-            (row.bed, row.label) = (bed.clone(), label.clone());
-            let write = StationWrite::Place { device_id, bed, label };
-            self.commit_all(&now, vec![event], vec![write]).await?;
-            self.emit(StationEvent::RegistryChanged);
+            (row.bed, row.label) = (to.bed.clone(), to.label.clone());
+            let write = StationWrite::Place { device_id: device.clone(), from, to: to.clone() };
+            match self.try_commit(&now, vec![event], vec![write]).await? {
+                Ok(()) => {
+                    self.emit(StationEvent::RegistryChanged);
+                    return self.listed(row).await;
+                }
+                // Somebody else moved it meanwhile: look again.
+                Err(Refusal::PlaceMoved) => {}
+                Err(refusal) => return Err(Self::unexpected(&refusal)),
+            }
         }
-        self.listed(row).await
+        Err(ErrorCode::StateConflict.into())
     }
 }

@@ -14,6 +14,7 @@ struct Orders {
     fail_commits: bool,
     fail_on: Option<EventType>,
     password_between: Option<String>,
+    place_between: Option<Place>,
 }
 
 /// The store; reads of the port are those of the store below.
@@ -51,6 +52,12 @@ impl Orders {
             {
                 tables.operators.get_mut(&row.operator).unwrap().password_hash = hash;
             }
+            if let StationWrite::Place { device_id, .. } = write
+                && let Some(place) = self.place_between.take()
+            {
+                let row = tables.devices.get_mut(device_id).unwrap();
+                (row.bed, row.label) = (place.bed, place.label);
+            }
         }
         Ok(())
     }
@@ -75,6 +82,11 @@ impl MemoryStore {
     /// Somebody changes the password right before the next login is stored.
     pub(crate) fn change_password_between(&self, hash: &str) {
         self.orders.lock().unwrap().password_between = Some(hash.to_owned());
+    }
+
+    /// Somebody else moves the device right before its next move is stored, and takes that back.
+    pub(crate) fn move_between(&self, place: Place) {
+        self.orders.lock().unwrap().place_between = Some(place);
     }
 
     /// How many records were committed.

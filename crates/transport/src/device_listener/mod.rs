@@ -3,6 +3,7 @@
 #[cfg(feature = "mdns")]
 mod announcer;
 mod claimed;
+mod operations;
 mod puller;
 mod routes;
 #[cfg(test)]
@@ -21,8 +22,9 @@ use tokio::sync::Mutex;
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError};
 use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
 
-#[cfg(feature = "mdns")]
 pub use announcer::AnnouncingListener;
+#[cfg(feature = "mdns")]
+pub use operations::operations;
 pub use puller::{LiveAnchors, PullParts, PullingListener};
 
 use crate::server::{Hosted, Server, ServerLimits};

@@ -23,12 +23,6 @@ use super::held::{Arrival, until};
 use super::limits::ServerLimits;
 use super::timed::{Busy, BusyGuard, Timed};
 
-/// Most header bytes of one request.
-const HEAD_BYTES: usize = 16 * 1024;
-
-/// Most headers of one request.
-const HEADERS: usize = 64;
-
 /// Why the server answers in a router's stead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,8 +80,8 @@ pub(crate) async fn serve<I>(
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADERS)
+        .max_buf_size(ServerLimits::HEAD_BYTES)
+        .max_headers(ServerLimits::HEADERS)
         .serve_connection(stream, answering);
     tokio::pin!(connection);
     let outcome = tokio::select! {

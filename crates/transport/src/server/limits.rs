@@ -28,6 +28,11 @@ pub struct ServerLimits {
 }
 
 impl ServerLimits {
+    /// Most bytes of a request's head; more is answered with 431.
+    pub const HEAD_BYTES: usize = 16 * 1024;
+    /// Most headers of a request; more is answered with 431.
+    pub const HEADERS: usize = 64;
+
     /// The device's provisioning listener: few peers, one long answer (a delivery is answered when
     /// it is applied, at most 30 s later). Only a connection that has made its claim ever rests for
     /// `idle`: every refusal before one closes the connection, so that strangers keep no places.

@@ -14,13 +14,17 @@ use super::Api;
 use super::answer::{Answer, Refused, Segment, ok, read, read_bytes, read_or_nothing, segment};
 use super::gate::Caller;
 use super::query::{page, values};
+use super::tagged::tagged;
 use crate::problem;
+
+/// The media type of a report (RFC 4180, RFC 7111).
+pub(super) const CSV: &str = "text/csv; charset=utf-8; header=present";
 
 /// `GET /api/batches?offset=&limit=`, the newest first.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let [offset, limit] = values(request.uri(), ["offset", "limit"])?;
-    ok(&api.station.batches(&proof, page(offset, limit)?).await?)
+    tagged(request.headers(), &api.station.batches(&proof, page(offset, limit)?).await?)
 }
 
 /// `POST /api/batches?name=`: a manifest. Its limit is its own.
@@ -36,7 +40,7 @@ pub(super) async fn open(State(api): State<Api>, request: Request) -> Answer {
 /// `GET /api/batches/{batchId}`.
 pub(super) async fn batch(State(api): State<Api>, id: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    ok(&api.station.batch(&proof, &named(id)?).await?)
+    tagged(request.headers(), &api.station.batch(&proof, &named(id)?).await?)
 }
 
 /// `GET /api/batches/{batchId}/report`: its items as a table for spreadsheets.
@@ -47,8 +51,8 @@ pub(super) async fn report(State(api): State<Api>, id: Segment, request: Request
     let file = format!("attachment; filename=\"batch-{id}.csv\"");
     let file =
         HeaderValue::from_str(&file).map_err(|_| FieldError::new("batchId", "must be text"))?;
-    let kind = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
-    Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, file)], table).into_response())
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(CSV)), (CONTENT_DISPOSITION, file)], table)
+        .into_response())
 }
 
 /// `POST /api/batches/{batchId}/scan`: 202, the device's item is at work.

@@ -9,15 +9,17 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use zmon_domain::error::ErrorCode;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use zmon_domain::error::{ErrorCode, ErrorReport};
 use zmon_domain::role::OperatorProof;
 use zmon_station::StationError;
 use zmon_wire::problem::Problem;
 
 use super::Api;
 use super::answer::Refused;
+use super::contract::{kept, unasked};
 use super::credential::Credential;
+use crate::contract::{Operation, Proof};
 use crate::problem;
 use crate::server::{PeerAddress, Scheme, misdirected};
 
@@ -54,10 +56,22 @@ pub(super) async fn gate(State(api): State<Api>, request: Request, next: Next) -
     let begun = api.station.now().mono;
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = match misdirected(&api.hosts, Scheme::Https, request.headers()) {
+    let operation = api.contract.operation(&request);
+    let response = match misdirected(&api.hosts, Scheme::Https, request.headers()) {
         Some(refusal) => refuse(&api, Caller::of(&request), &refusal).await,
-        None => next.run(request).await,
+        None => match operation.and_then(|operation| unasked(operation, &request)) {
+            Some(report) => refuse_query(&api, operation, Caller::of(&request), &report).await,
+            None => next.run(request).await,
+        },
     };
+    // In development, an answer that the document does not have is a defect of one of the two.
+    debug_assert!(
+        operation.is_none_or(|operation| kept(operation, &response)),
+        "{method} {path:?} is not documented to answer {} {:?}",
+        response.status(),
+        response.headers().get(CONTENT_TYPE)
+    );
+    let mut response = response;
     let path = path.as_ref().map_or("-", MatchedPath::as_str);
     let status = response.status().as_u16();
     tracing::debug!(request = id, %method, path, status, "answered");
@@ -77,6 +91,21 @@ pub(super) async fn not_found(State(api): State<Api>, request: Request) -> Respo
 /// 405 for a served path; the router adds `Allow`.
 pub(super) async fn method_not_allowed(State(api): State<Api>, request: Request) -> Response {
     refuse(&api, Caller::of(&request), &Problem::new(&ErrorCode::MethodNotAllowed.into())).await
+}
+
+/// What is wrong with a query. Where nobody has to prove anything, it is told to everybody.
+async fn refuse_query(
+    api: &Api,
+    operation: Option<&Operation>,
+    caller: Caller,
+    report: &ErrorReport,
+) -> Response {
+    let problem = Problem::new(report);
+    match operation.map(|operation| operation.proof) {
+        Some(Proof::Nobody | Proof::Maybe) => problem::of(&problem),
+        Some(Proof::Signature) => unproved(api, caller.source, report.code).into_response(),
+        _ => refuse(api, caller, &problem).await,
+    }
 }
 
 /// What is wrong with a request, told to who is known.

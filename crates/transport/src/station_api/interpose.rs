@@ -90,9 +90,15 @@ pub(super) async fn between(
     }
 }
 
+/// As a response extension: what was answered is a harness's, not the station's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ordered;
+
 /// An answer whose connection ends before its body has begun.
 fn broken() -> Response {
-    Response::new(Body::new(Broken))
+    let mut response = Response::new(Body::new(Broken));
+    response.extensions_mut().insert(Ordered);
+    response
 }
 
 async fn spoilt(answer: Response) -> Response {

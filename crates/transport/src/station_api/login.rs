@@ -14,6 +14,7 @@ use super::answer::{Answer, Segment, ok, read, segment};
 use super::credential;
 use super::gate::{Caller, source};
 use super::page::with_cookie;
+use super::tagged::tagged;
 use crate::problem;
 
 /// `GET /api/health`: whether pairings are taken; no login needed.
@@ -65,7 +66,10 @@ pub(super) async fn change_password(State(api): State<Api>, request: Request) ->
 pub(super) async fn operators(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let operators = api.station.operators(&proof).await?;
-    ok(&OperatorList { operators: operators.into_iter().map(view).collect() })
+    tagged(
+        request.headers(),
+        &OperatorList { operators: operators.into_iter().map(view).collect() },
+    )
 }
 
 /// `POST /api/operators`.

@@ -20,8 +20,8 @@ use super::answer::{Answer, Refused};
 use super::gate::{Behind, Caller};
 
 const PREFIX: &str = "zmon_station";
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+/// The media type of figures.
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Shortest and longest token of a monitoring system, in bytes.
 const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 32..=256;
 /// Upper bounds of the buckets of an answer's time, in seconds.
@@ -108,8 +108,10 @@ pub(super) async fn metrics(State(api): State<Api>, request: Request) -> Answer 
     api.metrics.register(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Refused::from(ErrorCode::Internal))?;
-    let headers =
-        [(CONTENT_TYPE, OPEN_METRICS), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
     Ok((headers, text).into_response())
 }
 

@@ -19,6 +19,7 @@
 mod answer;
 mod batch_events;
 mod batches;
+pub mod contract;
 mod credential;
 mod devices;
 mod est;
@@ -33,6 +34,7 @@ mod progress;
 mod query;
 mod registry;
 mod rows;
+mod tagged;
 
 pub use crate::server::Hosts;
 pub use interpose::{DeviceRequest, Fate, Interposed};
@@ -49,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 use zmon_domain::error::{ErrorCode, ErrorReport, Side};
 use zmon_station::{EnrolmentPolicy, Station};
 
+use self::contract::Contract;
 use self::gate::Behind;
 use self::metrics::HttpMetrics;
 use crate::paths;
@@ -63,6 +66,8 @@ struct Api {
     behind: Behind,
     requests: Arc<AtomicU64>,
     metrics: HttpMetrics,
+    /// What may be asked and answered here.
+    contract: Arc<Contract>,
     /// The monitoring system, if there is one.
     scraper: Option<ScrapeToken>,
     /// Ends the streams of pages: nothing else does.
@@ -145,6 +150,7 @@ impl Interfaces {
             behind,
             requests: Arc::new(AtomicU64::new(0)),
             metrics: self.metrics.clone(),
+            contract: Arc::new(Contract::of(behind)),
             scraper: self.scraper.clone(),
             closing: CancellationToken::new(),
         }
@@ -167,6 +173,7 @@ impl Interfaces {
             .route(paths::HEALTH, get(login::health))
             .route(paths::METRICS, get(metrics::metrics))
             .route(paths::READY, get(login::ready))
+            .route(paths::OPENAPI, get(tagged::document))
             .route(paths::LOGIN, post(login::login))
             .route(paths::LOGOUT, post(login::logout))
             .route(paths::OPERATORS, get(login::operators).post(login::add_operator))
@@ -183,7 +190,7 @@ impl Interfaces {
             .route(paths::REGISTRY_IMPORT, post(registry::import))
             .route(paths::REGISTRY_DEVICES, get(registry::devices))
             .route(paths::ACCEPT_AUDIT, post(registry::accept_audit))
-            .route(paths::PLACE, post(registry::place))
+            .route(paths::PLACE, get(registry::place).post(registry::set_place))
             .route(paths::DECOMMISSION, post(registry::decommission))
             .route(paths::BATCHES, get(batches::list).post(batches::open))
             .route(paths::BATCH, get(batches::batch))

@@ -7,7 +7,7 @@ use zmon_domain::error::FieldError;
 use zmon_domain::ids::{BedId, DeviceId, Serial};
 use zmon_domain::limits;
 use zmon_station::ports::{AuditPage, CertificateState, RevocationReason};
-use zmon_station::{CertificatesOf, FleetFilter};
+use zmon_station::{CertificatesOf, FleetFilter, FleetOrder};
 use zmon_wire::admin::{DeviceList, Done};
 use zmon_wire::fleet::{PlaceRequest, RevokeReason, RevokeRequest};
 
@@ -16,6 +16,7 @@ use super::answer::{Answer, Segment, ok, read, read_bytes, read_or_nothing, segm
 use super::gate::Caller;
 use super::query::{numbers, optional, page, page_rows, values};
 use super::rows;
+use super::tagged::{Precondition, tagged};
 
 /// `POST /api/registry/import`: a manifest, all of it or nothing. Its limit is its own.
 pub(super) async fn import(State(api): State<Api>, request: Request) -> Answer {
@@ -24,25 +25,41 @@ pub(super) async fn import(State(api): State<Api>, request: Request) -> Answer {
     ok(&api.station.import(&proof, &manifest).await.map_err(|refusal| refusal.error)?)
 }
 
-/// `GET /api/registry/devices?text=&state=&order=&offset=&limit=`.
+/// `GET /api/registry/devices?text=&state=&order=&offset=&limit=`, or `?after=` for a page by its cursor.
 pub(super) async fn devices(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    let names = ["text", "state", "order", "offset", "limit"];
-    let [text, state, order, offset, limit] = values(request.uri(), names)?;
+    let names = ["text", "state", "order", "after", "offset", "limit"];
+    let [text, state, order, after, offset, limit] = values(request.uri(), names)?;
+    let order = optional(order)?.unwrap_or_default();
+    if after.is_some() && (offset.is_some() || order != FleetOrder::Id) {
+        return Err(
+            FieldError::new("after", "must not stand beside offset or another order").into()
+        );
+    }
     let filter = FleetFilter {
         text: optional(text)?,
         state: optional(state)?,
-        order: optional(order)?.unwrap_or_default(),
+        order,
+        after: optional(after)?,
     };
-    ok(&api.station.fleet(&proof, &filter, page(offset, limit)?).await?)
+    tagged(request.headers(), &api.station.fleet(&proof, &filter, page(offset, limit)?).await?)
 }
 
-/// `POST /api/registry/devices/{deviceId}/place`.
+/// `GET /api/registry/devices/{deviceId}/place`: what a move would change, with its tag.
 pub(super) async fn place(State(api): State<Api>, device: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
+    let device = DeviceId::parse(&segment("deviceId", device)?)?;
+    tagged(request.headers(), &api.station.place_of(&proof, &device).await?)
+}
+
+/// `POST /api/registry/devices/{deviceId}/place`, with `If-Match` only from there.
+pub(super) async fn set_place(State(api): State<Api>, device: Segment, request: Request) -> Answer {
+    let proof = Caller::of(&request).operator(&api).await?;
+    let matching = Precondition::of(request.headers())?;
     let place: PlaceRequest = read(request).await?;
     let device = DeviceId::parse(&segment("deviceId", device)?)?;
-    ok(&api.station.move_device(&proof, &device, place).await?)
+    let expected = |present: &PlaceRequest| matching.holds(present);
+    ok(&api.station.move_device_if(&proof, &device, place, expected).await?)
 }
 
 /// `POST /api/registry/devices/{deviceId}/decommission`.
@@ -91,7 +108,7 @@ pub(super) async fn permit_enrolment(
 pub(super) async fn device(State(api): State<Api>, device: Segment, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
     let device = DeviceId::parse(&segment("deviceId", device)?)?;
-    ok(&api.station.device(&proof, &device).await?)
+    tagged(request.headers(), &api.station.device(&proof, &device).await?)
 }
 
 /// `GET /api/registry/beds/{bedId}`: who has the bed now.
@@ -99,7 +116,10 @@ pub(super) async fn bed(State(api): State<Api>, bed: Segment, request: Request) 
     let proof = Caller::of(&request).operator(&api).await?;
     let bed = BedId::parse(&segment("bedId", bed)?)?;
     let devices = api.station.devices_at_bed(&proof, &bed).await?;
-    ok(&DeviceList { total: u64::try_from(devices.len()).unwrap_or(u64::MAX), devices })
+    tagged(
+        request.headers(),
+        &DeviceList { total: u64::try_from(devices.len()).unwrap_or(u64::MAX), devices },
+    )
 }
 
 /// `GET /api/certificates?state=&deviceId=&offset=&limit=`: of a state, or of a device.
@@ -115,7 +135,7 @@ pub(super) async fn certificates(State(api): State<Api>, request: Request) -> An
         (Some(state), None) => CertificatesOf::State(state.parse::<Standing>()?.0),
         (None, None) => CertificatesOf::State(CertificateState::Current),
     };
-    ok(&api.station.certificates(&proof, &of, page(offset, limit)?).await?)
+    tagged(request.headers(), &api.station.certificates(&proof, &of, page(offset, limit)?).await?)
 }
 
 /// The state of a certificate by its word.
@@ -158,7 +178,7 @@ pub(super) async fn audit(State(api): State<Api>, request: Request) -> Answer {
             api.station.audit(&proof, page).await?
         }
     };
-    ok(&rows::page(rows, limit))
+    tagged(request.headers(), &rows::page(rows, limit))
 }
 
 /// `GET /api/overview`.
@@ -170,7 +190,7 @@ pub(super) async fn overview(State(api): State<Api>, request: Request) -> Answer
 /// `GET /api/policy`.
 pub(super) async fn policy(State(api): State<Api>, request: Request) -> Answer {
     let proof = Caller::of(&request).operator(&api).await?;
-    ok(&api.station.policy_view(&proof, env!("CARGO_PKG_VERSION")).await?)
+    tagged(request.headers(), &api.station.policy_view(&proof, env!("CARGO_PKG_VERSION")).await?)
 }
 
 /// `GET /api/audit/verify`.

@@ -20,6 +20,9 @@ mod support;
 mod batches;
 #[cfg(test)]
 #[cfg(all(feature = "device", feature = "station"))]
+mod conditions;
+#[cfg(test)]
+#[cfg(all(feature = "device", feature = "station"))]
 mod console;
 #[cfg(test)]
 #[cfg(feature = "device")]

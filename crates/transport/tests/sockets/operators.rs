@@ -1,13 +1,16 @@
 //! The operators' interface: every answer a shape, every failure a problem document.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use zmon_domain::error::ErrorCode;
+use zmon_domain::limits;
 use zmon_domain::role::Role;
 use zmon_transport::client::{Answer, Ask, JSON};
-use zmon_transport::paths;
+use zmon_transport::contract::{Operation, Proof};
+use zmon_transport::station_api::contract;
+use zmon_transport::{device_listener, paths};
 
 use crate::world::{PASSWORD, World, problem};
 use crate::{est, peers, strangers};
@@ -15,80 +18,49 @@ use crate::{est, peers, strangers};
 const ID: &str = "0190b6a0-0000-4000-8000-000000000000";
 const SESSION: &str = "/api/provisioning/pair/0190b6a0-0000-4000-8000-000000000000";
 
-/// Every path of this listener with its method, and whether it takes a body.
-const PATHS: [(&str, &str, bool); 44] = [
-    ("GET", paths::HEALTH, false),
-    ("GET", paths::METRICS, false),
-    ("GET", paths::READY, false),
-    ("POST", paths::LOGIN, true),
-    ("POST", paths::OPERATORS, true),
-    ("POST", paths::OWN_PASSWORD, true),
-    ("POST", paths::SESSIONS, true),
-    ("POST", paths::PAIR, true),
-    ("GET", paths::PAIR_SESSION, false),
-    ("POST", paths::PAIR_CANCEL, false),
-    ("GET", paths::PAIR_EVENTS, false),
-    ("GET", paths::PAIR_COURIER, false),
-    ("POST", paths::PAIR_BLINK, false),
-    ("POST", paths::OUTCOME, true),
-    ("POST", paths::REGISTRY_IMPORT, true),
-    ("GET", paths::REGISTRY_DEVICES, false),
-    ("GET", paths::REGISTRY_DEVICE, false),
-    ("GET", paths::REGISTRY_BED, false),
-    ("POST", paths::ACCEPT_AUDIT, false),
-    ("POST", paths::PLACE, true),
-    ("POST", paths::DECOMMISSION, false),
-    ("POST", paths::REKEY, true),
-    ("POST", paths::ENROLMENT, false),
-    ("GET", paths::BATCHES, false),
-    ("POST", paths::BATCHES, true),
-    ("GET", paths::BATCH, false),
-    ("GET", paths::BATCH_EVENTS, false),
-    ("GET", paths::BATCH_REPORT, false),
-    ("POST", paths::BATCH_SCAN, true),
-    ("POST", paths::BATCH_PAUSE, false),
-    ("POST", paths::BATCH_RESUME, false),
-    ("POST", paths::BATCH_RETRY, true),
-    ("POST", paths::BATCH_CLOSE, false),
-    ("GET", paths::OPERATORS, false),
-    ("POST", paths::OPERATOR_ACCESS, true),
-    ("POST", paths::OPERATOR_ONE_TIME, false),
-    ("GET", paths::CERTIFICATES, false),
-    ("GET", paths::OVERVIEW, false),
-    ("GET", paths::POLICY, false),
-    ("POST", paths::REVOKE, false),
-    ("GET", paths::AUDIT, false),
-    ("GET", paths::AUDIT_VERIFY, false),
-    ("POST", paths::LOGOUT, false),
-    ("GET", paths::PAGE_SESSION, false),
-];
+/// Every operation of this listener.
+pub(crate) fn operations() -> Vec<Operation> {
+    let [operators, ..] = contract::listeners();
+    assert_eq!(operators.name, "operators");
+    operators.operations
+}
 
-/// Every path as a request names it.
-fn requests() -> impl Iterator<Item = (&'static str, String, bool)> {
-    PATHS.iter().map(|(method, path, body)| {
-        let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
-        let path = path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B");
-        let path = path.replace("{batchId}", ID);
-        (*method, path.replace("{operator}", "tess"), *body)
-    })
+/// A path as a request names it.
+pub(crate) fn asked(path: &str) -> String {
+    let path = path.replace("{sessionId}", ID).replace("{serial}", "0a");
+    let path = path.replace("{deviceId}", "ZM-001").replace("{bedId}", "ICU-3B");
+    path.replace("{batchId}", ID).replace("{operator}", "tess")
+}
+
+/// Every operation as a request names it: its method, its path.
+fn requests() -> impl Iterator<Item = (Method, String)> {
+    operations().into_iter().map(|operation| (operation.method, asked(operation.path)))
 }
 
 #[test]
 fn no_path_is_forgotten() {
-    let here = PATHS.iter().map(|(_, path, _)| *path);
-    let elsewhere = strangers::SIGNED.iter().map(|(_, path)| *path);
-    let certified = peers::PATHS.iter().chain(&est::PATHS).map(|(_, path)| *path);
-    // Those of a device's own listener.
-    let device = [
-        paths::SESSION,
-        paths::WINDOW,
-        paths::PAKE_START,
-        paths::PAKE_CONFIRM,
-        paths::BLINK,
-        paths::CONFIGURATION,
-    ];
-    let tested: BTreeSet<_> = here.chain(elsewhere).chain(certified).chain(device).collect();
-    assert_eq!(tested, paths::ALL.into_iter().collect());
+    let [_, devices, signed @ ..] = contract::listeners();
+    let certified: Vec<_> = devices.operations.iter().map(|one| one.path).collect();
+    assert_eq!(sorted(certified.clone()), sorted(peers::PATHS.map(|(_, path)| path).to_vec()));
+    let names = |listener: &contract::Listener| {
+        let protocol = listener.protocol.unwrap();
+        listener.operations.iter().map(|one| (protocol, one.path)).collect::<Vec<_>>()
+    };
+    let signed: Vec<_> = signed.iter().flat_map(names).collect();
+    assert_eq!(sorted(signed.clone()), sorted(strangers::SIGNED.to_vec()));
+    let here = operations().into_iter().map(|one| one.path);
+    let elsewhere = signed.into_iter().map(|(_, path)| path);
+    let device = device_listener::operations().into_iter().map(|one| one.path);
+    // EST is described by its own standard.
+    let est = est::PATHS.map(|(_, path)| path);
+    let all = here.chain(elsewhere).chain(certified).chain(device).chain(est);
+    let all: BTreeSet<_> = all.collect();
+    assert_eq!(all, paths::ALL.into_iter().collect());
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list
 }
 
 #[tokio::test]
@@ -117,12 +89,22 @@ async fn readiness_needs_no_login_and_names_what_is_in_the_way() {
 async fn every_path_refuses_other_methods() {
     let world = World::open().await;
     let mut tablet = world.administrator().await;
-    for (method, path, _) in requests() {
-        for wrong in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+    let mut methods: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, path) in requests() {
+        let known = methods.entry(path).or_default();
+        known.extend((method == Method::GET).then(|| "HEAD".to_owned()));
+        known.insert(method.to_string());
+    }
+    for (path, known) in methods {
+        let others = [Method::GET, Method::POST].into_iter();
+        let others = others.filter(|method| !known.contains(method.as_str()));
+        let never = [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE];
+        for wrong in others.chain(never) {
             let answer = tablet.send(Ask::get(&path).method(wrong)).await;
             assert_eq!(problem(&answer).code, ErrorCode::MethodNotAllowed, "{path}");
             let allow = answer.headers.get(http::header::ALLOW).unwrap().to_str().unwrap();
-            assert!(allow.contains(method), "{path}: {allow}");
+            let allow: BTreeSet<_> = allow.split(',').map(|one| one.trim().to_owned()).collect();
+            assert_eq!(allow, known, "{path}");
         }
     }
 }
@@ -131,8 +113,10 @@ async fn every_path_refuses_other_methods() {
 async fn every_path_with_a_body_takes_json_only() {
     let world = World::open().await;
     let mut tablet = world.administrator().await;
-    let is_signed = |path: &str| path == paths::OUTCOME;
-    for (_, path, _) in PATHS.iter().filter(|(_, path, body)| *body && !is_signed(path)) {
+    // Who has to sign, and who has to be a page, is told nothing else.
+    let silent = |operation: &Operation| matches!(operation.proof, Proof::Signature | Proof::Page);
+    let with_body = operations().into_iter().filter(|one| one.body.is_some() && !silent(one));
+    for path in with_body.map(|operation| operation.path) {
         for wrong in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
             let answer = tablet.send(Ask::post(path, wrong, "{}")).await;
             assert_eq!(problem(&answer).code, ErrorCode::MediaTypeUnsupported, "{path} {wrong}");
@@ -164,8 +148,7 @@ async fn strangers_get_one_answer() {
         let seen = strangers::fingerprint(answer);
         assert_eq!(first.get_or_insert(seen.clone()), &seen, "{what}");
     };
-    for (method, path, _) in requests().filter(|(_, path, _)| !open.contains(&path.as_str())) {
-        let method: Method = method.parse().unwrap();
+    for (method, path) in requests().filter(|(_, path)| !open.contains(&path.as_str())) {
         for bearer in bearers {
             let ask = Ask::post(&path, "text/plain", "junk").method(method.clone());
             let answer = tablet
@@ -178,7 +161,7 @@ async fn strangers_get_one_answer() {
     for path in ["/", "/metrics", "/api/device/test", "/api/audit/x"] {
         alike(&tablet.get(path).await, path);
     }
-    for (_, path, _) in requests() {
+    for (_, path) in requests() {
         for wrong in [Method::PUT, Method::DELETE, Method::OPTIONS] {
             alike(&tablet.send(Ask::get(&path).method(wrong)).await, &path);
         }
@@ -253,6 +236,12 @@ async fn bodies_end_at_64_kibibytes_and_manifests_at_their_own_limit() {
     let mut tablet = world.administrator().await;
     let answer = tablet.post("/api/registry/import", &format!("{fits} ")).await;
     assert_ne!(answer.status, 413);
+    let longer = " ".repeat(limits::MANIFEST_BYTES.default + 1);
+    for path in ["/api/registry/import", "/api/batches?name=a"] {
+        let mut tablet = world.administrator().await;
+        let answer = tablet.post(path, &longer).await;
+        assert_eq!((answer.status.as_u16(), problem(&answer).status), (413, 413), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -107,6 +107,28 @@ async fn slow_headers_and_resting_connections_are_closed() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_long_or_has_too_many_headers_is_refused() {
+    let site = Site::open(ServerLimits::operators()).await;
+    let begin = "GET /ok HTTP/1.1\r\nHost: x\r\n";
+    let long = format!("{begin}X: {}\r\n\r\n", "a".repeat(ServerLimits::HEAD_BYTES));
+    let many = format!("{begin}{}\r\n", "X: a\r\n".repeat(ServerLimits::HEADERS));
+    for head in [long, many] {
+        let mut stream = site.raw().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 431");
+        assert!(closed_by_server(&mut stream).await);
+    }
+    let most = format!("{begin}{}\r\n", "X: a\r\n".repeat(ServerLimits::HEADERS - 1));
+    let mut stream = site.raw().await;
+    stream.write_all(most.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
 async fn the_places_of_one_source_are_counted() {
     let mut limits = ServerLimits::operators();
     limits.per_source = 1;

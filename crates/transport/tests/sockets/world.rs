@@ -207,12 +207,21 @@ impl Tablet {
         self.send(Ask::post(path, JSON, json.to_owned())).await
     }
 
-    pub(crate) async fn send(&mut self, mut ask: Ask<'_>) -> Answer {
-        if let Some(token) = &self.token {
-            let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-            ask = ask.header(AUTHORIZATION, value);
-        }
+    pub(crate) async fn send(&mut self, ask: Ask<'_>) -> Answer {
+        let ask = self.as_who_it_is(ask);
         self.connection.send(ask, PATIENCE).await.unwrap()
+    }
+
+    /// An answer that may be longer than a message.
+    pub(crate) async fn get_long(&mut self, path: &str) -> Answer {
+        let ask = self.as_who_it_is(Ask::get(path));
+        self.connection.send_bounded(ask, PATIENCE, 1 << 20).await.unwrap()
+    }
+
+    fn as_who_it_is<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
+        let Some(token) = &self.token else { return ask };
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        ask.header(AUTHORIZATION, value)
     }
 }
 

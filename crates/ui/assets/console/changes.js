@@ -6,8 +6,11 @@ import { ask, must } from "/console/ask.js";
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Another bed, another label; who has the bed already is said first. */
+/** Another bed, another label; who has the bed already is said first, and what another has said meanwhile is kept. */
 export function askMove(row, done) {
+  const placed = api.placed(row.deviceId);
+  // Whoever goes on is told what came of it.
+  placed.catch(() => {});
   ask({
     title: text("moveTitle", { device: row.deviceId }),
     words: text("moveWhy"),
@@ -27,7 +30,10 @@ export function askMove(row, done) {
       const place = {};
       if (bed !== "") place.bedId = bed;
       if (label !== "") place.deviceLabel = label;
-      await api.place(row.deviceId, place);
+      const { value, tag } = await placed;
+      // The row was older than the answer: its reader has not seen what would be overwritten.
+      const isSeen = value.bedId === row.bedId && value.deviceLabel === row.deviceLabel;
+      await api.place(row.deviceId, place, isSeen ? tag : '"unseen"');
       await done(text("moved", { device: row.deviceId }));
     },
   });

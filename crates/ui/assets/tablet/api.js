@@ -27,8 +27,9 @@ export const isLost = (error) => error instanceof Refusal && error.problem.code 
 const unanswered = () =>
   new Refusal({ code: "", title: text("noAnswer"), next: text("noAnswerNext") });
 
-async function send(method, path, body, signal) {
-  const headers = body === undefined ? PAGE : { ...PAGE, "content-type": "application/json" };
+async function send(method, path, body, signal, { tag, tagged } = {}) {
+  const headers = body === undefined ? { ...PAGE } : { ...PAGE, "content-type": "application/json" };
+  if (tag !== undefined) headers["if-match"] = tag;
   const content = body instanceof Blob ? body : JSON.stringify(body);
   const options = { method, headers, body: content, signal, cache: "no-store" };
   let answer;
@@ -40,19 +41,22 @@ async function send(method, path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw unanswered();
   }
-  if (answer.ok) return read;
+  if (answer.ok) return tagged ? { value: read, tag: answer.headers.get("etag") } : read;
   throw new Refusal(read, Number(answer.headers.get("retry-after") ?? 0));
 }
 
-/** Asks the station, with a value or with the bytes of a file; where the login has ended, asks for a new one first and goes on. */
-export async function call(method, path, body, signal) {
+/**
+ * Asks the station, with a value or with the bytes of a file; where the login has ended, asks for a new one first and goes on.
+ * With `tag` a change is made only to what has that tag still, with `tagged` the answer comes with its own.
+ */
+export async function call(method, path, body, signal, bound) {
   try {
-    return await send(method, path, body, signal);
+    return await send(method, path, body, signal, bound);
   } catch (error) {
     const ended = error instanceof Refusal && ENDED.includes(error.problem.code);
     if (!ended) throw error;
     await askLogin();
-    return send(method, path, body, signal);
+    return send(method, path, body, signal, bound);
   }
 }
 

@@ -158,10 +158,11 @@ impl Tables {
                 account.disabled = *disabled;
                 self.logins.retain(|_, row| !disabled || row.operator != *operator);
             }
-            StationWrite::Place { device_id, bed, label } => {
-                if let Some(row) = self.devices.get_mut(device_id) {
-                    (row.bed, row.label) = (bed.clone(), label.clone());
-                }
+            StationWrite::Place { device_id, from, to } => {
+                let row = self.devices.get_mut(device_id);
+                let row = row.filter(|row| (&row.bed, &row.label) == (&from.bed, &from.label));
+                let row = row.ok_or(Refusal::PlaceMoved)?;
+                (row.bed, row.label) = (to.bed.clone(), to.label.clone());
             }
             StationWrite::AddLogin(row) => {
                 self.logins.insert(row.token_hash, row.clone());

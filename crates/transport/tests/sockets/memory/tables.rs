@@ -64,9 +64,12 @@ impl Tables {
                 account.disabled = *disabled;
                 self.logins.retain(|_, row| !disabled || row.operator != *operator);
             }
-            StationWrite::Place { device_id, bed, label } => {
+            StationWrite::Place { device_id, from, to } => {
                 let row = self.devices.get_mut(device_id).unwrap();
-                (row.bed, row.label) = (bed.clone(), label.clone());
+                if (&row.bed, &row.label) != (&from.bed, &from.label) {
+                    return Err(Refusal::PlaceMoved);
+                }
+                (row.bed, row.label) = (to.bed.clone(), to.label.clone());
             }
             StationWrite::DeviceStatus { device_id, status } => {
                 self.devices.get_mut(device_id).unwrap().status = *status;
