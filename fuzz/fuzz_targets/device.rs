@@ -5,50 +5,39 @@
 #[path = "../../crates/protocol/tests/common/mod.rs"]
 mod common;
 
-use std::cell::RefCell;
-
 use common::{Forge, Pair, forge};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 use zmon_crypto::jws::Typ;
 use zmon_domain::state::ProvisioningState;
 use zmon_fuzz::choice;
 use zmon_protocol::device::DeviceInput;
 use zmon_wire::strict;
 
-thread_local! {
-    /// A device that shows a code: made once, its machine put back for each input.
-    static READY: RefCell<Option<Pair>> = const { RefCell::new(None) };
-}
+/// What a station decides, whatever it decides.
+const FREE: [&str; 6] =
+    ["syncInterval", "bedId", "deviceLabel", "measurementUnit", "language", "serverUrl"];
 
 fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = choice(data, 6) else { return };
-    READY.with_borrow_mut(|ready| {
-        // One that has gone on is another device for the next input.
-        let mut pair = ready.take().filter(showing).unwrap_or_else(fresh);
-        go(&mut pair, which, body);
-        let state = pair.device.machine.state();
-        assert_ne!(state, ProvisioningState::Provisioned, "by what no station has made");
-        *ready = Some(pair);
-    });
-});
-
-fn fresh() -> Pair {
     let mut pair = Pair::new(1);
     pair.enter();
-    pair
-}
+    if go(&mut pair, which, body) {
+        return;
+    }
+    let state = pair.device.machine.state();
+    assert_ne!(state, ProvisioningState::Provisioned, "by what no station has made");
+});
 
-fn showing(pair: &Pair) -> bool {
-    pair.device.audit.len() < 1_000 && pair.snapshot().qr.is_some()
-}
-
-fn go(pair: &mut Pair, which: usize, body: &[u8]) {
+/// Does it; whether the device may be provisioned by it.
+fn go(pair: &mut Pair, which: usize, body: &[u8]) -> bool {
     match which {
         // A hello, rightly signed, and its claim.
         0 => {
             let hello = forge::sign(pair, Typ::Hello, None, body);
             let token = forge::token(pair);
-            let claim_mac = zmon_crypto::schedule::Prk::from_token(&hello, &token).claim_mac(&hello);
+            let claim_mac =
+                zmon_crypto::schedule::Prk::from_token(&hello, &token).claim_mac(&hello);
             drop(forge::open(pair, hello, claim_mac));
         }
         // A configuration, rightly signed and sealed.
@@ -69,28 +58,22 @@ fn go(pair: &mut Pair, which: usize, body: &[u8]) {
             drop(Forge::claim(pair));
             drop(pair.tell(DeviceInput::Configuration { envelope: body.to_vec() }));
         }
-        // An honest configuration with one member of another value.
+        // An honest configuration with one member of another value; some a station may choose.
         4 => {
             let session = Forge::claim(pair);
             let document = session.document(pair);
             let payload = strict::to_vec(&document).expect("JSON");
-            let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&payload) else { return };
-            let Some((member, text)) = choice(body, value.as_object().map_or(1, |o| o.len())) else { return };
-            let Ok(other) = serde_json::from_slice::<serde_json::Value>(text) else { return };
-            let Some(slot) = value.as_object_mut().and_then(|o| o.values_mut().nth(member)) else { return };
-            if *slot == other {
-                return;
-            }
+            let Ok(mut value) = serde_json::from_slice::<Value>(&payload) else { return false };
+            let Some(members) = value.as_object_mut() else { return false };
+            let Some((member, text)) = choice(body, members.len()) else { return false };
+            let Ok(other) = serde_json::from_slice::<Value>(text) else { return false };
+            let Some((name, slot)) = members.iter_mut().nth(member) else { return false };
+            let free = FREE.contains(&name.as_str()) || *slot == other;
             *slot = other;
-            let free = ["syncInterval", "bedId", "deviceLabel", "measurementUnit", "language", "serverUrl"];
-            let name = value.as_object().and_then(|o| o.keys().nth(member).cloned()).unwrap_or_default();
             let signed = forge::sign(pair, Typ::Config, None, value.to_string().as_bytes());
             let envelope = session.seal(pair, &signed);
-            let answer = session.deliver(pair, envelope);
-            // What a station may choose, it may choose: such a device is provisioned, and not looked at again.
-            if free.contains(&name.as_str()) || answer.is_err() {
-                *pair = fresh();
-            }
+            drop(session.deliver(pair, envelope));
+            return free;
         }
         // A run of a typed code.
         _ => {
@@ -98,4 +81,5 @@ fn go(pair: &mut Pair, which: usize, body: &[u8]) {
             drop(pair.tell(DeviceInput::PakeStart { hello, share_p: [4; 65] }));
         }
     }
+    false
 }

@@ -22,11 +22,15 @@ fuzz_target!(|data: &[u8]| {
         // An honest one with one member of another value.
         1 => {
             let honest = strict::to_vec(&liar.document).expect("JSON");
-            let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&honest) else { return };
+            let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&honest) else {
+                return;
+            };
             let members = value.as_object().map_or(1, |object| object.len());
             let Some((member, text)) = choice(body, members) else { return };
             let Ok(other) = serde_json::from_slice(text) else { return };
-            let Some(slot) = value.as_object_mut().and_then(|o| o.values_mut().nth(member)) else { return };
+            let Some(slot) = value.as_object_mut().and_then(|o| o.values_mut().nth(member)) else {
+                return;
+            };
             *slot = other;
             value.to_string().into_bytes()
         }
@@ -38,7 +42,8 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
     };
-    let signed = sign(Typ::Identity, None, &payload, &liar.key, &mut pair.device.rng).expect("signed");
+    let signed =
+        sign(Typ::Identity, None, &payload, &liar.key, &mut pair.device.rng).expect("signed");
     drop(pair.station.input(&now, SessionInput::Identity(signed.into_bytes())));
     assert!(pair.station.certificates.len() <= 1, "one at most");
 });

@@ -1,4 +1,4 @@
-//! What fuzz targets share: what is kept between two inputs, and one property of every parser.
+//! What fuzz targets share: how an input chooses, and one property of every parser.
 
 use core::fmt::Debug;
 
@@ -12,7 +12,10 @@ pub fn reads_back<T: PartialEq + Debug, E: Debug>(
     read: impl FnOnce(&str) -> Result<T, E>,
 ) {
     let again = read(written);
-    assert!(again.as_ref().is_ok_and(|again| *again == value), "{value:?} as {written:?}: {again:?}");
+    assert!(
+        again.as_ref().is_ok_and(|again| *again == value),
+        "{value:?} as {written:?}: {again:?}"
+    );
 }
 
 /// The first byte as a choice of so many, and the rest.

@@ -85,8 +85,8 @@ async fn main() -> Result<ExitCode, LedgerError> {
         let going = async {
             let seed = Seed::new(seed);
             match side {
-                Side::Device => Bedside::new(seed).await.row(row, || true).await,
-                Side::Station => Central::new(seed).await.row(row, || true).await,
+                Side::Device => Bedside::new(seed).await.row(row).await,
+                Side::Station => Central::new(seed).await.row(row).await,
             }
         };
         // What does not hold panics with its story.

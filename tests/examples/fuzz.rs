@@ -30,13 +30,14 @@ struct Fuzz {
     /// How long each target is run in a round.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     each: Duration,
-    /// This target alone.
+    /// This target alone; nothing goes into the ledger.
     #[arg(long)]
     only: Option<String>,
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let Fuzz { args, each, only } = Fuzz::parse();
+    let Fuzz { mut args, each, only } = Fuzz::parse();
+    args.no_ledger |= only.is_some();
     let home = root().join("target/fuzz");
     let programs = build(&home)?;
     let mut run = args.begin(&FUZZ)?;

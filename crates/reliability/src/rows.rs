@@ -6,7 +6,7 @@
 pub enum Target {
     /// So many cases in all runs together.
     Cases(u64),
-    /// Of the newest run, at least so many of a hundred.
+    /// Of all cases of the newest code, at least so many of a hundred.
     Percent(u64),
 }
 
@@ -78,7 +78,17 @@ pub const POWER_LOSS: Row = Row {
     what: "images of a disk after the power went, made from recorded writes",
     holds: "the device opens it, is wholly old or wholly new, its log verifies, nothing acknowledged is lost",
     target: Target::Cases(50_000),
-    about: &["crates/domain", "crates/persistence", "migrations/device", "migrations/station"],
+    about: &[
+        MACHINES[0],
+        MACHINES[1],
+        MACHINES[2],
+        MACHINES[3],
+        "crates/provisioning",
+        "crates/persistence",
+        "crates/transport",
+        "bins/device",
+        "migrations/device",
+    ],
     command: "cargo build -p zmon-device && cargo run -p zmon-tests --example power_loss --",
     gate: "1,000 images",
 };
@@ -86,8 +96,8 @@ pub const POWER_LOSS: Row = Row {
 /// The first, second … call of each kind in each flow fails.
 pub const FAULTS: Row = Row {
     name: "faults",
-    what: "runs in which the Nth call of one kind is the last, or fails",
-    holds: "no half state: the flow ends or goes on after a start, and both logs verify",
+    what: "runs in which the Nth call of one kind of a thread is the last, or fails",
+    holds: "no half state: the flow ends or goes on after a start, device and station agree, and the log of who was hit verifies",
     target: Target::Cases(5_000),
     about: &[
         MACHINES[0],
@@ -103,7 +113,7 @@ pub const FAULTS: Row = Row {
         "migrations",
     ],
     command: "cargo build --bins && cargo run -p zmon-tests --example crash_matrix --",
-    gate: "every sync of every flow, every write of a pairing",
+    gate: "each sync of every flow of the device and of three of the station, each write of a re-provisioning",
 };
 
 /// Whole wards.
@@ -150,7 +160,7 @@ pub const CROSS_DELIVERIES: Row = Row {
 /// Guesses at a typed code.
 pub const GUESSES: Row = Row {
     name: "guesses",
-    what: "guesses at typed codes over 1,000 open windows, with restarts",
+    what: "guesses at typed codes, 5,000 a window, with restarts: five with a code, then what spends no try",
     holds: "at most five are counted in a window, the rest is refused before any curve is touched, none \
             is accepted, and an honest pairing by QR code goes through",
     target: Target::Cases(5_000_000),
@@ -163,7 +173,7 @@ pub const GUESSES: Row = Row {
 pub const MUTANTS: Row = Row {
     name: "mutants",
     what: "mutants of protocol, crypto glue and validators that a test notices",
-    holds: "survivors are explained in `docs/reliability/mutants.md`",
+    holds: "a test fails; survivors belong into `docs/reliability/mutants.md`",
     target: Target::Percent(95),
     about: &MACHINES,
     command: "cargo run -p zmon-tests --example mutants --",

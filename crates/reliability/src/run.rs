@@ -9,7 +9,8 @@ use crate::{Args, Entry, Ledger, LedgerError, PATH, Row, Sources, root};
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// Seeds, one after the other, and what they have shown.
+/// Seeds, one after the other, and what they have shown. One that is dropped by a panic has failed, and is written
+/// down as that.
 #[derive(Debug)]
 pub struct Run {
     row: &'static Row,
@@ -17,12 +18,14 @@ pub struct Run {
     first: u64,
     path: PathBuf,
     sources: Sources,
+    commit: String,
     begun: Instant,
     told: Instant,
     seeds: u64,
     cases: u64,
     of: Option<u64>,
     failures: u64,
+    ended: bool,
 }
 
 impl Run {
@@ -38,7 +41,22 @@ impl Run {
         let begun = now();
         let (seeds, cases, of, failures) = (0, 0, None, 0);
         let told = begun;
-        let run = Self { row, args, first, path, sources, begun, told, seeds, cases, of, failures };
+        let commit = commit();
+        let run = Self {
+            row,
+            args,
+            first,
+            path,
+            sources,
+            commit,
+            begun,
+            told,
+            seeds,
+            cases,
+            of,
+            failures,
+            ended: false,
+        };
         if !run.args.no_ledger {
             ledger.admit(&Entry { seeds: 1, ..run.entry() })?;
         }
@@ -61,9 +79,8 @@ impl Run {
         Some(seed)
     }
 
-    /// Whether no further seed is begun: for a seed that is many cases.
-    #[must_use]
-    pub fn over(&self) -> bool {
+    /// Whether no further seed is begun.
+    fn over(&self) -> bool {
         self.seeds >= self.args.seeds || self.begun.elapsed() >= self.args.time
     }
 
@@ -95,9 +112,10 @@ impl Run {
     /// The exit code is that of a failure when a case has failed, when there was none, or when the ledger
     /// does not take the line.
     #[must_use]
-    pub fn end(self) -> ExitCode {
+    pub fn end(mut self) -> ExitCode {
+        self.ended = true;
         say(&self.line());
-        if self.cases == 0 {
+        if self.cases == 0 && self.failures == 0 {
             say("nothing was counted");
             return ExitCode::FAILURE;
         }
@@ -118,7 +136,7 @@ impl Run {
     fn entry(&self) -> Entry {
         Entry {
             row: self.row.name.to_owned(),
-            commit: commit(),
+            commit: self.commit.clone(),
             sources: self.sources.as_str().to_owned(),
             seed: self.first,
             shard: self.args.shard,
@@ -138,6 +156,21 @@ impl Run {
             "{}: {cases}{of} cases of {seeds} seeds in {seconds} s, {failures} failures",
             row.name
         )
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.ended || !std::thread::panicking() {
+            return;
+        }
+        self.failures += 1;
+        say(&self.line());
+        if !self.args.no_ledger
+            && let Err(error) = self.write()
+        {
+            say(&format!("not in the ledger: {error}"));
+        }
     }
 }
 
@@ -210,6 +243,23 @@ mod tests {
         let look = run(&path, &["--seed", "2", "--seeds", "1", "--no-ledger"]).unwrap();
         assert_eq!(look.end(), ExitCode::FAILURE, "nothing was counted");
         assert_eq!(Ledger::read(&path).unwrap().of(&WARD).count(), 2);
+    }
+
+    #[test]
+    fn a_run_that_panics_has_failed_and_is_written_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.jsonl");
+        fs::write(&path, "").unwrap();
+        let inner = path.clone();
+        let ended = std::panic::catch_unwind(move || {
+            let mut run = run(&inner, &["--seeds", "3"]).unwrap();
+            let _seed = run.next();
+            panic!("a planted one");
+        });
+        assert!(ended.is_err());
+        let ledger = Ledger::read(&path).unwrap();
+        let entries: Vec<_> = ledger.of(&WARD).map(|entry| (entry.seeds, entry.failures)).collect();
+        assert_eq!(entries, [(1, 1)]);
     }
 
     #[test]

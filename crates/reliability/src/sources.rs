@@ -22,6 +22,8 @@ impl Sources {
         for folder in row.about {
             collect(&root.join(folder), &mut files)?;
         }
+        // What it is linked with belongs to it: databases, TLS, ciphers.
+        files.push(root.join("Cargo.lock"));
         files.sort();
         let mut digest = Sha256::new();
         for path in files {
@@ -82,6 +84,7 @@ mod tests {
         }
         let file = dir.path().join(WARD.about[0]).join("src/lib.rs");
         fs::write(&file, content).unwrap();
+        fs::write(dir.path().join("Cargo.lock"), "").unwrap();
         (dir, file)
     }
 
@@ -97,6 +100,10 @@ mod tests {
         fs::create_dir(&tests).unwrap();
         fs::write(tests.join("it.rs"), "").unwrap();
         assert_eq!(first, of(&dir));
+        fs::write(dir.path().join("Cargo.lock"), "a newer one").unwrap();
+        let linked = of(&dir);
+        assert_ne!(first, linked);
+        fs::write(dir.path().join("Cargo.lock"), "").unwrap();
         fs::rename(&file, file.with_file_name("main.rs")).unwrap();
         assert_ne!(first, of(&dir));
     }

@@ -43,7 +43,7 @@ fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
-/// Cases of all runs, or of the newest where the row is a share; never rounded up.
+/// Cases of all runs, or the share of those of the newest code; never rounded up.
 fn reached(ledger: &Ledger, row: &Row) -> String {
     match row.target {
         Target::Cases(target) => {
@@ -51,21 +51,26 @@ fn reached(ledger: &Ledger, row: &Row) -> String {
             format!("{} / {}", grouped(cases), grouped(target))
         }
         Target::Percent(target) => {
-            let newest = ledger.of(row).next_back();
-            let share = newest.and_then(|Entry { cases, of, .. }| {
-                let tenths = cases.checked_mul(1_000)?.checked_div((*of)?)?;
-                Some(format!("{}.{} %", tenths / 10, tenths % 10))
-            });
-            format!("{} / {target} %", share.unwrap_or_else(|| "0".to_owned()))
+            let runs = || newest(ledger, row);
+            let cases: u64 = runs().map(|entry| entry.cases).sum();
+            let of: u64 = runs().filter_map(|entry| entry.of).sum();
+            let seeds: u64 = runs().map(|entry| entry.seeds).sum();
+            let tenths = cases.saturating_mul(1_000).checked_div(of).unwrap_or(0);
+            let share = format!("{}.{} %", tenths / 10, tenths % 10);
+            format!("{share} / {target} % ({cases} of {of}, in {seeds} shares)")
         }
     }
 }
 
 /// Failures since the code last changed between two runs: what failed before is listed with its test.
 fn failures(ledger: &Ledger, row: &Row) -> u64 {
-    let newest = ledger.of(row).next_back().map(|entry| entry.sources.as_str());
-    let same = ledger.of(row).filter(|entry| Some(entry.sources.as_str()) == newest);
-    same.map(|entry| entry.failures).sum()
+    newest(ledger, row).map(|entry| entry.failures).sum()
+}
+
+/// The runs of the code that the last one has seen.
+fn newest<'a>(ledger: &'a Ledger, row: &Row) -> impl Iterator<Item = &'a Entry> {
+    let sources = ledger.of(row).next_back().map(|entry| entry.sources.as_str());
+    ledger.of(row).filter(move |entry| Some(entry.sources.as_str()) == sources)
 }
 
 /// A number with a comma between thousands.
@@ -97,14 +102,14 @@ mod tests {
         let lines = [
             line("ward", "old", 1, 1_000, 2),
             line("ward", "new", 2, 234_567, 0),
-            line("mutants", "new", 1, 949, 0),
-            line("mutants", "new", 2, 1, 0),
-            line("mutants", "new", 3, 0, 0).replace("\"cases\":0", "\"cases\":949"),
+            line("mutants", "old", 1, 1_000, 0),
+            line("mutants", "new", 2, 949, 0),
+            line("mutants", "new", 3, 950, 0),
         ];
         let ledger = Ledger::parse(&lines.join("\n")).unwrap();
         assert_eq!(reached(&ledger, &WARD), "235,567 / 1,000,000");
         assert_eq!(failures(&ledger, &WARD), 0, "mended: the code is other code");
-        assert_eq!(reached(&ledger, &MUTANTS), "94.9 % / 95 %");
+        assert_eq!(reached(&ledger, &MUTANTS), "94.9 % / 95 % (1899 of 2000, in 2 shares)");
         let table = markdown(&ledger, &root()).unwrap();
         assert!(table.contains("| 235,567 / 1,000,000 | 0 | 012345678 | **changed: stale** |"));
         assert!(table.contains("--example ward -- --for 20m --seed 3` |"));

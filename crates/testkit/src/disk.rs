@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 
+use crate::wait;
+
 /// A new directory that only its owner enters, gone with the value.
 pub(crate) fn private(prefix: &str) -> TempDir {
     let mode = fs::Permissions::from_mode(0o700);
@@ -74,6 +76,21 @@ pub fn reachable_by_others(dir: &Path) -> Vec<(PathBuf, u32)> {
     };
     let wide = |mode: u32| mode & 0o077 != 0;
     folders.into_iter().chain(files(dir)).map(mode).filter(|(_, bits)| wide(*bits)).collect()
+}
+
+/// Until nobody has this database open any more, and its log has gone into it. SQLite's connections close on threads of
+/// their own, and where one that only reads is the last of them the log stays.
+pub(crate) async fn closed(database: &Path) {
+    let log = PathBuf::from(format!("{}-wal", database.display()));
+    let closed = async || {
+        let url = format!("sqlite://{}", database.display());
+        let mut sql = SqliteConnection::connect(&url).await.ok()?;
+        let read = sqlx::query(AssertSqlSafe("SELECT 1 FROM sqlite_schema"));
+        let _busy = read.execute(&mut sql).await;
+        sql.close().await.ok()?;
+        (!log.exists()).then_some(())
+    };
+    wait::eventually("the database to be closed", closed).await;
 }
 
 /// Every file below a directory, to be put back later. Take and restore it while nobody works there.

@@ -25,7 +25,7 @@ use crate::operator::Operator;
 use crate::power::aside;
 use crate::seed::Seed;
 use crate::station::tls;
-use crate::{PASSWORD, Relay, TestDatabase, disk, wait};
+use crate::{PASSWORD, Relay, TestDatabase, disk};
 
 /// What `init` calls a station and its site.
 const STATION: &str = "station-1";
@@ -131,10 +131,9 @@ impl StationProgram {
             store.commit(&now, &record).await.expect("a database").expect("new accounts");
         })
         .await;
-        // SQLite's last connection closes on a thread of its own, and takes the log with it.
-        let log = self.directory().join(format!("{STATION_DATABASE}-wal"));
-        let closed = || core::future::ready((!log.exists()).then_some(()));
-        wait::eventually("the database to be closed", closed).await;
+        if self.database.is_none() {
+            disk::closed(&self.directory().join(STATION_DATABASE)).await;
+        }
         let stranger = self.stranger(clock);
         tokens.iter().map(|token| stranger.clone().with_token(token)).collect()
     }

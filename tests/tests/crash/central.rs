@@ -62,16 +62,13 @@ impl Central {
         Self { station, device, tablet, administrator, _time: time }
     }
 
-    /// Goes through a row: N = 1, 2 … until nothing fires any more, or `go_on` says no.
+    /// Goes through a row: N = 1, 2 … until nothing fires any more.
     ///
     /// # Panics
     /// With the injection, when something does not hold.
-    pub(crate) async fn row(&mut self, row: Row, mut go_on: impl FnMut() -> bool) -> Fired {
+    pub(crate) async fn row(&mut self, row: Row) -> Fired {
         let mut seen = Fired::default();
         for when in 1.. {
-            if !go_on() {
-                break;
-            }
             let injection = Injection { call: row.call, what: row.what, when };
             let story = format!("station, {}, {injection}", row.flow);
             self.prepare(row.flow, &story).await;
@@ -158,10 +155,15 @@ impl Central {
         if !self.station.has_ended(NAME) {
             self.station.kill(NAME);
         }
+        self.log(story).await;
+        self.station.start(NAME, 0);
+    }
+
+    /// The station's log is whole, whether it runs or not.
+    async fn log(&self, story: &str) {
         let log = AuditLog::open_station(&self.station.directory_of(NAME)).await;
         let verified = log.expect("a log").verify().await.expect("the log is read");
         assert_eq!(verified.damage(), None, "{story}: the station's log");
-        self.station.start(NAME, 0);
     }
 
     /// Until the device does nothing by itself; a window that nobody pairs is closed.
@@ -202,6 +204,7 @@ impl Central {
             wait::within(&format!("{story}: the link"), self.device.until_connected()).await;
         }
         self.device.audit_verified().await;
+        self.log(story).await;
     }
 
     /// The current certificates that the station tells an administrator.

@@ -30,7 +30,7 @@ async fn rows(rows: &[Row]) {
     println!("ZMON_SEED={}", seed.number());
     let mut bedside = Bedside::new(seed).await;
     for &row in rows {
-        let seen = bedside.row(row, || true).await;
+        let seen = bedside.row(row).await;
         println!("{} {} {:?}: {seen}", row.flow, row.call, row.what);
         assert!(seen.times > 0, "{row:?} happens at all");
     }
@@ -68,7 +68,7 @@ async fn a_station_killed_at_every_sync_of_its_disk_goes_on_with_what_it_had() {
     println!("ZMON_SEED={}", seed.number());
     let mut central = Central::new(seed).await;
     for row in rows {
-        let seen = central.row(row, || true).await;
+        let seen = central.row(row).await;
         println!("station {} {} {:?}: {seen}", row.flow, row.call, row.what);
         assert!(seen.times > 0, "{row:?} happens at all");
     }

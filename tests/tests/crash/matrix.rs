@@ -56,16 +56,13 @@ impl Bedside {
         Self { station, device, _time: time }
     }
 
-    /// Goes through a row: N = 1, 2 … until nothing fires any more, or `go_on` says no.
+    /// Goes through a row: N = 1, 2 … until nothing fires any more.
     ///
     /// # Panics
     /// With the injection, when something does not hold.
-    pub(crate) async fn row(&mut self, row: Row, mut go_on: impl FnMut() -> bool) -> Fired {
+    pub(crate) async fn row(&mut self, row: Row) -> Fired {
         let mut seen = Fired::default();
         for when in 1.. {
-            if !go_on() {
-                break;
-            }
             let injection = Injection { call: row.call, what: row.what, when };
             let story = format!("{}, {injection}", row.flow);
             self.prepare(row.flow, &story).await;
@@ -114,6 +111,7 @@ impl Bedside {
         self.device.start();
         let status = self.at_rest(story).await;
         self.agree(status.is_provisioned, story).await;
+        self.station.audit_verified().await;
     }
 
     /// Sooner or later: one current certificate of a provisioned device, none of another.

@@ -3,7 +3,8 @@
 
 use core::fmt;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
@@ -45,6 +46,8 @@ impl fmt::Display for Injection {
 /// A tracer on a running program.
 pub(crate) struct Tracer {
     child: Child,
+    /// It names every thread that begins, and ends when nobody listens.
+    _said: BufReader<ChildStderr>,
     seen: NamedTempFile,
 }
 
@@ -75,7 +78,7 @@ impl Tracer {
         let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
         said.read_line(&mut line).expect("strace says something");
         assert!(line.contains(" attached"), "strace: {line}");
-        Self { child, seen }
+        Self { child, _said: said, seen }
     }
 
     /// Lets the program go; whether the misfortune has happened.
@@ -97,6 +100,8 @@ impl Tracer {
             self.child.kill().expect("killed");
             self.child.wait().expect("gone");
         }
+        let ended = self.child.wait().expect("gone");
+        assert_ne!(ended.signal(), Some(Signal::PIPE.as_raw()), "the tracer has seen it all");
         let seen = std::fs::read_to_string(self.seen.path()).expect("what it has seen");
         seen.contains("(INJECTED)") || seen.contains("+++ killed by SIGKILL +++")
     }

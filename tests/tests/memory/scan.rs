@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 
 /// How much is read at a time, in bytes.
 const PIECE: usize = 1 << 20;
+/// What is there or not there as a whole, in bytes.
+const PAGE: usize = 4096;
 
 /// Something to look for.
 #[derive(Clone)]
@@ -67,7 +69,7 @@ fn read(memory: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
             Ok(0) => break,
             Ok(read) => at += read,
             // Reserved and never touched.
-            Err(error) if error.raw_os_error() == Some(5) => at = end,
+            Err(error) if error.raw_os_error() == Some(5) => at = length.min(at + PAGE),
             Err(error) => return Err(error),
         }
     }

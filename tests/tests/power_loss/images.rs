@@ -22,10 +22,8 @@ pub(crate) struct Recording {
     folder: PathBuf,
     before: BTreeMap<PathBuf, Vec<u8>>,
     events: Vec<Event>,
-    /// After so many events the log has so many rows that nothing may lose.
-    acknowledged: BTreeMap<usize, u64>,
-    /// What may be in force.
-    slots: BTreeSet<Option<Serial>>,
+    /// After so many events the log has so many rows that nothing may lose, and this is in force.
+    acknowledged: BTreeMap<usize, (u64, Option<Serial>)>,
 }
 
 /// Records a flow of a device that is at rest before and after it.
@@ -55,11 +53,15 @@ pub(crate) async fn record(flow: Flow, seed: Seed) -> Recording {
         (replaced.is_empty() && current(&station).await != old).then_some(())
     };
     wait::eventually("the flow's end", only).await;
-    let events = recorder.end();
     device.kill();
-    let slots = BTreeSet::new();
-    let acknowledged = BTreeMap::new();
-    Recording { flow, seed, folder, before, events, acknowledged, slots }
+    let events = recorder.end();
+    let mut medium = Medium::new(before.clone(), false);
+    events.iter().for_each(|event| medium.apply(event));
+    let (made, found) = (medium.whole(), files(&folder));
+    let names = made.keys().chain(found.keys());
+    let differ: Vec<_> = names.filter(|name| made.get(*name) != found.get(*name)).collect();
+    assert!(differ.is_empty(), "{flow}: not everything was recorded: {differ:?}");
+    Recording { flow, seed, folder, before, events, acknowledged: BTreeMap::new() }
 }
 
 impl Recording {
@@ -75,25 +77,23 @@ impl Recording {
     /// When the disk was not whole though the power stayed.
     pub(crate) async fn look(&mut self) -> Result<(), String> {
         let mut medium = Medium::new(self.before.clone(), false);
-        let mut known = self.read(medium.whole()).await?;
-        self.acknowledged.insert(0, known.rows);
-        self.slots.insert(in_force(&known));
-        for (number, event) in self.events.iter().enumerate() {
+        self.acknowledge(0, &medium).await?;
+        for number in 0..self.events.len() {
+            let event = &self.events[number];
             medium.apply(event);
             if let Op::Sync { path } = &event.op
                 && path.extension().is_some_and(|name| name != "json")
             {
-                known = self.read(medium.whole()).await?;
-                self.acknowledged.insert(number + 1, known.rows);
-                self.slots.insert(in_force(&known));
+                self.acknowledge(number + 1, &medium).await?;
             }
         }
-        let most =
-            if self.flow == Flow::Pairing || self.flow == Flow::Deprovisioning { 1 } else { 2 };
-        let serials = self.slots.iter().flatten().count();
-        if serials > most || self.slots.len() != 2 {
-            return Err(format!("{} went through {:?}", self.flow, self.slots));
-        }
+        let slots: BTreeSet<_> = self.acknowledged.values().map(|(_, slot)| *slot).collect();
+        if slots.len() == 2 { Ok(()) } else { Err(format!("{} went through {slots:?}", self.flow)) }
+    }
+
+    async fn acknowledge(&mut self, events: usize, medium: &Medium) -> Result<(), String> {
+        let known = self.read(medium.whole()).await?;
+        self.acknowledged.insert(events, (known.rows, in_force(&known)));
         Ok(())
     }
 
@@ -110,12 +110,19 @@ impl Recording {
         }
         let story = |what: String| format!("{}, after {cut} of {events} calls: {what}", self.flow);
         let found = self.read(medium.after_power_loss(dice)).await.map_err(story)?;
-        let rows = self.acknowledged.range(..=cut).next_back().map_or(0, |(_, rows)| *rows);
+        let (before, after) = (
+            self.acknowledged.range(..=cut).next_back(),
+            self.acknowledged.range(cut + 1..).next(),
+        );
+        let rows = before.map_or(0, |(_, (rows, _))| *rows);
         if found.rows < rows {
             return Err(story(format!("{} rows of {rows} that were written", found.rows)));
         }
+        // What was in force at the last sync, or what the next one makes it.
+        let mut slots = before.into_iter().chain(after).map(|(_, (_, slot))| *slot);
         let slot = in_force(&found);
-        if self.slots.contains(&slot) { Ok(()) } else { Err(story(format!("{slot:?} in force"))) }
+        let known = slots.any(|known| known == slot);
+        if known { Ok(()) } else { Err(story(format!("{slot:?} in force"))) }
     }
 
     async fn read(&self, files: BTreeMap<PathBuf, Vec<u8>>) -> Result<Stored, String> {

@@ -1,5 +1,5 @@
 //! The power goes at any call of a flow of the shipped device, made from recorded writes (D13, D16). More:
-//! `cargo run --release -p zmon-tests --example power_loss -- --for 20m`
+//! `cargo run -p zmon-tests --example power_loss -- --for 20m`
 
 #![expect(clippy::indexing_slicing, reason = "numbers of its own lists")]
 #![expect(clippy::expect_used, reason = "a failed round is its report")]

@@ -183,6 +183,10 @@ fn sectors(content: Vec<u8>, change: &Change, kept: &mut dyn FnMut(usize) -> boo
     };
     let offset = if *offset == usize::MAX { content.len() } else { *offset };
     let mut content = content;
+    let end = offset + data.len();
+    if content.len() < end && kept(usize::MAX) {
+        content.resize(end, 0);
+    }
     let mut from = 0;
     while from < data.len() {
         // Sectors of the disk, not of the write.
@@ -278,7 +282,15 @@ mod tests {
                     .collect::<Vec<_>>()
             })
             .collect();
-        let all = [vec![], vec![SECTOR], vec![0, SECTOR], vec![SECTOR, SECTOR]];
+        let all = [
+            vec![],
+            vec![SECTOR],
+            vec![0, SECTOR],
+            vec![SECTOR, SECTOR],
+            // Its length is there, and none of it, or not the last.
+            vec![0, 0],
+            vec![SECTOR, 0],
+        ];
         assert_eq!(seen, BTreeSet::from(all));
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
 /// The calls that change a disk, or make sure of it.
@@ -54,6 +55,8 @@ pub(crate) struct Event {
 /// A tracer that writes down what a program does.
 pub(crate) struct Recorder {
     child: Child,
+    /// It names every thread that begins, and ends when nobody listens.
+    _said: BufReader<ChildStderr>,
     output: NamedTempFile,
     folder: PathBuf,
 }
@@ -74,13 +77,13 @@ impl Recorder {
         let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
         said.read_line(&mut line).expect("strace says something");
         assert!(line.contains(" attached"), "strace: {line}");
-        Self { child, output, folder: folder.canonicalize().expect("a folder") }
+        Self { child, _said: said, output, folder: folder.canonicalize().expect("a folder") }
     }
 
-    /// Lets the program go.
+    /// What it has seen of a program that has ended.
     pub(crate) fn end(mut self) -> Vec<Event> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("strace is there");
-        self.child.wait().expect("gone");
+        let ended = self.child.wait().expect("gone");
+        assert_ne!(ended.signal(), Some(Signal::PIPE.as_raw()), "the tracer has seen it all");
         let text = std::fs::read_to_string(self.output.path()).expect("what it has seen");
         parse(&text, &self.folder)
     }

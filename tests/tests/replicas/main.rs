@@ -20,7 +20,13 @@ use core::time::Duration;
 
 use zmon_testkit::Seed;
 
-use verdict::{Record, breaks};
+use technician::Told;
+use verdict::{End, Record, breaks};
+
+/// How many were paired: a refusal has a reason, and is not what a ward is there for.
+fn paired(ends: &[End]) -> usize {
+    ends.iter().filter(|end| end.told == Told::Paired).count()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
@@ -29,6 +35,7 @@ async fn one_of_two_processes_is_killed_and_every_device_has_one_end() {
     println!("{seen}");
     assert!(seen.all.breaks.is_empty(), "{seen}");
     assert!(seen.cut > 0, "it had something to lose");
+    assert!(paired(&seen.all.ends) > 8, "{seen}");
     for name in fleet::NAMES {
         let log = fleet.station.log(name);
         assert!(!log.contains("no transaction"), "that records collide is no news: {log}");
@@ -55,6 +62,7 @@ async fn one_of_two_processes_stands_still_and_changes_nothing_that_was_taken_ov
     println!("{seen}");
     assert!(seen.all.breaks.is_empty(), "{seen}");
     assert!(seen.cut > 0 && seen.taken_over > 0, "{seen}");
+    assert!(paired(&seen.all.ends) > 6, "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,4 +83,5 @@ async fn two_processes_lose_their_database_and_go_on_when_it_is_back() {
     let seen = outage::run(plan, &Seed::from_environment()).await;
     println!("{seen}");
     assert!(seen.breaks.is_empty(), "{seen}");
+    assert!(paired(&seen.ends) > 2, "{seen}");
 }

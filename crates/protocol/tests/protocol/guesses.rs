@@ -62,6 +62,7 @@ pub(crate) fn guess(seed: u64, guesses: u64, restart: bool) -> Result<Guessed, S
 fn at_window(pair: &mut Pair, guesses: u64, seen: &mut Guessed) -> Result<(), String> {
     let code = pair.code();
     let (rows, mut counted) = (pair.device.rows(EventType::TypedTryStarted).len(), 0u64);
+    let right = Run::new(pair, &code);
     let mut runs = Vec::new();
     for number in 0..guesses {
         let answer = if counted < 5 {
@@ -85,6 +86,11 @@ fn at_window(pair: &mut Pair, guesses: u64, seen: &mut Guessed) -> Result<(), St
         if number % PAUSE == 0 {
             pair.pass(seconds(1));
         }
+    }
+    // Not even the right one is looked at any more.
+    let right = right.start(pair);
+    if counted == 5 && right != Err(ErrorCode::ClaimRefused.into()) {
+        return Err(format!("the right code after five tries: {right:?}"));
     }
     let spent = pair.device.rows(EventType::TypedTryStarted).len() - rows;
     let looked = pair.device.audit.iter().any(|row| row.error == Some(ErrorCode::RequestMalformed));
