@@ -49,7 +49,8 @@ fn of_the_screen(qr: &QrContent) -> Vec<(&'static str, Vec<u8>)> {
 
 /// The PKCS#8 of a P-256 key, and its scalar alone.
 fn of_a_key(pkcs8: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let at = pkcs8.windows(2).rposition(|window| window == [0x04, 0x20]).unwrap() + 2;
+    // The first: the same two bytes may be in the public key, which is behind it and no secret.
+    let at = pkcs8.windows(2).position(|window| window == [0x04, 0x20]).unwrap() + 2;
     vec![("private key", pkcs8.to_vec()), ("private scalar", pkcs8[at..at + 32].to_vec())]
 }
 
