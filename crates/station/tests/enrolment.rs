@@ -259,12 +259,14 @@ async fn a_credential_lets_its_device_enrol_once() {
     let (device, old) = paired(&world).await;
     let refused = world.station.permit_enrolment(&technician(), &device.id).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NotPermitted);
-    let stale = permit(&world, &device).await;
-    let word = permit(&world, &device).await;
+    let before = permit(&world, &device).await;
     let name = device.id.as_str();
     let reason = RevocationReason::Administrator;
     world.station.revoke(&administrator(), &old, reason).await.unwrap();
     let failed = Err(ErrorCode::AuthenticationFailed);
+    assert_eq!(enrol(&world, (name, &before), &key(1)).await, failed, "it ended with the other");
+    let stale = permit(&world, &device).await;
+    let word = permit(&world, &device).await;
     for wrong in [("ZM-666", word.as_str()), (name, ""), (name, "x"), (name, &stale), ("", "")] {
         assert_eq!(enrol(&world, wrong, &key(1)).await, failed, "{wrong:?}");
     }
@@ -282,7 +284,7 @@ async fn a_credential_lets_its_device_enrol_once() {
     let given = world.store.audit_events();
     let given: Vec<_> =
         given.iter().filter(|row| row.event == EventType::EnrolmentPermitted).collect();
-    assert_eq!(given.len(), 2);
+    assert_eq!(given.len(), 3);
     let rows = format!("{:?}", world.store.audit_events());
     assert!(!rows.contains(&word) && !rows.contains(&stale), "no secret in the log");
 }
@@ -314,7 +316,10 @@ async fn enrolment_is_no_way_around_pairing() {
     let old = world.store.certificates().pop().unwrap().serial;
     let pending = reenrol(&world, &old, &key(7)).await.unwrap();
 
-    // Another key by an administrator's word: what the old one could do it can no more.
+    // Another key by an administrator's word: what the old one could do it can no more, not even for who was
+    // let in before.
+    let admit = async || world.station.admit_credential(HERE, device.id.as_str(), &word).await;
+    let (first, second) = (admit().await.unwrap(), admit().await.unwrap());
     let mut manifest = device.manifest_row();
     manifest.identity_key = device.impostor(9).manifest_row().identity_key;
     let lines = zmon_wire::manifest::to_lines(&[manifest]).unwrap();
@@ -322,11 +327,15 @@ async fn enrolment_is_no_way_around_pairing() {
     assert_eq!(row(&world, &pending).state, CertificateState::Revoked);
     assert_eq!(permit(&device.id).await, Err(ErrorCode::EnrolmentUnavailable));
     let late = enrol(&world, (device.id.as_str(), &word), &key(1)).await;
-    assert_eq!(late, Err(ErrorCode::EnrolmentUnavailable));
+    assert_eq!(late, Err(ErrorCode::AuthenticationFailed), "it ended with the key");
+    let refused = world.station.enrol(HERE, first, &request(&key(1))).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::EnrolmentUnavailable);
     world.station.decommission(&administrator(), &device.id).await.unwrap();
     assert_eq!(permit(&device.id).await, Err(ErrorCode::DeviceDecommissioned));
     let late = enrol(&world, (device.id.as_str(), &word), &key(1)).await;
-    assert_eq!(late, Err(ErrorCode::DeviceDecommissioned));
+    assert_eq!(late, Err(ErrorCode::AuthenticationFailed));
+    let refused = world.station.enrol(HERE, second, &request(&key(1))).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::DeviceDecommissioned);
     assert_eq!(world.store.count(EventType::RenewalFailed), 2, "each refusal has its row");
 }
 
