@@ -17,11 +17,12 @@ use zmon_crypto::x509::{csr, spki_of, trust_level_of};
 use zmon_crypto::{IdentityKey, SoftIdentity, Suite};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{DeviceId, Serial, Thumbprint};
 use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_station::ports::{
-    CertificateRow, CertificateState, Enrolment, RevocationReason, SessionPhase, StationStore,
+    CertificateRow, CertificateState, DeviceRow, DeviceStatus, Enrolment, RevocationReason,
+    SessionPhase, StationStore,
 };
 use zmon_station::{EnrolmentPolicy, PairOutcome};
 use zmon_wire::heartbeat::Heartbeat;
@@ -337,6 +338,30 @@ async fn enrolment_is_no_way_around_pairing() {
     let refused = world.station.enrol(HERE, second, &request(&key(1))).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::DeviceDecommissioned);
     assert_eq!(world.store.count(EventType::RenewalFailed), 2, "each refusal has its row");
+}
+
+/// What an administrator does while a certificate is being issued cannot name it; its first use looks again.
+#[tokio::test(start_paused = true)]
+async fn what_was_issued_beside_a_rekey_or_a_decommission_never_counts() {
+    let rekeyed = |row: &mut DeviceRow| row.identity = Thumbprint::from_bytes([9; 32]);
+    let retired = |row: &mut DeviceRow| row.status = DeviceStatus::Decommissioned;
+    for change in [rekeyed as fn(&mut DeviceRow), retired] {
+        let world = world(EnrolmentPolicy::Enroll).await;
+        let (device, old) = paired(&world).await;
+        let reason = RevocationReason::Administrator;
+        world.station.revoke(&administrator(), &old, reason).await.unwrap();
+        let word = permit(&world, &device).await;
+        let der = enrol(&world, (device.id.as_str(), &word), &key(1)).await.unwrap();
+        let serial = row(&world, &der).serial;
+        let known = world.store.device(&device.id).await.unwrap().unwrap();
+        let mut other = known.clone();
+        change(&mut other);
+        world.store.put_device(other).await;
+        assert_eq!(beat(&world, &serial).await, Err(ErrorCode::CertificateRevoked));
+        assert_eq!(row(&world, &der).revoked.unwrap().1, RevocationReason::Aborted);
+        assert!(world.store.sessions().iter().all(|row| !row.reserved && row.phase.is_final()));
+        assert_eq!(world.store.count(EventType::CommitConfirmed), 1, "the pairing's alone");
+    }
 }
 
 #[tokio::test(start_paused = true)]
