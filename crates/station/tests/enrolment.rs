@@ -440,10 +440,29 @@ async fn a_device_that_asks_and_asks_is_told_to_wait() {
     let refused = world.station.reenrol(HERE, &old, &request(&key(most))).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::TooManyRequests);
     let wait = refused.retry_after.unwrap();
+    assert_eq!(world.store.count(EventType::RenewalFailed), 1, "and it is told");
     assert!(reenrol(&world, &old, &key(most - 1)).await.is_ok(), "what it has it gets again");
     assert_eq!(world.store.certificates().len(), rows);
     tokio::time::advance(wait).await;
     assert!(reenrol(&world, &old, &key(most)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_issued_counts_against_nobody() {
+    let world = world(EnrolmentPolicy::Reenroll).await;
+    let (_device, old) = paired(&world).await;
+    let most = u64::from(zmon_domain::limits::ENROLMENTS_HOURLY.default);
+    reenrol(&world, &old, &key(0)).await.unwrap();
+    world.store.fail_on(Some(EventType::CertificateIssued));
+    for seed in 1..=most {
+        let refused = reenrol(&world, &old, &key(seed)).await;
+        assert_eq!(refused, Err(ErrorCode::AuditUnavailable));
+    }
+    world.store.fail_on(None);
+    for seed in 1..most {
+        reenrol(&world, &old, &key(seed)).await.unwrap();
+    }
+    assert_eq!(reenrol(&world, &old, &key(most)).await, Err(ErrorCode::TooManyRequests));
 }
 
 /// Several processes of one station on one record: whichever is asked, there is one certificate under way.
