@@ -81,12 +81,21 @@ impl HighWater {
     }
 
     /// Writes it durably in place of the last one.
+    ///
+    /// # Errors
+    /// `storage_unavailable` for one that would be too long to be read: the last one stays.
     pub(crate) fn write(&self, mark: &Mark, rng: &mut dyn CryptoRng) -> Result<()> {
         let plain = serde_json::to_vec(mark).map_err(|error| {
             let context = "the high-water mark cannot be written as JSON";
             PersistenceError::caused_by(ErrorCode::Internal, context, error)
         })?;
-        self.dir.replace_file(FILE, &seal::seal(&self.key, &self.aad(), &plain, rng)?)
+        let sealed = seal::seal(&self.key, &self.aad(), &plain, rng)?;
+        if sealed.len() > FILE_MAX {
+            // The older one still says something; nobody could read this one.
+            let context = format!("{FILE}: {} bytes would be more than {FILE_MAX}", sealed.len());
+            return Err(PersistenceError::new(ErrorCode::StorageUnavailable, context));
+        }
+        self.dir.replace_file(FILE, &sealed)
     }
 
     fn aad(&self) -> Vec<u8> {
@@ -142,5 +151,30 @@ impl fmt::Display for Behind {
                 write!(f, "revocation list {once} was published, and {now} is the newest here")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Arc::new(PrivateDir::create(&temp.path().join("station")).unwrap());
+        let root = RootSecret::from_secret(Secret32::from_bytes([7; 32]));
+        let file = HighWater::new(dir, &root, &StationId::parse("cs-1").unwrap());
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mark = |long: usize| Mark { v: VERSION, checkpoint: "c".repeat(long), crl_number: 1 };
+        let empty = serde_json::to_vec(&mark(0)).unwrap();
+        let sealed = seal::seal(&file.key, &file.aad(), &empty, &mut rng).unwrap();
+        let longest = FILE_MAX - sealed.len();
+        file.write(&mark(longest), &mut rng).unwrap();
+        let refused = file.write(&mark(longest + 1), &mut rng).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::StorageUnavailable);
+        assert_eq!(file.read().unwrap(), Some(mark(longest)), "the last one stays");
     }
 }

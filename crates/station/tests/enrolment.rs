@@ -17,11 +17,12 @@ use zmon_crypto::x509::{csr, spki_of, trust_level_of};
 use zmon_crypto::{IdentityKey, SoftIdentity, Suite};
 use zmon_domain::audit::EventType;
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{DeviceId, Serial};
+use zmon_domain::ids::{DeviceId, Serial, Thumbprint};
 use zmon_domain::role::Actor;
 use zmon_domain::state::ProvisioningState;
 use zmon_station::ports::{
-    CertificateRow, CertificateState, Enrolment, RevocationReason, SessionPhase, StationStore,
+    CertificateRow, CertificateState, DeviceRow, DeviceStatus, Enrolment, RevocationReason,
+    SessionPhase, StationStore,
 };
 use zmon_station::{EnrolmentPolicy, PairOutcome};
 use zmon_wire::heartbeat::Heartbeat;
@@ -259,12 +260,14 @@ async fn a_credential_lets_its_device_enrol_once() {
     let (device, old) = paired(&world).await;
     let refused = world.station.permit_enrolment(&technician(), &device.id).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::NotPermitted);
-    let stale = permit(&world, &device).await;
-    let word = permit(&world, &device).await;
+    let before = permit(&world, &device).await;
     let name = device.id.as_str();
     let reason = RevocationReason::Administrator;
     world.station.revoke(&administrator(), &old, reason).await.unwrap();
     let failed = Err(ErrorCode::AuthenticationFailed);
+    assert_eq!(enrol(&world, (name, &before), &key(1)).await, failed, "it ended with the other");
+    let stale = permit(&world, &device).await;
+    let word = permit(&world, &device).await;
     for wrong in [("ZM-666", word.as_str()), (name, ""), (name, "x"), (name, &stale), ("", "")] {
         assert_eq!(enrol(&world, wrong, &key(1)).await, failed, "{wrong:?}");
     }
@@ -282,7 +285,7 @@ async fn a_credential_lets_its_device_enrol_once() {
     let given = world.store.audit_events();
     let given: Vec<_> =
         given.iter().filter(|row| row.event == EventType::EnrolmentPermitted).collect();
-    assert_eq!(given.len(), 2);
+    assert_eq!(given.len(), 3);
     let rows = format!("{:?}", world.store.audit_events());
     assert!(!rows.contains(&word) && !rows.contains(&stale), "no secret in the log");
 }
@@ -314,7 +317,10 @@ async fn enrolment_is_no_way_around_pairing() {
     let old = world.store.certificates().pop().unwrap().serial;
     let pending = reenrol(&world, &old, &key(7)).await.unwrap();
 
-    // Another key by an administrator's word: what the old one could do it can no more.
+    // Another key by an administrator's word: what the old one could do it can no more, not even for who was
+    // let in before.
+    let admit = async || world.station.admit_credential(HERE, device.id.as_str(), &word).await;
+    let (first, second) = (admit().await.unwrap(), admit().await.unwrap());
     let mut manifest = device.manifest_row();
     manifest.identity_key = device.impostor(9).manifest_row().identity_key;
     let lines = zmon_wire::manifest::to_lines(&[manifest]).unwrap();
@@ -322,12 +328,40 @@ async fn enrolment_is_no_way_around_pairing() {
     assert_eq!(row(&world, &pending).state, CertificateState::Revoked);
     assert_eq!(permit(&device.id).await, Err(ErrorCode::EnrolmentUnavailable));
     let late = enrol(&world, (device.id.as_str(), &word), &key(1)).await;
-    assert_eq!(late, Err(ErrorCode::EnrolmentUnavailable));
+    assert_eq!(late, Err(ErrorCode::AuthenticationFailed), "it ended with the key");
+    let refused = world.station.enrol(HERE, first, &request(&key(1))).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::EnrolmentUnavailable);
     world.station.decommission(&administrator(), &device.id).await.unwrap();
     assert_eq!(permit(&device.id).await, Err(ErrorCode::DeviceDecommissioned));
     let late = enrol(&world, (device.id.as_str(), &word), &key(1)).await;
-    assert_eq!(late, Err(ErrorCode::DeviceDecommissioned));
+    assert_eq!(late, Err(ErrorCode::AuthenticationFailed));
+    let refused = world.station.enrol(HERE, second, &request(&key(1))).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::DeviceDecommissioned);
     assert_eq!(world.store.count(EventType::RenewalFailed), 2, "each refusal has its row");
+}
+
+/// What an administrator does while a certificate is being issued cannot name it; its first use looks again.
+#[tokio::test(start_paused = true)]
+async fn what_was_issued_beside_a_rekey_or_a_decommission_never_counts() {
+    let rekeyed = |row: &mut DeviceRow| row.identity = Thumbprint::from_bytes([9; 32]);
+    let retired = |row: &mut DeviceRow| row.status = DeviceStatus::Decommissioned;
+    for change in [rekeyed as fn(&mut DeviceRow), retired] {
+        let world = world(EnrolmentPolicy::Enroll).await;
+        let (device, old) = paired(&world).await;
+        let reason = RevocationReason::Administrator;
+        world.station.revoke(&administrator(), &old, reason).await.unwrap();
+        let word = permit(&world, &device).await;
+        let der = enrol(&world, (device.id.as_str(), &word), &key(1)).await.unwrap();
+        let serial = row(&world, &der).serial;
+        let known = world.store.device(&device.id).await.unwrap().unwrap();
+        let mut other = known.clone();
+        change(&mut other);
+        world.store.put_device(other).await;
+        assert_eq!(beat(&world, &serial).await, Err(ErrorCode::CertificateRevoked));
+        assert_eq!(row(&world, &der).revoked.unwrap().1, RevocationReason::Aborted);
+        assert!(world.store.sessions().iter().all(|row| !row.reserved && row.phase.is_final()));
+        assert_eq!(world.store.count(EventType::CommitConfirmed), 1, "the pairing's alone");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,10 +440,29 @@ async fn a_device_that_asks_and_asks_is_told_to_wait() {
     let refused = world.station.reenrol(HERE, &old, &request(&key(most))).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::TooManyRequests);
     let wait = refused.retry_after.unwrap();
+    assert_eq!(world.store.count(EventType::RenewalFailed), 1, "and it is told");
     assert!(reenrol(&world, &old, &key(most - 1)).await.is_ok(), "what it has it gets again");
     assert_eq!(world.store.certificates().len(), rows);
     tokio::time::advance(wait).await;
     assert!(reenrol(&world, &old, &key(most)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_issued_counts_against_nobody() {
+    let world = world(EnrolmentPolicy::Reenroll).await;
+    let (_device, old) = paired(&world).await;
+    let most = u64::from(zmon_domain::limits::ENROLMENTS_HOURLY.default);
+    reenrol(&world, &old, &key(0)).await.unwrap();
+    world.store.fail_on(Some(EventType::CertificateIssued));
+    for seed in 1..=most {
+        let refused = reenrol(&world, &old, &key(seed)).await;
+        assert_eq!(refused, Err(ErrorCode::AuditUnavailable));
+    }
+    world.store.fail_on(None);
+    for seed in 1..most {
+        reenrol(&world, &old, &key(seed)).await.unwrap();
+    }
+    assert_eq!(reenrol(&world, &old, &key(most)).await, Err(ErrorCode::TooManyRequests));
 }
 
 /// Several processes of one station on one record: whichever is asked, there is one certificate under way.

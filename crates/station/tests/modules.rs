@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::runtime::TestClock;
@@ -133,6 +134,43 @@ async fn a_module_that_is_gone_issues_nothing_and_says_so() {
     assert!(matches!(refused, IssueError::Signing { .. }), "{refused:?}");
     client_ca.is_there.store(true, Ordering::SeqCst);
     assert!(issuer.issue(&order(&key(5))).await.is_ok(), "and comes back with it");
+}
+
+/// A module that signs once somebody else was served.
+struct Patient {
+    key: SoftIdentity,
+    served: Mutex<Receiver<()>>,
+}
+
+impl ModuleKey for Patient {
+    fn public(&self) -> &IdentityPublic {
+        self.key.public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        // The end of a test that fails, and of no other.
+        let served = self.served.lock().map_err(|_| KeyError::Signing)?;
+        served.recv_timeout(Duration::from_secs(20)).map_err(|_| KeyError::Signing)?;
+        self.key.sign(message, &mut ChaCha20Rng::seed_from_u64(1))
+    }
+}
+
+/// One thread for all tasks: whoever waits on it keeps everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_module_keeps_nobody_else_waiting() {
+    let (serve, served) = channel();
+    let patient = Arc::new(Patient { key: key(2), served: Mutex::new(served) });
+    let modules = CaModules { client_ca: None, signing: Some(patient as Arc<dyn ModuleKey>) };
+    // The anchor signs the certificate of this key: the key itself signs nothing yet.
+    let material =
+        CaMaterial::generate_with(&ca_params(), modules, &mut rng(3), TestClock::first()).unwrap();
+    let signer = material.signer().unwrap();
+    let signed = tokio::spawn(async move {
+        // It waits for the thread of the one that signs.
+        tokio::spawn(async move { serve.send(()) });
+        signer.key.sign(b"configuration", &mut rng(1)).is_ok()
+    });
+    assert!(signed.await.unwrap());
 }
 
 #[test]

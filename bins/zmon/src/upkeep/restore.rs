@@ -35,6 +35,7 @@ pub(super) struct Report<'a> {
     backup_made_at: Option<i64>,
     sessions_ended: u64,
     logins_ended: u64,
+    credentials_ended: u64,
     certificates_aborted: u64,
     certificates_revoked: u64,
     certificates_accepted: u64,
@@ -205,6 +206,7 @@ impl<'a> Report<'a> {
             backup_made_at,
             sessions_ended: done.sessions,
             logins_ended: done.logins,
+            credentials_ended: done.credentials,
             certificates_aborted: done.aborted,
             certificates_revoked: done.revoked,
             certificates_accepted: done.accepted,
@@ -230,6 +232,7 @@ pub(super) fn show(
     for (name, count) in [
         ("sessions ended", report.sessions_ended),
         ("logins ended", report.logins_ended),
+        ("credentials ended", report.credentials_ended),
         ("certificates aborted", report.certificates_aborted),
         ("certificates revoked", report.certificates_revoked),
         ("certificates accepted", report.certificates_accepted),

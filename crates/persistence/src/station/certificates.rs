@@ -10,7 +10,7 @@ use zmon_station::ports::{
 
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
-use super::registry;
+use super::{enrolment, registry};
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, Row, query};
 
@@ -96,6 +96,9 @@ pub(super) async fn transition(
         .await
         .map_err(failed("certificates"))?;
     if moved == 1 {
+        if reason.is_some_and(RevocationReason::ends_enrolment) {
+            enrolment::end_unspent_of_holder(connection, serial).await?;
+        }
         return Ok(());
     }
     let state = state(connection, serial).await?;

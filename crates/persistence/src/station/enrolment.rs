@@ -1,6 +1,6 @@
 //! Credentials for one enrolment by EST (RFC 7030).
 
-use zmon_domain::ids::{DeviceId, SessionId};
+use zmon_domain::ids::{DeviceId, Serial, SessionId};
 use zmon_domain::time::UnixTime;
 use zmon_station::ports::{EnrolmentCredentialRow, Refusal};
 
@@ -19,6 +19,12 @@ const PERMIT: &str = "INSERT INTO enrolment_credentials (device_id, hash, expire
 /// One conditional update decides between any number of users.
 const SPEND: &str = "UPDATE enrolment_credentials SET spent_by = $3 \
      WHERE device_id = $1 AND hash = $2 AND expires_at >= $4 AND spent_by IS NULL";
+
+/// What was given out before nobody trusted the device any more opens nothing after it.
+const END_UNSPENT: &str =
+    "DELETE FROM enrolment_credentials WHERE device_id = $1 AND spent_by IS NULL";
+const END_UNSPENT_OF_HOLDER: &str = "DELETE FROM enrolment_credentials WHERE spent_by IS NULL \
+     AND device_id = (SELECT device_id FROM certificates WHERE serial = $1)";
 
 pub(super) async fn permit(
     connection: &mut Connection<'_>,
@@ -50,6 +56,25 @@ pub(super) async fn spend(
         .await
         .map_err(failed(TABLE))?;
     if spent == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::CredentialSpent)) }
+}
+
+/// Ends the credential that a device has not spent.
+pub(super) async fn end_unspent(connection: &mut Connection<'_>, device: &DeviceId) -> Result<()> {
+    query(END_UNSPENT).bind(device.as_str()).execute(connection).await.map_err(failed(TABLE))?;
+    Ok(())
+}
+
+/// The same for the device that a certificate was issued to.
+pub(super) async fn end_unspent_of_holder(
+    connection: &mut Connection<'_>,
+    serial: &Serial,
+) -> Result<()> {
+    query(END_UNSPENT_OF_HOLDER)
+        .bind(serial.as_bytes())
+        .execute(connection)
+        .await
+        .map_err(failed(TABLE))?;
+    Ok(())
 }
 
 pub(super) async fn credential(

@@ -15,6 +15,7 @@ use zmon_station::ports::{
 
 use super::apply::Stop;
 use super::decode::{Columns, failed, number};
+use super::enrolment;
 use crate::error::{PersistenceError, Result};
 use crate::sql::{Connection, Row, query};
 
@@ -108,7 +109,10 @@ pub(super) async fn rekey(
         .execute(connection)
         .await
         .map_err(failed("devices"))?;
-    if moved == 1 { Ok(()) } else { Err(Stop::Refused(Refusal::KeyMoved)) }
+    if moved != 1 {
+        return Err(Stop::Refused(Refusal::KeyMoved));
+    }
+    Ok(enrolment::end_unspent(connection, id).await?)
 }
 
 pub(super) async fn assign(
@@ -164,6 +168,9 @@ pub(super) async fn set_status(
         .execute(connection)
         .await
         .map_err(failed("devices"))?;
+    if status == DeviceStatus::Decommissioned {
+        enrolment::end_unspent(connection, id).await?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Going on from an earlier state, so that nothing of the time that is lost counts again (D13, D16, D17).
 //!
 //! What was given out since then is known to others and not to this database: whoever holds it must be refused,
-//! and no number may be given to anything else. So every session, login and reservation ends, what was pending is
+//! and no number may be given to anything else. So every session, login, reservation and
+//! credential ends, what was pending is
 //! aborted, numbers go on above floors that the lost time cannot have reached, and the log goes on in a new
 //! lane. What the old record still says against anybody is taken over; what it says for anybody is not.
 
@@ -26,6 +27,7 @@ use crate::sql::{Change, Connection, Row, query};
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions \
      WHERE reserved = 1 OR phase NOT IN ('paired', 'failed', 'released')";
 const LOGINS: &str = "SELECT count(*) FROM logins";
+const CREDENTIALS: &str = "SELECT count(*) FROM enrolment_credentials WHERE spent_by IS NULL";
 const PENDING: &str = "SELECT serial, session, device_id FROM certificates WHERE state = 'pending' \
      ORDER BY issued_at, serial";
 const HIGHEST_VERSION: &str = "SELECT max(version) FROM ( \
@@ -39,6 +41,8 @@ const END_SESSIONS: &str = "UPDATE sessions SET reserved = 0, owner = '', epoch 
      WHERE phase NOT IN ('paired', 'failed', 'released')";
 const END_RESERVATIONS: &str = "UPDATE sessions SET reserved = 0 WHERE reserved = 1";
 const END_LOGINS: &str = "DELETE FROM logins";
+/// In the time that is lost they may have been spent, replaced, or ended.
+const END_CREDENTIALS: &str = "DELETE FROM enrolment_credentials";
 const ABORT_PENDING: &str = "UPDATE certificates SET state = 'revoked', revoked_at = $1, \
      reason = 'aborted' WHERE state = 'pending'";
 const REMEMBER: &str = "INSERT INTO set_backs (number, tag, at, crl_floor, config_floor) \
@@ -86,6 +90,8 @@ pub struct SetBack {
     pub sessions: u64,
     /// Logins that were ended.
     pub logins: u64,
+    /// Credentials for an enrolment that nobody had spent, and that are ended.
+    pub credentials: u64,
     /// Certificates that were pending, and are aborted.
     pub aborted: u64,
     /// Certificates that are revoked because the old record knew more of them.
@@ -185,7 +191,8 @@ impl Change for Settle<'_> {
         };
         let sessions = count(connection, OPEN_SESSIONS).await?;
         let logins = count(connection, LOGINS).await?;
-        for end in [END_SESSIONS, END_RESERVATIONS, END_LOGINS] {
+        let credentials = count(connection, CREDENTIALS).await?;
+        for end in [END_SESSIONS, END_RESERVATIONS, END_LOGINS, END_CREDENTIALS] {
             query(end).execute(connection).await.map_err(failed)?;
         }
         let at = self.at.unix();
@@ -207,6 +214,7 @@ impl Change for Settle<'_> {
         let done = SetBack {
             sessions,
             logins,
+            credentials,
             aborted: counted(&pending),
             revoked: counted(&revoked),
             accepted: count(connection, CURRENT).await?,
@@ -248,6 +256,7 @@ impl Settle<'_> {
             .clone()
             .with("sessionsEnded", done.sessions)
             .with("loginsEnded", done.logins)
+            .with("credentialsEnded", done.credentials)
             .with("certificatesAborted", done.aborted)
             .with("certificatesRevoked", done.revoked)
             .with("rowsLost", done.lost_rows)

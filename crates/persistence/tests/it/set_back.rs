@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::error::ErrorCode;
-use zmon_domain::ids::{OperatorId, StationId, TokenId};
+use zmon_domain::ids::{InstanceName, OperatorId, StationId, TokenId};
 use zmon_domain::role::{Actor, Role};
 use zmon_domain::time::{Now, UnixTime};
 use zmon_persistence::{
@@ -13,8 +13,8 @@ use zmon_persistence::{
 };
 use zmon_protocol::station::{CertificateState, SessionPhase};
 use zmon_station::ports::{
-    CertificateRow, CrlRow, DeviceStatus, LoginRow, OperatorRow, RevocationReason, StationStore,
-    StationWrite,
+    CertificateRow, CrlRow, DeviceStatus, EnrolmentCredentialRow, LoginRow, OperatorRow,
+    RevocationReason, StationStore, StationWrite,
 };
 use zmon_testkit::TestDatabase;
 
@@ -23,6 +23,7 @@ use crate::memory::root;
 use crate::station_store::{Seeded, answer, certificate, device, reservation};
 
 const LANE: &str = "station:cs-1";
+const HIGH_WATER: &str = "station.high-water";
 
 fn station() -> StationId {
     StationId::parse("cs-1").unwrap()
@@ -72,6 +73,15 @@ fn login(n: u8) -> StationWrite {
     })
 }
 
+fn permit(n: u8) -> StationWrite {
+    StationWrite::PermitEnrolment(EnrolmentCredentialRow {
+        device_id: device(n).id,
+        hash: [n; 32],
+        expires_at: at(WALL + 9000),
+        spent_by: None,
+    })
+}
+
 fn crl(number: u64) -> StationWrite {
     let (this_update, next_update) = (at(1000), at(2000));
     StationWrite::PublishCrl(CrlRow { number, this_update, next_update, der: vec![1] })
@@ -98,6 +108,14 @@ async fn busy() -> Home {
         StationWrite::AddOperator(account("ada", Role::Administrator)),
         StationWrite::AddOperator(account("tess", Role::Technician)),
         login(1),
+        permit(1),
+        permit(2),
+        StationWrite::SpendCredential {
+            device_id: device(2).id,
+            hash: [2; 32],
+            session_id: session(2),
+            at: at(WALL),
+        },
         StationWrite::InsertCertificate(of_device(1)),
         StationWrite::InsertCertificate(of_device(2)),
         shift(1, Pending, Current),
@@ -237,9 +255,13 @@ async fn restored(with_old: bool) -> (Home, SetBack, Vec<LaneEnd>) {
 async fn a_restored_station_ends_what_ran_and_gives_no_number_out_again() {
     let (home, done, ends) = restored(false).await;
     assert_eq!((done.sessions, done.logins, done.aborted), (1, 1, 1));
+    assert_eq!(done.credentials, 1, "the other one is spent");
     assert_eq!((done.revoked, done.accepted, done.lost_rows), (0, 2, 0));
     let store = serve(&home).await.unwrap();
     assert_eq!(store.login(&[1; 32]).await.unwrap(), None);
+    for n in [1, 2] {
+        assert_eq!(store.enrolment_credential(&device(n).id).await.unwrap(), None);
+    }
     let session = store.session(&session(3)).await.unwrap().unwrap();
     assert_eq!((session.phase, session.reserved), (SessionPhase::Released, false));
     assert_eq!((session.error, session.epoch), (Some(ErrorCode::StationSetBack), 2));
@@ -375,7 +397,7 @@ async fn a_tool_leaves_the_tables_of_an_older_program_alone() {
 #[tokio::test]
 async fn a_database_of_postgresql_that_was_set_back_goes_on_once_it_was_accepted() {
     let (database, home) = (TestDatabase::create().await, Home::new());
-    let main = zmon_domain::ids::InstanceName::default();
+    let main = InstanceName::default();
     let serve = async || {
         let store = SqlStationStore::connect(&database.parsed(), &station(), &main).await?;
         let store = store.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
@@ -392,6 +414,9 @@ async fn a_database_of_postgresql_that_was_set_back_goes_on_once_it_was_accepted
     answer(&store, vec![crl(1)]).await.unwrap();
     let checkpoint = store.write_checkpoint(&now()).await.unwrap().unwrap();
     drop(store);
+    let beside = Home::new();
+    drop(beside.dir());
+    std::fs::copy(home.file(HIGH_WATER), beside.file(HIGH_WATER)).unwrap();
     // A fresh database in place of the one that the mark knows is the oldest there is.
     let fresh = TestDatabase::create().await;
     let other = SqlStationStore::connect(&fresh.parsed(), &station(), &main).await.unwrap();
@@ -416,6 +441,16 @@ async fn a_database_of_postgresql_that_was_set_back_goes_on_once_it_was_accepted
     let store = store.with_checkpoints(Arc::new(identity(70)), Arc::new(Seeded));
     let store = store.with_sessions(root(7), Arc::new(Seeded));
     let store = store.with_high_water(home.dir(), &station()).await.unwrap();
+    // Another process's directory still tells of the lost time, until it has a copy of the new mark.
+    let second = async || {
+        let south = InstanceName::parse("south").unwrap();
+        let store = SqlStationStore::connect(&fresh.parsed(), &station(), &south).await?;
+        let store = store.with_sessions(root(7), Arc::new(Seeded));
+        store.with_high_water(beside.dir(), &station()).await.map(drop)
+    };
+    assert_eq!(second().await.unwrap_err().code(), ErrorCode::StationSetBack);
+    std::fs::copy(home.file(HIGH_WATER), beside.file(HIGH_WATER)).unwrap();
+    second().await.unwrap();
     answer(&store, vec![crl(store.crl_number().await.unwrap() + 1)]).await.unwrap();
     let found = store.audit_log().verify().await.unwrap();
     assert_eq!((found.damage(), found.lanes.len()), (None, 2));

@@ -2,11 +2,17 @@
 
 use crate::common::{at, session};
 use crate::memory::{Memory, on_both_databases};
-use crate::station_store::{answer, device, reservation};
-use zmon_station::ports::{Enrolment, EnrolmentCredentialRow, Refusal, SessionRow, StationWrite};
+use crate::station_store::{answer, certificate, device, reservation};
+use zmon_domain::ids::Thumbprint;
+use zmon_protocol::station::CertificateState;
+use zmon_station::ports::{
+    CertificateRow, DeviceStatus, Enrolment, EnrolmentCredentialRow, Refusal, RevocationReason,
+    SessionRow, StationWrite,
+};
 
 on_both_databases! {
     a_credential_is_spent_once_and_for_ever,
+    an_unspent_credential_ends_with_the_trust_in_its_device,
     a_session_says_by_what_right_its_device_enrolled,
 }
 
@@ -53,6 +59,50 @@ async fn a_credential_is_spent_once_and_for_ever(memory: &Memory) {
     let again = "UPDATE enrolment_credentials SET spent_by = NULL";
     assert!(sql.attempt(again).await.is_err());
     answer(&*store, vec![permit(3), spend(3, 2, 1000)]).await.unwrap();
+}
+
+async fn an_unspent_credential_ends_with_the_trust_in_its_device(memory: &Memory) {
+    use CertificateState::{Current, Pending, Revoked};
+    let store = memory.open().await;
+    let id = device(1).id;
+    let of_device = |n| CertificateRow { device_id: device(1).id, ..certificate(n) };
+    let other = EnrolmentCredentialRow { device_id: device(2).id, ..credential(9) };
+    let devices = StationWrite::ImportDevices(vec![device(1), device(2)]);
+    answer(&*store, vec![devices, StationWrite::PermitEnrolment(other.clone())]).await.unwrap();
+    let shift = |n, from, to, reason| StationWrite::Certificate {
+        serial: certificate(n).serial,
+        from,
+        to,
+        at: at(1500),
+        reason,
+    };
+    let permit = || StationWrite::PermitEnrolment(credential(1));
+    let key = |n| Thumbprint::from_bytes([n; 32]);
+    let rekey = |from, to| StationWrite::Rekey { device_id: device(1).id, from, to };
+    let status = |status| StationWrite::DeviceStatus { device_id: device(1).id, status };
+
+    for (n, reason) in (1..).zip(RevocationReason::ALL) {
+        let insert = StationWrite::InsertCertificate(of_device(n));
+        answer(&*store, vec![insert, shift(n, Pending, Current, None), permit()]).await.unwrap();
+        answer(&*store, vec![shift(n, Current, Revoked, Some(reason))]).await.unwrap();
+        let kept = store.enrolment_credential(&id).await.unwrap();
+        let ends = !matches!(reason, RevocationReason::Aborted | RevocationReason::Superseded);
+        assert_eq!(kept.is_none(), ends, "{reason:?}");
+    }
+    answer(&*store, vec![permit(), rekey(key(1), key(7))]).await.unwrap();
+    assert_eq!(store.enrolment_credential(&id).await.unwrap(), None, "another key");
+    // What is refused ends nothing.
+    answer(&*store, vec![permit(), status(DeviceStatus::Active)]).await.unwrap();
+    assert_eq!(answer(&*store, vec![rekey(key(1), key(8))]).await, Err(Refusal::KeyMoved));
+    assert_eq!(store.enrolment_credential(&id).await.unwrap(), Some(credential(1)));
+    // What is spent stays known as spent.
+    answer(&*store, vec![spend(1, 1, 1000), rekey(key(7), key(8))]).await.unwrap();
+    let spent = EnrolmentCredentialRow { spent_by: Some(session(1)), ..credential(1) };
+    assert_eq!(store.enrolment_credential(&id).await.unwrap(), Some(spent));
+    answer(&*store, vec![StationWrite::PermitEnrolment(credential(2))]).await.unwrap();
+    answer(&*store, vec![status(DeviceStatus::Decommissioned)]).await.unwrap();
+    assert_eq!(store.enrolment_credential(&id).await.unwrap(), None, "out of service");
+    assert_eq!(store.enrolment_credential(&device(2).id).await.unwrap(), Some(other));
 }
 
 async fn a_session_says_by_what_right_its_device_enrolled(memory: &Memory) {

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError, SecretBytes};
 
 /// A P-256 key inside a module.
@@ -66,6 +67,16 @@ impl IdentityKey for ModuleSigner {
     }
 
     fn sign(&self, message: &[u8], _: &mut dyn CryptoRng) -> Result<Vec<u8>, KeyError> {
-        self.0.sign(message)
+        waiting(|| self.0.sign(message))
+    }
+}
+
+/// Runs what may wait for a module: the other tasks of this thread go on elsewhere meanwhile. A runtime of one
+/// thread has no elsewhere.
+fn waiting<T>(sign: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(sign),
+        Ok(_) | Err(_) => sign(),
     }
 }

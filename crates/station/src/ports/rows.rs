@@ -294,6 +294,12 @@ impl RevocationReason {
         }
     }
 
+    /// Whether the device is no longer let in: what would let it enrol ends with the certificate.
+    #[must_use]
+    pub const fn ends_enrolment(self) -> bool {
+        matches!(self, Self::Administrator | Self::KeyCompromise | Self::Decommissioned)
+    }
+
     /// Reads the stored word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -49,7 +49,7 @@ pub enum StationWrite {
     /// is no conflict: its place and settings are taken over where the new row has them.
     /// [`Refusal::DeviceConflicts`].
     ImportDevices(Vec<DeviceRow>),
-    /// Gives a device another identity key. [`Refusal::KeyMoved`] unless it has exactly `from`,
+    /// Gives a device another identity key, and ends its unspent credential. [`Refusal::KeyMoved`] unless it has exactly `from`,
     /// [`Refusal::DeviceConflicts`] when `to` is another device's.
     Rekey {
         /// Which.
@@ -84,7 +84,7 @@ pub enum StationWrite {
         /// The counter.
         counter: u64,
     },
-    /// Changes whether a device may be paired.
+    /// Changes whether a device may be paired. One that is taken out of service loses its unspent credential.
     DeviceStatus {
         /// Which.
         device_id: DeviceId,
@@ -270,7 +270,8 @@ pub enum StationWrite {
     InsertCertificate(CertificateRow),
     /// Moves a certificate from exactly this state. [`Refusal::CertificateState`] when it is in
     /// another one or unknown, [`Refusal::OtherCurrent`] when the device would have two current
-    /// ones.
+    /// ones. With a reason that ends enrolment ([`RevocationReason::ends_enrolment`]) the unspent
+    /// credential of its device ends too.
     Certificate {
         /// Which.
         serial: Serial,

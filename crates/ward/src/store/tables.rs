@@ -86,6 +86,7 @@ impl Tables {
                 }
                 let row = self.devices.get_mut(device_id).filter(|row| row.identity == *from);
                 row.ok_or(Refusal::KeyMoved)?.identity = *to;
+                self.end_unspent(device_id);
             }
             StationWrite::Assign { device_id, settings } => {
                 if let Some(row) = self.devices.get_mut(device_id) {
@@ -99,6 +100,9 @@ impl Tables {
             StationWrite::DeviceStatus { device_id, status } => {
                 if let Some(row) = self.devices.get_mut(device_id) {
                     row.status = *status;
+                }
+                if *status == DeviceStatus::Decommissioned {
+                    self.end_unspent(device_id);
                 }
             }
             StationWrite::ForgetPeerCheckpoint { device_id } => {
@@ -307,6 +311,11 @@ impl Tables {
         tries
     }
 
+    /// Ends the credential that a device has not spent.
+    fn end_unspent(&mut self, device: &DeviceId) {
+        self.credentials.retain(|id, row| id != device || row.spent_by.is_some());
+    }
+
     fn reserve(&mut self, row: &SessionRow) -> Result<(), Refusal> {
         if let Some(by) = self.tokens.get(&row.token_id) {
             return Err(Refusal::TokenUsed(*by));
@@ -353,6 +362,9 @@ impl Tables {
         }
         if to == CertificateState::Revoked {
             row.revoked = reason.map(|reason| (at, reason));
+        }
+        if reason.is_some_and(RevocationReason::ends_enrolment) {
+            self.end_unspent(&row.device_id);
         }
         self.certificates.insert(*serial, row);
         Ok(())

@@ -31,4 +31,12 @@ impl Enrolments {
         times.push(now);
         None
     }
+
+    /// What was taken at this time and led to no certificate counts no more.
+    pub(super) fn give_back(&mut self, device: &DeviceId, taken: Tick) {
+        let Some(times) = self.0.get_mut(device) else { return };
+        if let Some(index) = times.iter().rposition(|at| *at == taken) {
+            times.remove(index);
+        }
+    }
 }

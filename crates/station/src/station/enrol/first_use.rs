@@ -1,5 +1,6 @@
 //! The commit of a device that knows none: its first ordinary request over a new certificate (D13, D26).
 
+use zmon_crypto::IdentityPublic;
 use zmon_domain::audit::{AuditEvent, EventType};
 use zmon_domain::ids::Serial;
 use zmon_domain::role::Actor;
@@ -7,7 +8,9 @@ use zmon_domain::time::Now;
 use zmon_protocol::station::CertificateUse;
 
 use crate::error::StationError;
-use crate::ports::{CertificateState, Enrolment, Refusal, SessionPhase, StationWrite};
+use crate::ports::{
+    CertificateRow, CertificateState, DeviceStatus, Enrolment, Refusal, SessionPhase, StationWrite,
+};
 use crate::station::Station;
 use crate::station::housekeeping::ended;
 
@@ -27,8 +30,10 @@ impl Station {
         let Some(right) = session.enrolment else { return Ok(false) };
         self.keep_up(now).await?;
         let current = self.current(&row.device_id).await?;
-        if current.is_none() && right == Enrolment::Certificate {
-            // What it replaces was revoked meanwhile: nobody let it in anew.
+        let replaced_is_gone = current.is_none() && right == Enrolment::Certificate;
+        if replaced_is_gone || !self.is_still_known(&row).await? {
+            // It was issued while what it replaces was revoked, or while the device got another key or was taken
+            // out of service: nobody let it in anew.
             self.abort(now, &row).await?;
             self.session_aborted(now, &row).await?;
             return Ok(true);
@@ -65,5 +70,14 @@ impl Station {
             ) => Ok(true),
             Err(refusal) => Err(Self::unexpected(&refusal)),
         }
+    }
+
+    /// Whether the registry still has the device, in service, under the key that its certificate was issued for.
+    async fn is_still_known(&self, row: &CertificateRow) -> Result<bool, StationError> {
+        let key = IdentityPublic::parse(&row.identity_key).map_err(|error| error.code())?;
+        let known = self.parts.store.device(&row.device_id).await?;
+        Ok(known.is_some_and(|known| {
+            known.status != DeviceStatus::Decommissioned && known.identity == key.thumbprint()
+        }))
     }
 }

@@ -25,6 +25,15 @@ use crate::ports::{
 use crate::station::Station;
 use crate::station::certificates::RACES;
 
+/// What a request has taken of its device's budget.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Nothing,
+    /// A certificate that was not issued, or not yet.
+    Unused,
+    Used,
+}
+
 impl Station {
     pub(super) async fn answer_request(
         self: &Arc<Self>,
@@ -37,17 +46,19 @@ impl Station {
         let now = self.now();
         let device_id = replaced.device_id.clone();
         let refused = match csr::verify(request, &self.parts.algorithms) {
-            Err(error) => error.code(),
+            Err(error) => error.code().into(),
             Ok(key) => {
                 let spki = key.spki_der().to_vec();
                 let asked = Asked { right, credential, spki, replaced };
-                match self.issue_enrolled(&asked).await? {
-                    Ok(certificate) => return Ok(certificate),
-                    Err(ErrorCode::SessionReserved) => {
+                match self.issue_enrolled(&asked).await {
+                    Ok(Ok(certificate)) => return Ok(certificate),
+                    Ok(Err(ErrorCode::SessionReserved)) => {
                         let wait = limits::ENROLMENT_RETRY.default;
                         return Err(StationError::retry_after(ErrorCode::SessionReserved, wait));
                     }
-                    Err(code) => code,
+                    Ok(Err(code)) => code.into(),
+                    Err(error) if error.code() == ErrorCode::TooManyRequests => error,
+                    Err(error) => return Err(error),
                 }
             }
         };
@@ -74,28 +85,46 @@ impl Station {
         let now = self.now();
         self.keep_up(&now).await?;
         let _opening = self.opening.lock().await;
-        let mut counted = false;
+        let mut taken = Taken::Nothing;
+        let issued = self.issue_within_budget(asked, &now, &mut taken).await;
+        if taken == Taken::Unused {
+            // Nobody waits an hour for a token that was away.
+            self.enrolments().give_back(device_id, now.mono);
+        }
+        issued
+    }
+
+    async fn issue_within_budget(
+        self: &Arc<Self>,
+        asked: &Asked,
+        now: &Now,
+        taken: &mut Taken,
+    ) -> Result<Result<Vec<u8>, ErrorCode>, StationError> {
+        let device_id = &asked.replaced.device_id;
         for _ in 0..RACES {
-            if let Some(made) = self.made_before(asked, &now).await? {
+            if let Some(made) = self.made_before(asked, now).await? {
                 return Ok(made);
             }
-            let held = self.live_reservation(device_id, &now).await?;
+            let held = self.live_reservation(device_id, now).await?;
             if held.as_ref().is_some_and(|row| row.operator.is_some()) {
                 return Ok(Err(ErrorCode::SessionReserved));
             }
             // Before anything ends: who is refused keeps what it has.
-            if !counted && let Some(wait) = self.enrolments().take(device_id, now.mono) {
+            if *taken == Taken::Nothing
+                && let Some(wait) = self.enrolments().take(device_id, now.mono)
+            {
                 return Err(StationError::retry_after(ErrorCode::TooManyRequests, wait));
             }
-            counted = true;
+            *taken = Taken::Unused;
             if let Some(row) = held {
                 // The device asks anew: what it began before is over.
-                self.end_pull(&row, &now).await?;
+                self.end_pull(&row, now).await?;
                 continue;
             }
-            let (record, row) = self.enrolment_record(asked, &now).await?;
-            match self.commit_record(&now, &record).await? {
+            let (record, row) = self.enrolment_record(asked, now).await?;
+            match self.commit_record(now, &record).await? {
                 Ok(()) => {
+                    *taken = Taken::Used;
                     self.certificate_moved(&row, CertificateState::Pending);
                     return Ok(Ok(row.der));
                 }
@@ -236,16 +265,17 @@ impl Station {
         &self,
         source: IpAddr,
         device: &DeviceId,
-        code: ErrorCode,
+        refused: StationError,
         now: &Now,
     ) -> Result<T, StationError> {
+        let code = refused.code();
         if !self.junk().own_row(source, now.mono) {
             self.note_junk(source, code);
-            return Err(code.into());
+            return Err(refused);
         }
         let audit = AuditEvent::failed(EventType::RenewalFailed, Actor::Peer, code)
             .device(device)
             .with("method", "est");
-        self.refuse(now, audit, code.into()).await
+        self.refuse(now, audit, refused).await
     }
 }

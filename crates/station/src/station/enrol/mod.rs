@@ -153,7 +153,7 @@ impl Station {
                 }
                 Err(code) => {
                     let now = station.now();
-                    station.refuse_enrolment(source, &device_id, code, &now).await
+                    station.refuse_enrolment(source, &device_id, code.into(), &now).await
                 }
             }
         })
