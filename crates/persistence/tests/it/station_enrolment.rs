@@ -1,7 +1,7 @@
 //! Enrolment by EST: credentials, and the sessions beside what was fetched (D26).
 
 use crate::common::{at, session};
-use crate::memory::{Memory, on_both_databases};
+use crate::memory::{Memory, on_both_databases, on_every_store};
 use crate::station_store::{answer, certificate, device, reservation};
 use zmon_domain::ids::Thumbprint;
 use zmon_protocol::station::CertificateState;
@@ -10,10 +10,15 @@ use zmon_station::ports::{
     SessionRow, StationWrite,
 };
 
-on_both_databases! {
-    a_credential_is_spent_once_and_for_ever,
-    an_unspent_credential_ends_with_the_trust_in_its_device,
-    a_session_says_by_what_right_its_device_enrolled,
+on_every_store! { an_unspent_credential_ends_with_the_trust_in_its_device, }
+
+mod by_sql {
+    use super::*;
+
+    on_both_databases! {
+        a_credential_is_spent_once_and_for_ever,
+        a_session_says_by_what_right_its_device_enrolled,
+    }
 }
 
 fn credential(hash: u8) -> EnrolmentCredentialRow {
