@@ -22,7 +22,9 @@ impl Clock for DeviceClock {
     fn now(&self) -> Now {
         let now = self.clock.now();
         let wall = self.clock.tls_time().unwrap_or(self.built_at);
-        Now { wall: Some(wall), quality: ClockQuality::Synced, ..now }
+        // What is kept of a session has its times in milliseconds.
+        let millis = now.millis.or(Some(wall.unix().saturating_mul(1000)));
+        Now { wall: Some(wall), quality: ClockQuality::Synced, millis, ..now }
     }
 
     async fn sleep_until(&self, deadline: Tick) {
