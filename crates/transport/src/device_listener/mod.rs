@@ -22,8 +22,8 @@ use tokio::sync::Mutex;
 use zmon_crypto::{IdentityKey, IdentityPublic, KeyError};
 use zmon_provisioning::ports::{DeviceEndpoint, KeyStore, ListenError, Listener, SharedRng};
 
-pub use announcer::AnnouncingListener;
 #[cfg(feature = "mdns")]
+pub use announcer::AnnouncingListener;
 pub use operations::operations;
 pub use puller::{LiveAnchors, PullParts, PullingListener};
 
