@@ -32,6 +32,19 @@ pub struct Row {
 
 const MACHINES: [&str; 4] = ["crates/domain", "crates/wire", "crates/crypto", "crates/protocol"];
 
+/// What the shipped device is made of.
+const DEVICE: [&str; 9] = [
+    MACHINES[0],
+    MACHINES[1],
+    MACHINES[2],
+    MACHINES[3],
+    "crates/provisioning",
+    "crates/persistence",
+    "crates/transport",
+    "bins/device",
+    "migrations/device",
+];
+
 /// Codes that sixteen redeem at once.
 pub const REDEMPTIONS: Row = Row {
     name: "redemptions",
@@ -57,17 +70,7 @@ pub const KILLS: Row = Row {
     what: "`kill -9` of the shipped device at any instant of applying",
     holds: "wholly old or wholly new, and the device says which; it starts again and is connected",
     target: Target::Cases(10_000),
-    about: &[
-        MACHINES[0],
-        MACHINES[1],
-        MACHINES[2],
-        MACHINES[3],
-        "crates/provisioning",
-        "crates/persistence",
-        "crates/transport",
-        "bins/device",
-        "migrations/device",
-    ],
+    about: &DEVICE,
     command: "cargo build -p zmon-device && cargo run -p zmon-tests --example kill_device --",
     gate: "23 kills",
 };
@@ -78,17 +81,7 @@ pub const POWER_LOSS: Row = Row {
     what: "images of a disk after the power went, made from recorded writes",
     holds: "the device opens it, is wholly old or wholly new, its log verifies, nothing acknowledged is lost",
     target: Target::Cases(50_000),
-    about: &[
-        MACHINES[0],
-        MACHINES[1],
-        MACHINES[2],
-        MACHINES[3],
-        "crates/provisioning",
-        "crates/persistence",
-        "crates/transport",
-        "bins/device",
-        "migrations/device",
-    ],
+    about: &DEVICE,
     command: "cargo build -p zmon-device && cargo run -p zmon-tests --example power_loss --",
     gate: "1,000 images",
 };

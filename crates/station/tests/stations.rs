@@ -77,9 +77,8 @@ async fn what_was_scanned_at_one_station_is_paired_at_the_other() {
     assert_eq!(owner(&south), ("north".to_owned(), 2));
     let request = PairRequest { session_id: Some(scan.session_id), ..device.pair_request() };
     let outcome = south.station.pair(&tess, request).await.unwrap();
-    assert!(matches!(outcome, PairOutcome::Paired(_)));
+    let PairOutcome::Paired(answer) = outcome else { panic!("{outcome:?}") };
     one_current(&south);
-    let PairOutcome::Paired(answer) = outcome else { unreachable!() };
     let outcome = north.station.pair_result(&tess, &scan.session_id).await.unwrap();
     let PairOutcome::Paired(there) = outcome else { panic!("{outcome:?}") };
     assert_eq!(there.configuration.signature, answer.configuration.signature);

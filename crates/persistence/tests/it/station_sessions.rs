@@ -12,7 +12,7 @@ use zmon_station::ports::{
     StationStore, StationWrite, StoreError,
 };
 
-use crate::common::{at, now, session};
+use crate::common::{Home, at, now, session};
 use crate::memory::{Memory, on_both_databases, on_every_store, root};
 use crate::station_store::{Seeded, answer, certificate, race, reservation};
 
@@ -219,8 +219,7 @@ async fn the_schema_itself_keeps_the_epochs_and_erases_what_was_kept(memory: &Me
 
 #[tokio::test]
 async fn a_store_without_the_root_secret_opens_no_session() {
-    let memory = Memory::sqlite();
-    let Memory::Sqlite(home) = &memory else { unreachable!() };
+    let home = Home::new();
     let station = "cs-1".parse().unwrap();
     let store = zmon_persistence::SqlStationStore::open(home.dir(), &station).await.unwrap();
     let record = StationRecord {
